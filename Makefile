@@ -1,0 +1,46 @@
+# Taskscope. `make run` starts it, `make test` tests everything; the rest is for people who work on it.
+.DEFAULT_GOAL := help
+SHELL := bash
+PYTHON ?= python3
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/taskscope
+BIN := .venv/bin
+export PATH := $(CACHE)/bin:$(PATH)
+
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+install: .venv/.installed web/static/vendor/.installed ## the local environment in .venv, from the lock files
+
+.venv/.installed: requirements.lock requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Taskscope needs Python 3.11 or newer; say which with PYTHON=..."; exit 1; }
+	@echo "installing into .venv (once)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip -q --disable-pip-version-check install --require-hashes -r requirements-dev.lock
+	@$(BIN)/pip -q --disable-pip-version-check install --no-deps --no-build-isolation -e . 2>/dev/null || $(BIN)/pip -q --disable-pip-version-check install --no-deps -e .
+	@touch $@
+
+web/static/vendor/.installed: web/package-lock.json .venv/.installed
+	@$(BIN)/python web/build.py
+	@touch $@
+
+run: install ## observe this host: http://127.0.0.1:9800
+	@$(BIN)/taskscope up $(ARGS)
+
+fmt: ## format
+	@$(BIN)/ruff format -q . && $(BIN)/ruff check -q --fix .
+
+lint: ## ruff, mypy strict, import-linter, spelling
+	@$(BIN)/ruff format --check -q . || { echo "run 'make fmt'"; exit 1; }
+	@$(BIN)/ruff check -q .
+	@$(BIN)/mypy -p model -p configfile -p storage -p promql -p discovery -p collector -p healthcheck -p logship -p alerting -p dashboards -p web -p taskscope
+	@$(BIN)/lint-imports --no-timing 2>&1 | grep -E 'BROKEN|KEPT|Contracts|->' || true
+	@$(BIN)/lint-imports >/dev/null
+	@$(BIN)/codespell
+
+check: install lint ## what every commit passes: lint, types, layers, fast tests
+	@$(BIN)/python -m pytest -q -m "not slow and not e2e and not docker and not elasticsearch and not browser and not peer and not vm"
+
+promqltest: install ## Prometheus's own scripts against the engine, passed/total by file
+	@$(BIN)/python -m tests.promql.promqltest
+
+.PHONY: help install run fmt lint check promqltest

@@ -1,0 +1,1 @@
+"""YAML files that operators write, judged whole: every problem at once, each with line and column."""

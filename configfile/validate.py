@@ -1,0 +1,98 @@
+"""From a document to a frozen pydantic section, or to all its problems."""
+
+import difflib
+import types
+from typing import Any, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from configfile.document import Document, KeyPath
+from model.errors import ConfigError, Problem
+
+
+class Section(BaseModel):
+    """Base of every configuration section: frozen, unknown keys refused, secrets never printed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+SectionT = TypeVar("SectionT", bound=BaseModel)
+
+
+def validate(document: Document, section: type[SectionT]) -> SectionT:
+    """Return the document as a section.
+
+    Raises:
+        ConfigError: With every problem, in the order of the file.
+    """
+    try:
+        return section.model_validate(document.data)
+    except ValidationError as error:
+        raise ConfigError(problems(document, section, error)) from error
+
+
+def problems(document: Document, section: type[BaseModel], error: ValidationError) -> list[Problem]:
+    """Turn pydantic's errors into problems with places and suggestions."""
+    found = []
+    for item in error.errors(include_url=False, include_input=False):
+        path = _in_file(document, item["loc"])
+        message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            message = "unknown key" + _suggestion(section, path)
+        elif item["type"] == "missing":
+            message = "is missing"
+        in_value = item["type"] not in {"extra_forbidden", "missing"}
+        found.append(document.problem(path, message, in_value=in_value))
+    return sorted(set(found), key=lambda p: (p.line, p.column, p.key))
+
+
+def _in_file(document: Document, loc: tuple[str | int, ...]) -> KeyPath:
+    """Drop what pydantic puts into a path and no file has: the tag of a union, the name of a validator."""
+    path: KeyPath = ()
+    for position, part in enumerate(loc):
+        last = position == len(loc) - 1
+        if (*path, part) in document.places or (last and not _is_tag(part)):
+            path = (*path, part)
+    return path
+
+
+def _is_tag(part: str | int) -> bool:
+    return isinstance(part, str) and ("[" in part or "-" in part)
+
+
+def _suggestion(section: type[BaseModel], path: KeyPath) -> str:
+    """Name the nearest key that the section at this path does have."""
+    candidates: set[str] = set()
+    for owner in _sections_at(section, path[:-1]):
+        candidates |= {field.alias or name for name, field in owner.model_fields.items()}
+    near = difflib.get_close_matches(str(path[-1]), sorted(candidates), n=1, cutoff=0.55)
+    if near:
+        return f"; did you mean {near[0]}?"
+    return f"; known here: {', '.join(sorted(candidates))}" if candidates else ""
+
+
+def _sections_at(section: type[BaseModel], path: KeyPath) -> list[type[BaseModel]]:
+    found: list[Any] = [section]
+    for part in path:
+        below: list[Any] = []
+        for owner in found:
+            if isinstance(part, int):
+                below.append(owner)
+                continue
+            fields = {f.alias or n: f for n, f in owner.model_fields.items()}
+            if part in fields:
+                below.extend(_models_in(fields[part].annotation))
+        found = below
+    return found
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    origin = get_origin(annotation)
+    if origin is None and not isinstance(annotation, types.UnionType):
+        return []
+    args = get_args(annotation)
+    if origin is dict:
+        args = args[1:]
+    return [model for arg in args for model in _models_in(arg)]

@@ -1,0 +1,1 @@
+"""Grafana dashboards as Python, built on grafanalib behind a layer that mends its output."""

@@ -1,0 +1,1 @@
+"""Which tasks run on this host: Docker's containers and Taskscope's own processes."""

@@ -1,0 +1,1 @@
+"""Probes of tasks and a pure state machine over their results."""

@@ -1,0 +1,26 @@
+"""Every metric Taskscope emits, plots or alerts on: name, type, unit, help, labels.
+
+One module per area lists its metrics; ``CATALOG`` is their union by name. Collectors take their
+help texts from here, dashboards and shipped rules are checked against it, docs are made of it.
+"""
+
+from typing import Final
+
+from model.catalog import (
+    alerting,
+    container,
+    healthcheck,
+    logship,
+    node,
+    scrape,
+    self_,
+    storage,
+    task,
+)
+from model.catalog.metric import Metric
+
+__all__ = ["CATALOG", "Metric"]
+
+_AREAS = (task, container, node, scrape, healthcheck, logship, storage, alerting, self_)
+
+CATALOG: Final[dict[str, Metric]] = {m.name: m for area in _AREAS for m in area.METRICS}

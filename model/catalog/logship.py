@@ -1,0 +1,75 @@
+"""Metrics of log shipping."""
+
+from typing import Final
+
+from model.catalog.metric import Metric
+
+METRICS: Final[tuple[Metric, ...]] = (
+    Metric(
+        "log_lines_total",
+        "counter",
+        "",
+        "Log records of the task by level (none: the line named no level).",
+        ("level",),
+        per_task=True,
+    ),
+    Metric(
+        "log_bytes_total",
+        "counter",
+        "bytes",
+        "Bytes of the task's logs that were read.",
+        per_task=True,
+    ),
+    Metric(
+        "taskscope_logship_lag_bytes",
+        "gauge",
+        "bytes",
+        "Bytes that are in the task's log files and not delivered yet.",
+        per_task=True,
+    ),
+    Metric(
+        "taskscope_logship_lag_seconds",
+        "gauge",
+        "seconds",
+        "Age of the oldest record of the task that is not delivered yet.",
+        per_task=True,
+    ),
+    Metric(
+        "taskscope_logship_received_records_total",
+        "counter",
+        "",
+        "Records read from sources.",
+        ("source",),
+    ),
+    Metric(
+        "taskscope_logship_sent_records_total",
+        "counter",
+        "",
+        "Records delivered, by sink.",
+        ("sink",),
+    ),
+    Metric(
+        "taskscope_logship_dropped_records_total",
+        "counter",
+        "",
+        "Records that will not be delivered, by reason.",
+        ("reason",),
+    ),
+    Metric(
+        "taskscope_logship_errors_total",
+        "counter",
+        "",
+        "Failures by stage; what will be retried is not dropped.",
+        ("stage", "error_type"),
+    ),
+    Metric(
+        "taskscope_logship_redactions_total", "counter", "", "Secrets replaced, by rule.", ("rule",)
+    ),
+    Metric(
+        "taskscope_logship_sink_up",
+        "gauge",
+        "",
+        "1 if the last delivery to the sink worked.",
+        ("sink",),
+    ),
+)

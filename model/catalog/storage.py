@@ -1,0 +1,7 @@
+"""Metrics of the embedded stores."""
+
+from typing import Final
+
+from model.catalog.metric import Metric
+
+METRICS: Final[tuple[Metric, ...]] = ()

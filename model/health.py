@@ -1,0 +1,74 @@
+"""Health results: what a probe found and when a task's health changed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from model.task import HealthStatus, TaskID, TaskIdentity
+
+
+class Probe(Enum):
+    """What one probe gave. ERROR: the prober itself failed, which says nothing about the task."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    ERROR = "error"
+
+
+class CheckKind(Enum):
+    """Liveness says whether the task works; readiness whether it should get traffic."""
+
+    LIVENESS = "liveness"
+    READINESS = "readiness"
+
+
+@dataclass(frozen=True, slots=True)
+class HealthResult:
+    """The outcome of one probe and the state it led to.
+
+    Attributes:
+        identity: The task probed.
+        check: Name of the check, unique within the task.
+        kind: Liveness or readiness.
+        probe: What this probe gave.
+        status: The check's state after it.
+        changed: Whether ``status`` differs from before this probe.
+        at_ms: When the probe started, ms since the epoch.
+        duration_seconds: How long it took.
+        failures: Consecutive failures, this one included.
+        output: What it said, at most 4 KiB, redacted; may be empty.
+    """
+
+    identity: TaskIdentity
+    check: str
+    kind: CheckKind
+    probe: Probe
+    status: HealthStatus
+    changed: bool
+    at_ms: int
+    duration_seconds: float
+    failures: int
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskHealth:
+    """A task's health over all its liveness checks, for lists and pages.
+
+    ``unhealthy`` if any check is, else ``unknown`` if any is, else ``starting`` if any is, else
+    ``healthy``; ``unknown`` without checks. ``ready`` is None without readiness checks.
+    """
+
+    status: HealthStatus
+    since_ms: int
+    ready: bool | None = None
+    checks: tuple[HealthResult, ...] = ()
+
+
+class HealthSource(Protocol):
+    """Knows the health of every task that has checks."""
+
+    def healths(self) -> Mapping[TaskID, TaskHealth]:
+        """Return the health by task id, without waiting."""
+        ...

@@ -1,0 +1,1 @@
+"""Stores for series and logs. All other packages know only ``storage.interface``."""

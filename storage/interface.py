@@ -1,0 +1,261 @@
+"""What the rest of Taskscope knows of a store: columns in, columns out.
+
+Metrics: ``Appendable -> Appender`` on the way in, ``Queryable -> SeriesSet`` on the way out.
+Logs: ``LogStore`` in, ``LogReader`` out. Times of samples are ms, times of log records ns, both
+since the epoch in UTC; ranges are closed. Arrays that a store hands out belong to the store and
+must not be written to. All methods may be called from any thread.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from threading import Event
+from typing import Any, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from model.catalog.metric import MetricType
+from model.labels import Labels, LabelTable, Matcher
+from model.log import Delivery, LogBatch
+from model.samples import Floats, Ints, ScrapeBatch, Ticket
+
+Refs = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.int32]
+
+TS_PAD: Final = np.iinfo(np.int64).max  # behind the last timestamp of a shorter row
+
+# ---------------------------------------------------------------- metrics, reading
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What the caller will do with the answer, so that a store can leave out what is not looked at.
+
+    Hints never change the result of a query.
+
+    Attributes:
+        step_ms: Step of the range query, 0 for an instant query.
+        range_ms: Length of the range selector, 0 for an instant selector.
+        func: Function or aggregation around the selector, "" for none.
+        grouping: Labels of that aggregation.
+        by: True for ``by``, False for ``without``.
+        series_only: True if only labels are wanted; groups may then be empty.
+    """
+
+    step_ms: int = 0
+    range_ms: int = 0
+    func: str = ""
+    grouping: tuple[str, ...] = ()
+    by: bool = False
+    series_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Histograms:
+    """Native histograms of one group as arrays; None in ``Group.histograms`` where there are none.
+
+    The columns beyond ``present`` are laid down with the native histogram work; until then no
+    store produces one.
+
+    Attributes:
+        present: bool, shape (k, T): where a series has a histogram instead of a float.
+        columns: Arrays by name, each with a leading shape (k, T).
+    """
+
+    present: npt.NDArray[np.bool_]
+    columns: Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Series that share their timestamps, as the series of one target do (k series, g timestamp rows).
+
+    Attributes:
+        rows: int32, shape (k,): row of each series in the set's LabelTable.
+        ts_ms: int64, shape (g, T), strictly rising in each row; shorter rows end in TS_PAD.
+        ts_row: int32, shape (k,): which row of ``ts_ms`` belongs to a series.
+        values: float64, shape (k, T); NO_SAMPLE where a series has none, stale markers kept.
+        dense: True if no value before the padding is NO_SAMPLE or a stale marker.
+        histograms: See Histograms.
+        start_ms: int64, shape (k, T), start timestamps, 0 for none; None if no series has any.
+    """
+
+    rows: Rows
+    ts_ms: Ints
+    ts_row: Rows
+    values: Floats
+    dense: bool = False
+    histograms: Histograms | None = None
+    start_ms: Ints | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesSet:
+    """The answer to a select. Each row of ``labels`` is in exactly one group; ``__name__`` is a label like any."""
+
+    labels: LabelTable
+    groups: tuple[Group, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What an exposition says of a metric family."""
+
+    type: MetricType | str
+    help: str
+    unit: str
+
+
+class Queryable(Protocol):
+    """Gives samples back, in columns."""
+
+    def select(self, matchers: Sequence[Matcher], mint: int, maxt: int, hints: Hints) -> SeriesSet:
+        """Return every series that passes all matchers and has a sample in [mint, maxt].
+
+        Each series' samples are complete within the range (as far as ``hints`` do not allow
+        leaving some out), in time order, without duplicates; later appends win over earlier ones
+        with the same time.
+
+        Raises:
+            StorageError: If a block on disk cannot be read.
+        """
+        ...
+
+    def label_names(self, matchers: Sequence[Matcher], mint: int, maxt: int) -> list[str]:
+        """Return the sorted label names of the series that match; all series without matchers."""
+        ...
+
+    def label_values(
+        self, name: str, matchers: Sequence[Matcher], mint: int, maxt: int
+    ) -> list[str]:
+        """Return the sorted values of one label among the series that match."""
+        ...
+
+    def metadata(self, metric: str = "") -> Mapping[str, Metadata]:
+        """Return what is known of one metric family, or of all."""
+        ...
+
+
+# ---------------------------------------------------------------- metrics, writing
+
+
+class Appender(Protocol):
+    """Takes samples. Out-of-order and old samples (from 1970 on) are taken too."""
+
+    def layout(self, labels: Sequence[Labels]) -> int:
+        """Register the series of one target, in order, and return the layout's id.
+
+        The same sequence always gives the same id as long as the layout is in use. A target that
+        gains or loses series registers a new layout; a series keeps its identity by its labels.
+
+        Raises:
+            StorageError: If the store's limit of series is reached.
+        """
+        ...
+
+    def append(self, batch: ScrapeBatch) -> Ticket:
+        """Take one scrape. Scrapes of one layout come in time order; see ``append_samples`` otherwise."""
+        ...
+
+    def series(self, labels: Sequence[Labels]) -> Refs:
+        """Return a stable reference for each series, making those that are new.
+
+        Raises:
+            StorageError: If the store's limit of series is reached.
+        """
+        ...
+
+    def append_samples(self, refs: Refs, ts_ms: Ints, values: Floats) -> Ticket:
+        """Take samples with their own timestamps; the three arrays have shape (n,)."""
+        ...
+
+    def set_metadata(self, metadata: Mapping[str, Metadata]) -> None:
+        """Remember what an exposition says of its metric families."""
+        ...
+
+
+# ---------------------------------------------------------------- logs
+
+
+@dataclass(frozen=True, slots=True)
+class LogQuery:
+    """A search over log records.
+
+    Attributes:
+        text: In Taskscope's log query language (``storage.logquery``), "" for every record.
+        start_ns: First time looked at.
+        end_ns: Last time looked at.
+        limit: Most records returned.
+        ascending: Oldest first if True, else newest first.
+        cursor: ``LogPage.cursor`` of the page before, to go on behind it; "" for the first page.
+    """
+
+    text: str = ""
+    start_ns: int = 0
+    end_ns: int = 2**63 - 1
+    limit: int = 200
+    ascending: bool = False
+    cursor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """One record as stored: the document id and the ECS document with dotted names (``{"log.level": "error"}``)."""
+
+    id: str
+    ts_ns: int
+    document: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """Some records in the order asked for, and the cursor behind the last ("" at the end of a search)."""
+
+    records: tuple[LogRecord, ...]
+    cursor: str
+
+
+class LogStore(Protocol):
+    """Keeps log records; at least once in, once stored (by document id)."""
+
+    def append(self, batch: LogBatch) -> tuple[Delivery, Ticket]:
+        """Take one batch.
+
+        The checkpoint of the batch's source may move once the ticket's ``wait`` returned True.
+
+        Raises:
+            DeliveryError: If nothing could be taken (disk full); retryable.
+        """
+        ...
+
+
+class LogReader(Protocol):
+    """Finds log records."""
+
+    def search(self, query: LogQuery) -> LogPage:
+        """Return one page.
+
+        Raises:
+            ParseError: If the query text cannot be parsed; with its position.
+            StorageError: If the store cannot be read.
+        """
+        ...
+
+    def tail(self, text: str, cursor: str, stop: Event) -> Iterator[LogPage]:
+        """Yield new records as they are stored (within 1 s), oldest first, until ``stop`` is set.
+
+        Starts behind ``cursor``; "" starts with records stored from now on. An empty page is
+        yielded at least every 15 s, so that the caller can see whether anybody still listens.
+        """
+        ...
+
+    def histogram(
+        self, query: LogQuery, buckets: int
+    ) -> tuple[Ints, Mapping[str, npt.NDArray[np.int64]]]:
+        """Count records over time by level.
+
+        Returns:
+            ``(edges_ns, counts)``: bucket starts, shape (buckets,), and per ``log.level``
+            ("" for none) the counts, shape (buckets,).
+        """
+        ...

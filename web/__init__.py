@@ -1,0 +1,1 @@
+"""The HTTP side: Prometheus's API, logs, ingest and the console."""
