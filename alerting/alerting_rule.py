@@ -152,9 +152,7 @@ def _gone(rule: AlertingRule, alert: Alert, now_ms: int) -> Alert | None:
         since = alert.keep_firing_since_ms or now_ms
         if now_ms - since < rule.keep_firing_for_ms:
             return replace(alert, keep_firing_since_ms=since)
-    return replace(
-        alert, state=AlertState.INACTIVE, resolved_ms=now_ms, keep_firing_since_ms=0
-    )
+    return replace(alert, state=AlertState.INACTIVE, resolved_ms=now_ms, keep_firing_since_ms=0)
 
 
 def to_send(
