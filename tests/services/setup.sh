@@ -65,7 +65,7 @@ if ! curl -fs -o /dev/null "http://127.0.0.1:$port/_cluster/health"; then
     rm -rf "$cache/es8/home/data" "$cache/es8/home/logs"
     [ -e "$cache/es8/home/.ready" ] || say "fetching Elasticsearch (once)"
     HTTP_PORT=$port "$shared/services/es8/start.sh" "$cache/es8" > "$cache/log/es.log" 2>&1 < /dev/null \
-      && say "Elasticsearch answers on port $port" || say "Elasticsearch did not start, see $cache/log/es.log"
+      && cp "$cache/es8/pid" "$cache/es.pid" && say "Elasticsearch answers on port $port" || say "Elasticsearch did not start, see $cache/log/es.log"
   else
     say "no ../shared: Elasticsearch is left out"
   fi

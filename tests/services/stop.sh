@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Stops what setup.sh started, by its process id.
 cache=${TASKSCOPE_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/taskscope}
-for file in "$cache/dockerd.pid" "$cache/es8/pid"; do
+for file in "$cache/dockerd.pid" "$cache/es.pid"; do
   [ -e "$file" ] && kill "$(cat "$file")" 2> /dev/null
   rm -f "$file"
 done
