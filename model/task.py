@@ -142,7 +142,7 @@ class TaskStatus:
     tty: bool = False
     memory_limit_bytes: int = 0
     cpu_limit: float = 0.0
-    labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), hash=False)
 
     @property
     def run(self) -> Run | None:
