@@ -25,6 +25,11 @@ def interpreter() -> str:
     return str(Path(sys.executable).resolve())
 
 
+def program() -> bytes:
+    """Return the program that the image carries; its digest names the image."""
+    return Path(__file__).with_name("programs.py").read_bytes()
+
+
 def build() -> bytes:
     """Return the image as a tar, about 50 MB.
 
