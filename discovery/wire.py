@@ -21,24 +21,36 @@ VERSION: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
-class _State:
+class AgentState:
+    """What one agent knows.
+
+    Attributes:
+        host: The agent's host, "" if the state is of none.
+        tasks: Its tasks.
+        healths: Their healths by task id.
+    """
+
     version: int
     tasks: tuple[Task, ...]
     healths: dict[str, TaskHealth]
+    host: str = ""
 
 
-def encode_state(tasks: Iterable[Task], healths: Mapping[TaskID, TaskHealth]) -> bytes:
+def encode_state(
+    tasks: Iterable[Task], healths: Mapping[TaskID, TaskHealth], host: str = ""
+) -> bytes:
     """Return tasks and their healths as JSON."""
-    return encode(_State(VERSION, tuple(tasks), {str(k): v for k, v in healths.items()}))
+    by_id = {str(task_id): health for task_id, health in healths.items()}
+    return encode(AgentState(VERSION, tuple(tasks), by_id, host))
 
 
 def decode_state(data: bytes) -> tuple[frozenset[Task], dict[TaskID, TaskHealth]]:
-    """Return what `encode_state` was given.
+    """Return what ``encode_state`` was given.
 
     Raises:
         DiscoveryError: If the data is not that, or of another version.
     """
-    state = decode(data, _State)
+    state = decode(data, AgentState)
     return frozenset(state.tasks), {TaskID(k): v for k, v in state.healths.items()}
 
 

@@ -70,11 +70,14 @@ class DockerStream:
 
         Raises:
             DockerError: If the connection broke.
+            TimeoutError: After a silence longer than allowed.
         """
         if self._response is None:
             return b""
         try:
             return self._response.read1(size)
+        except TimeoutError:
+            raise
         except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:
             # ValueError and AttributeError: closed by another thread in mid-read
             raise DockerError(f"the connection to Docker broke: {error}") from error
@@ -90,6 +93,10 @@ class DockerStream:
         for data in self.chunks():
             *whole, rest = (rest + data).split(b"\n")
             yield from whole
+
+    def set_timeout(self, seconds: float | None) -> None:
+        """Set the longest silence from here on."""
+        self._sock.settimeout(seconds)
 
     def close(self) -> None:
         """End the stream; a reader in another thread gets the end or DockerError."""
