@@ -15,7 +15,7 @@ from typing import Final
 
 from discovery.process.taskfile import tasks_directory
 
-from taskscope.demo.cluster import MARK, TASKS, DemoTask
+from taskscope.demo.cluster import MARK, NAMESPACE, TASKS, DemoTask
 
 _STATE: Final = "demo.json"
 _PATIENCE_SECONDS: Final = 10.0
@@ -73,7 +73,7 @@ class ProcessDemo:
         ]
         command = [
             sys.executable, "-m", "taskscope", "run", "--data-dir", str(self._data_dir),
-            "--name", task.name, "--app", task.app, *(["--restart"] if task.restart else []),
+            "--name", task.name, "--app", task.app, "--namespace", NAMESPACE, *(["--restart"] if task.restart else []),
             *(["--port", str(port)] if port else []), *options, *labels,
             "--", sys.executable, "-S", "-E", str(Path(__file__).with_name("programs.py")), *task.command(port),
         ]  # fmt: skip
