@@ -1,0 +1,42 @@
+"""Taskscope's log query language: ``app:shop level:(warn OR error) "connection refused" -stream:stderr``.
+
+Lucene-like, so that nobody has to learn it. Adjacent terms are AND; NOT binds closer than AND, AND
+closer than OR. Free text searches ``message`` for words and phrases without regard to case; a word
+is a run of letters, digits and underscores, and a phrase is words that follow each other. Field
+names are the short ones of ``model.identity.QUERY_FIELDS`` or full ECS names; ``fields.<x>`` is what
+the record itself said.
+"""
+
+from storage.logquery.lucene import to_lucene
+from storage.logquery.nodes import (
+    All,
+    And,
+    Exists,
+    Node,
+    Not,
+    Or,
+    Phrase,
+    Range,
+    Regex,
+    Term,
+    Wildcard,
+)
+from storage.logquery.parser import parse
+from storage.logquery.render import to_text
+
+__all__ = [
+    "All",
+    "And",
+    "Exists",
+    "Node",
+    "Not",
+    "Or",
+    "Phrase",
+    "Range",
+    "Regex",
+    "Term",
+    "Wildcard",
+    "parse",
+    "to_lucene",
+    "to_text",
+]
