@@ -10,6 +10,7 @@ from model.catalog import (
     alerting,
     container,
     healthcheck,
+    logdb,
     logship,
     node,
     scrape,
@@ -21,6 +22,6 @@ from model.catalog.metric import Metric
 
 __all__ = ["CATALOG", "Metric"]
 
-_AREAS = (task, container, node, scrape, healthcheck, logship, storage, alerting, self_)
+_AREAS = (task, container, node, scrape, healthcheck, logship, storage, logdb, alerting, self_)
 
 CATALOG: Final[dict[str, Metric]] = {m.name: m for area in _AREAS for m in area.METRICS}
