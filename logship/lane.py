@@ -202,5 +202,5 @@ def _pause(attempt: int, error: DeliveryError | None) -> float:
         return error.retry_after_seconds
     if error is not None and not error.retryable:
         return REFUSED_SECONDS
-    longest = min(BACKOFF_MAX_SECONDS, BACKOFF_FIRST_SECONDS * 2 ** min(attempt, 20))
+    longest = min(BACKOFF_MAX_SECONDS, BACKOFF_FIRST_SECONDS * 2.0 ** min(attempt, 20))
     return longest * random.uniform(0.5, 1.0)

@@ -106,5 +106,10 @@ class Redactor:
         if not parts:
             return None
         parts.append(buf[at:])
-        as_ints = (np.array(numbers, dtype=np.int64) for numbers in (starts, ends, shift))
-        return Redacted(b"".join(parts), *as_ints, counts)
+        return Redacted(
+            b"".join(parts),
+            np.array(starts, dtype=np.int64),
+            np.array(ends, dtype=np.int64),
+            np.array(shift, dtype=np.int64),
+            counts,
+        )

@@ -54,7 +54,9 @@ def build(
     buf, starts, ends = _buffer(columns)
     redacted = redactor.redact(buf) if redactor is not None else None
     if redacted is not None:
-        flags[redacted.touched(starts, ends).reshape(size, 2).any(axis=1)] |= np.uint8(Flag.REDACTED)
+        flags[redacted.touched(starts, ends).reshape(size, 2).any(axis=1)] |= np.uint8(
+            Flag.REDACTED
+        )
         buf, starts, ends = redacted.buf, redacted.moved(starts), redacted.moved(ends)
         tally.redactions = redacted.counts
     tally.truncated = int(np.count_nonzero(flags & np.uint8(Flag.TRUNCATED)))

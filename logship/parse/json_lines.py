@@ -17,7 +17,6 @@ from logship.parse import keys, timestamps
 from logship.parse.columns import Columns
 from logship.parse.levels import BY_JSON, of_text
 
-
 _RAW: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _TEXT: Final = msgspec.json.Decoder(str)
 _ENCODE: Final = msgspec.json.encode
@@ -33,7 +32,9 @@ class Shape:
         self.names = tuple(names)
         fields = [(f"f{n}", msgspec.Raw) for n in range(len(names))]
         rename = {f"f{n}": name for n, name in enumerate(names)}
-        line = msgspec.defstruct("Line", fields, rename=rename, forbid_unknown_fields=True, gc=False)
+        line = msgspec.defstruct(
+            "Line", fields, rename=rename, forbid_unknown_fields=True, gc=False
+        )
         self._decoder = msgspec.json.Decoder(list[line])  # type: ignore[valid-type]  # made at run time
         self._time, self._level, self._message, self._trace = (
             self._index(names) for names in (keys.TIME, keys.LEVEL, keys.MESSAGE, keys.TRACE)
@@ -142,8 +143,8 @@ class JsonLines:
                 columns.message[row] = text.encode("utf-8", "replace")
                 columns.unparsed.append(row)
                 continue
-            _one(columns, row, text, values)
             names = tuple(values)
+            _one(columns, row, text, values)
             shapes[names] = shapes.get(names, 0) + 1
         if shapes:
             self._learn(max(shapes, key=shapes.__getitem__))
@@ -162,7 +163,9 @@ def _one(columns: Columns, row: int, text: str, values: dict[str, Any]) -> None:
     name = keys.find(keys.LEVEL, values)
     if name:
         raw = bytes(values.pop(name))
-        columns.levels[row] = BY_JSON.get(raw) or of_text(raw.strip(b'"').decode("utf-8", "replace"))
+        columns.levels[row] = BY_JSON.get(raw) or of_text(
+            raw.strip(b'"').decode("utf-8", "replace")
+        )
     name = keys.find(keys.TIME, values)
     if name:
         raw = bytes(values[name])

@@ -1,6 +1,7 @@
 """Severities as loggers write them, to ``Level``."""
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from model.log import Level
@@ -49,3 +50,31 @@ def of_line(line: str) -> int:
         head = _ANSI.sub(" ", head)
     found = _LINE.search(head)
     return found.lastindex or 0 if found else 0
+
+
+class LevelFinder:
+    """``of_line`` for the lines of one stream, whose levels mostly stand at one place."""
+
+    def __init__(self) -> None:
+        self._at = 0
+
+    def levels(self, lines: Sequence[str]) -> list[int]:
+        """Return the level of each line."""
+        match, search = _LINE.match, _LINE.search
+        at = self._at
+        levels = []
+        for line in lines:
+            found = match(line, at)
+            if found is None:
+                head = line[:HEAD]
+                if "\x1b" in head:
+                    levels.append(of_line(line))
+                    continue
+                found = search(head)
+                if found is None:
+                    levels.append(0)
+                    continue
+                at = found.start()
+            levels.append(found.lastindex or 0)
+        self._at = at
+        return levels

@@ -56,7 +56,9 @@ def json_file(data: bytes, start: int) -> Lines:
     """Unwrap whole lines (``data`` ends in a newline) of a json-file log."""
     raw = data.split(b"\n")
     raw.pop()
-    lines = Lines([], list(accumulate((len(r) + 1 for r in raw), initial=start)), [], [], [], [], {})
+    lines = Lines(
+        [], list(accumulate((len(r) + 1 for r in raw), initial=start)), [], [], [], [], {}
+    )
     try:
         wrappers = _WRAPPERS.decode(b"[" + b",".join(raw) + b"]")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -9,7 +9,6 @@ import re
 from enum import IntEnum
 from typing import Final
 
-from logship.parse.levels import of_line
 from model.log import Level
 
 LINES_MAX: Final = 1_000
@@ -29,7 +28,7 @@ class Kind(IntEnum):
 
 
 # What may open or continue a trace, by its first characters; the one match each plain line pays.
-_SUSPECT: Final = re.compile(
+SUSPECT: Final = re.compile(
     r"[ \t]|$|Traceback \(|Caused by: |Exception in thread|panic: |fatal error: |goroutine |created by "
     r"|-----BEGIN |\[signal |exit status |During handling |The above exception |Uncaught "
     r"|(?:[A-Za-z_$][\w$]*\.)+[A-Z][\w$]*(?::|$)|[A-Z]\w*(?:Error|Exception|Warning|Exit|Interrupt)\b"
@@ -47,58 +46,43 @@ _GO_LINE: Final = re.compile(
 _KEY_LINE: Final = re.compile(r"[A-Za-z0-9+/=]{0,80}\s*$|-----END |(?:Proc-Type|DEK-Info): ")
 
 
-def step(kind: Kind, line: str) -> tuple[Kind, bool]:
-    """Judge one line behind an open record.
-
-    Returns:
-        ``(kind, joins)``: what the record is with this line, and whether the line belongs to the
-        record before it (else it starts a new one).
-    """
-    if kind is Kind.KEY and _KEY_LINE.match(line):
-        return (Kind.CLOSED if line.startswith("-----END ") else Kind.KEY), True
-    if not _SUSPECT.match(line):
-        return _plain(kind, line)
-    joined = _continue(kind, line)
-    return (joined, True) if joined is not None else (_open(line), False)
-
-
-def _plain(kind: Kind, line: str) -> tuple[Kind, bool]:
-    if kind is Kind.PYTHON and line[:1] not in "0123456789[{":
-        return Kind.PYTHON_END, True  # "mypkg.mod.Oops: text", "KeyboardInterrupt"
-    if kind is Kind.GO and _GO_LINE.match(line):
-        return Kind.GO, True
-    return (Kind.ALERT if of_line(line) >= Level.WARN else Kind.CLOSED), False
+def opens(line: str, level: int) -> Kind:
+    """Return what a record is that starts with this line; ``level`` is the line's."""
+    if SUSPECT.match(line):
+        if line.startswith("Traceback ("):
+            return Kind.PYTHON
+        if line.startswith(("panic: ", "fatal error: ")):
+            return Kind.GO
+        if line.startswith("-----BEGIN ") and "PRIVATE KEY" in line:
+            return Kind.KEY
+        if _JAVA_HEAD.match(line) or _SHORT_HEAD.match(line):
+            return Kind.FRAMES
+    return Kind.ALERT if level >= Level.WARN else Kind.CLOSED
 
 
-def _continue(kind: Kind, line: str) -> Kind | None:
-    """Return what the open record becomes with this line, or None if the line is not part of it."""
-    if kind in (Kind.CLOSED, Kind.KEY):
+def goes_on(kind: Kind, line: str) -> Kind | None:
+    """Return what an open record becomes with this line, or None if the line starts another record."""
+    if kind is Kind.CLOSED:
         return None
+    if kind is Kind.KEY:
+        if line.startswith("-----END "):
+            return Kind.CLOSED
+        return Kind.KEY if _KEY_LINE.match(line) else None
     if kind is Kind.GO:
         return Kind.GO if _GO_LINE.match(line) else None
     if kind is Kind.PYTHON:
-        return Kind.PYTHON if line[:1] in (" ", "\t") or not line else Kind.PYTHON_END
+        if line[:1] in (" ", "\t", ""):
+            return Kind.PYTHON
+        # the exception's own line ends it: "ValueError: text", "mypkg.mod.Oops", "KeyboardInterrupt"
+        return Kind.PYTHON_END if line[0] not in "0123456789[{" else None
     if kind is Kind.PYTHON_END:
-        chained = not line or line.startswith(("Traceback (", "During handling ", "The above exc"))
         if line.startswith("Traceback ("):
             return Kind.PYTHON
+        chained = not line or line.startswith(("During handling ", "The above exception "))
         return Kind.PYTHON_END if chained else None
+    if not SUSPECT.match(line):
+        return None
     if _FRAME.match(line):
         return Kind.FRAMES
-    if kind is Kind.FRAMES:
-        return None
-    opened = _open(line)
-    return opened if opened not in (Kind.CLOSED, Kind.ALERT) else None
-
-
-def _open(line: str) -> Kind:
-    """Return what a record is that starts with this line."""
-    if line.startswith("Traceback ("):
-        return Kind.PYTHON
-    if line.startswith(("panic: ", "fatal error: ")):
-        return Kind.GO
-    if line.startswith("-----BEGIN ") and "PRIVATE KEY" in line:
-        return Kind.KEY
-    if _JAVA_HEAD.match(line) or _SHORT_HEAD.match(line):
-        return Kind.FRAMES
-    return Kind.ALERT if of_line(line) >= Level.WARN else Kind.CLOSED
+    opened = opens(line, 0)
+    return opened if kind is Kind.ALERT and opened is not Kind.CLOSED else None

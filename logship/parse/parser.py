@@ -14,6 +14,7 @@ from logship.parse.batch import Origin, Tally, build
 from logship.parse.columns import Columns
 from logship.parse.join import Records, join
 from logship.parse.json_lines import JsonLines
+from logship.parse.levels import LevelFinder
 from logship.parse.lines import Lines
 from logship.redact import Redactor
 from model.log import Flag, LogBatch
@@ -55,6 +56,7 @@ class Parser:
         self._format = format
         self._multiline = multiline
         self._json = JsonLines()
+        self._levels = LevelFinder()
 
     def parse(self, data: bytes, start: int, origin: Origin, read_ns: int, *, closing: bool, final: bool = False) -> Parsed:  # fmt: skip
         """Parse whole lines read at an offset.
@@ -71,9 +73,11 @@ class Parser:
             return Parsed([], start, Tally())
         return self.lines(self._split(data, start), origin, read_ns, closing=closing, final=final)
 
-    def lines(self, lines: Lines, origin: Origin, read_ns: int, *, closing: bool, final: bool = False) -> Parsed:
+    def lines(
+        self, lines: Lines, origin: Origin, read_ns: int, *, closing: bool, final: bool = False
+    ) -> Parsed:
         """Parse lines that are unwrapped already (from Docker's API, or one that was cut)."""
-        records = join(lines, multiline=self._multiline, closing=closing, final=final)
+        records = join(lines, self._levels, multiline=self._multiline, closing=closing, final=final)
         if not records.texts:
             return Parsed([], records.end, Tally())
         columns = self._understand(records)
@@ -107,7 +111,7 @@ class Parser:
         return columns
 
     def _plain(self, records: Records) -> Columns:
-        columns = text_lines.plain(records.texts)
+        columns = text_lines.plain(records.texts, records.levels)
         _trace_levels(columns, records)
         return columns
 

@@ -23,12 +23,12 @@ def looks_logfmt(text: str) -> bool:
     return _LOOKS_LOGFMT(text) is not None
 
 
-def plain(texts: Sequence[str]) -> Columns:
-    """Return the columns of plain lines: the message is the line, time and level are looked for near its start."""
+def plain(texts: Sequence[str], levels: Sequence[int] | None = None) -> Columns:
+    """Return the columns of plain lines: the message is the line; ``levels`` if they are known already."""
     columns = Columns.empty(len(texts))
     columns.message = [text.encode("utf-8", "replace") for text in texts]
     columns.times = timestamps.column([text[:WIDTH] for text in texts]).tolist()
-    columns.levels = [of_line(text) for text in texts]
+    columns.levels = list(levels) if levels is not None else [of_line(text) for text in texts]
     for row, text in enumerate(texts):
         if "race" in text:
             found = _TRACE_ID.search(text)

@@ -16,7 +16,9 @@ import numpy.typing as npt
 from model.samples import Ints
 
 NO_TIME: Final = np.iinfo(np.int64).min
-EARLIEST_NS: Final = 946_684_800_000_000_000  # 2000-01-01: what is older is a clock that was never set
+EARLIEST_NS: Final = (
+    946_684_800_000_000_000  # 2000-01-01: what is older is a clock that was never set
+)
 WIDTH: Final = 30  # "2026-01-01T00:00:00.123456789Z"
 
 _ISO = re.compile(
@@ -27,7 +29,8 @@ _SLASHED = re.compile(
 )
 # Apache's common log format, anywhere in the line: [22/Nov/2026:10:00:00 +0000]
 _CLF = re.compile(r"\[(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d):(\d\d):(\d\d) ([+-]\d{4})\]")
-_MONTHS = {name: n for n, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}  # fmt: skip
+_NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_MONTHS = {name: n for n, name in enumerate(_NAMES, 1)}  # fmt: skip
 _NUMBER = re.compile(r"\d{9,19}(?:\.\d+)?(?:[eE][+]?\d+)?")
 
 _DIGITS_AT = np.array([0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18])

@@ -36,7 +36,7 @@ def wanted(task: Task) -> Iterator[Wanted]:
     if label("enabled", "true").lower() == "false" or task.status.labels.get(task_labels.IGNORE) == "true":  # fmt: skip
         return
     form = label("format", "auto")
-    how = {
+    how: dict[str, Any] = {
         "format": form if form in _FORMATS else "auto",
         "multiline": label("multiline", "auto") != "off",
     }
@@ -117,7 +117,7 @@ class Finder:
 
         New streams have been opened, so that a container that is removed at once is read.
         """
-        new = []
+        new: list[Stream] = []
         present = set()
         for task in tasks:
             for want in wanted(task):

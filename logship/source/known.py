@@ -49,7 +49,9 @@ class KnownFiles:
     def entries(self, now_s: int, keep_seconds: int) -> list[Entry]:
         """Return what the checkpoint shall say now."""
         current = [
-            Entry(key, source_id, file.inode, file.device, file.fingerprint, dict(file.acked), now_s)
+            Entry(
+                key, source_id, file.inode, file.device, file.fingerprint, dict(file.acked), now_s
+            )
             for source_id, (key, file) in list(self._claimed.items())
         ]
         for key, entries in list(self._unclaimed.items()):

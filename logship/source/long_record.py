@@ -34,7 +34,9 @@ class Scan:
         self._size = 0
         self._time = ""
         self._stream: str | None = None
-        self._aside = Lines([], [], [], [], [], [], {})  # whole lines of the other stream in between
+        self._aside = Lines(
+            [], [], [], [], [], [], {}
+        )  # whole lines of the other stream in between
 
     def advance(self, file: Readable, *, final: bool) -> bool:
         """Scan on; True once the record's end is found."""

@@ -19,6 +19,7 @@ import orjson
 from model.errors import DeliveryError
 
 if TYPE_CHECKING:
+    from elastic_transport import Serializer
     from elasticsearch import Elasticsearch
 
 _HIDDEN = {"pyarrow", "pandas"}
@@ -74,10 +75,7 @@ def connect(connection: Connection, timeout_seconds: float) -> "Elasticsearch":
             request_timeout=timeout_seconds,
             max_retries=0,  # retrying is the lane's business, with its own back-off
             http_compress=connection.compress,
-            serializers={
-                "application/vnd.elasticsearch+json": _Json(),
-                "application/vnd.elasticsearch+x-ndjson": _Bytes(),
-            },
+            serializers=_serializers(),
             **options,
         )
     except (OSError, ValueError) as error:
@@ -92,35 +90,31 @@ def _secret(path: str) -> str:
         raise DeliveryError(f"the secret in {path} cannot be read: {reason}", retryable=False) from error  # fmt: skip
 
 
-class _Json:
-    """JSON by orjson. A bulk answer without errors is not taken apart: it says so in its first bytes."""
+def _serializers() -> dict[str, "Serializer"]:
+    """JSON by orjson, bulk bodies as the bytes they are.
 
-    mimetype = "application/vnd.elasticsearch+json"
+    A bulk answer without errors is not taken apart: it says so in its first bytes.
+    """
+    from elastic_transport import SerializationError, Serializer
 
-    def dumps(self, data: Any) -> bytes:
-        return data if isinstance(data, bytes) else orjson.dumps(data)
+    class Json(Serializer):
+        mimetype = "application/vnd.elasticsearch+json"
 
-    def loads(self, data: bytes) -> Any:
-        if b'"errors":false' in data[:_BULK_HEAD]:
-            return {"errors": False, "items": []}
-        from elastic_transport import SerializationError
+        def dumps(self, data: Any) -> bytes:
+            return data if isinstance(data, bytes) else orjson.dumps(data)
 
-        try:
-            return orjson.loads(data)
-        except orjson.JSONDecodeError as error:
-            raise SerializationError(f"not JSON: {data[:200]!r}", errors=(error,)) from error
+        def loads(self, data: bytes) -> Any:
+            if b'"errors":false' in data[:_BULK_HEAD]:
+                return {"errors": False, "items": []}
+            try:
+                return orjson.loads(data)
+            except orjson.JSONDecodeError as error:
+                raise SerializationError(f"not JSON: {data[:200]!r}", errors=(error,)) from error
 
+    class Lines(Json):
+        mimetype = "application/vnd.elasticsearch+x-ndjson"
 
-class _Bytes:
-    """Bulk bodies are bytes already."""
-
-    mimetype = "application/vnd.elasticsearch+x-ndjson"
-
-    def dumps(self, data: Any) -> bytes:
-        return data if isinstance(data, bytes) else b"".join(orjson.dumps(d) + b"\n" for d in data)
-
-    def loads(self, data: bytes) -> Any:
-        return data
+    return {kind.mimetype: kind() for kind in (Json, Lines)}
 
 
 def explain(error: Exception, connection: Connection) -> DeliveryError:

@@ -116,10 +116,14 @@ class ElasticsearchSink:
             from logship.batches import take
 
             refused = take(batch, rows)
-            again = self._bulk(client, [refused], [list(map(_text_only, ecs.documents(refused)))])[0]
+            again = self._bulk(client, [refused], [list(map(_text_only, ecs.documents(refused)))])[
+                0
+            ]
             status = delivery.status.copy()
             status[rows] = again.status
-            reasons = {row: why for row, why in delivery.reasons.items() if status[row] not in (201, 409)}
+            reasons = {
+                row: why for row, why in delivery.reasons.items() if status[row] not in (201, 409)
+            }
             reasons |= {int(rows[i]): why for i, why in again.reasons.items()}
             deliveries[n] = Delivery(status, reasons)
 

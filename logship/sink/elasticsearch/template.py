@@ -28,7 +28,9 @@ def component(name: str) -> dict[str, Any]:
     }
     return {
         "template": {
-            "settings": {"index": {"codec": "best_compression", "mapping.total_fields.limit": 2000}},
+            "settings": {
+                "index": {"codec": "best_compression", "mapping.total_fields.limit": 2000}
+            },
             # what no mapping names stays in _source and is never a reason to refuse a document
             "mappings": {"dynamic": False, "date_detection": False, "properties": properties},
         },
