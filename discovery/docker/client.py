@@ -141,6 +141,22 @@ class DockerClient:
         """Return the JSON answer of a POST; see `get`."""
         return self._json("POST", self._versioned(path, query), body)
 
+    def delete(self, path: str, query: Mapping[str, str] | None = None) -> Any:
+        """Return the JSON answer of a DELETE; see `get`."""
+        return self._json("DELETE", self._versioned(path, query))
+
+    def upload(self, path: str, content: bytes, query: Mapping[str, str] | None = None) -> None:
+        """POST bytes as they are (a tar); Docker's answer is progress and is left unread.
+
+        Raises:
+            DockerError: If Docker cannot be asked, or answers with an error.
+        """
+        connection, response, _ = self._send("POST", self._versioned(path, query), content)
+        try:
+            response.read()
+        finally:
+            connection.close()
+
     def stream(
         self,
         path: str,
@@ -185,8 +201,9 @@ class DockerClient:
         self, method: str, target: str, body: object
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse, socket.socket]:
         connection = _UnixConnection(self.path, self._timeout)
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Host": "docker"} | ({"Content-Type": "application/json"} if data else {})
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        kind = "application/x-tar" if isinstance(body, bytes) else "application/json"
+        headers = {"Host": "docker"} | ({"Content-Type": kind} if data else {})
         try:
             connection.request(method, target, body=data, headers=headers)
             sock = connection.sock
