@@ -27,11 +27,28 @@ from taskscope.config import TaskscopeConfig
 from taskscope.events import TaskEvents
 
 
+def build_tasks(config: TaskscopeConfig, clock: Clock, registry: CollectorRegistry) -> TaskRegistry:
+    """Return which tasks run here, from every runtime that the configuration names."""
+    data, retention = config.data_path(), config.discovery.retention_hours * 3600
+    sources: list[RuntimeSource] = []
+    if config.discovery.docker.enabled:
+        sources.append(DockerSource(
+            DockerClient(config.discovery.docker.socket), cluster=config.cluster, host=config.host_name(),
+            clock=clock, state_file=data / "discovery" / "docker.json", retention_seconds=retention,
+        ))  # fmt: skip
+    if config.discovery.process.enabled:
+        sources.append(
+            ProcessSource(tasks_directory(data), clock=clock, retention_seconds=retention)
+        )
+    return TaskRegistry(sources, clock, registry)
+
+
 class Agent:
     """Everything that runs on the host of the tasks.
 
     Args:
         config: Its sections are turned into plain arguments here.
+        tasks: From ``build_tasks``; started and stopped with the agent.
         appender: Where samples go.
         sinks: Where log records go.
         clock: The time.
@@ -39,25 +56,16 @@ class Agent:
     """
 
     def __init__(
-        self, config: TaskscopeConfig, appender: Appender, sinks: Sequence[Sink], clock: Clock, registry: CollectorRegistry
-    ) -> None:
+        self, config: TaskscopeConfig, tasks: TaskRegistry, appender: Appender, sinks: Sequence[Sink],
+        clock: Clock, registry: CollectorRegistry,
+    ) -> None:  # fmt: skip
         data, cluster, host = config.data_path(), config.cluster, config.host_name()
-        retention = config.discovery.retention_hours * 3600
-        docker = DockerClient(config.discovery.docker.socket)
-        sources: list[RuntimeSource] = []
-        if config.discovery.docker.enabled:
-            sources.append(DockerSource(
-                docker, cluster=cluster, host=host, clock=clock,
-                state_file=data / "discovery" / "docker.json", retention_seconds=retention,
-            ))  # fmt: skip
-        if config.discovery.process.enabled:
-            sources.append(ProcessSource(tasks_directory(data), clock=clock, retention_seconds=retention))
-        self.tasks = TaskRegistry(sources, clock, registry)
+        self.tasks = tasks
         self.events = TaskEvents(self.tasks, data / "logship" / "events", clock)
         redactor = Redactor()
         self.health = HealthManager(
-            self.tasks, config.healthcheck.declared(), DockerExec(docker), clock, registry,
-            on_change=self.events.health_changed, redact=redactor.text,
+            self.tasks, config.healthcheck.declared(), DockerExec(DockerClient(config.discovery.docker.socket)), clock, registry,
+            on_change=self.events.health_changed, redact=lambda text: _redacted(redactor, text),
         )  # fmt: skip
         ship = config.logship
         self.shipper = Shipper(
@@ -93,9 +101,17 @@ class Agent:
         """Say how discovery, checks and log shipping are doing."""
         shipper, health = self.shipper.status(), self.health.status()
         return {
-            "sources": [{"name": s.name, "ok": s.ok, "message": s.message, "counts": s.counts} for s in self.tasks.status()],
+            "sources": [
+                {"name": s.name, "ok": s.ok, "message": s.message, "counts": s.counts}
+                for s in self.tasks.status()
+            ],
             "sinks": [{"name": s.name, "ok": s.ok, "message": s.message} for s in shipper.sinks],
             "streams": shipper.streams,
             "checks": health.checks,
             "problems": [*shipper.problems, *health.problems],
         }
+
+
+def _redacted(redactor: Redactor, text: str) -> str:
+    found = redactor.redact(text.encode("utf-8", "replace"))
+    return text if found is None else found.buf.decode("utf-8", "replace")

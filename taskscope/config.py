@@ -89,7 +89,9 @@ def split_listen(listen: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def load_config(file: Path | None, *, listen: str = "", data_dir: Path | None = None) -> TaskscopeConfig:
+def load_config(
+    file: Path | None, *, listen: str = "", data_dir: Path | None = None
+) -> TaskscopeConfig:
     """Return the configuration of a file, or the defaults; what the command line says stands above it.
 
     Raises:
@@ -101,7 +103,9 @@ def load_config(file: Path | None, *, listen: str = "", data_dir: Path | None = 
     else:
         document = load(file)
         if not isinstance(document.data, dict):
-            raise ConfigError([document.problem((), "must be settings (key: value), not a list or a text")])
+            raise ConfigError(
+                [document.problem((), "must be settings (key: value), not a list or a text")]
+            )
         config, base = validate(document, TaskscopeConfig), file.resolve().parent
     updates: dict[str, object] = {}
     if listen:

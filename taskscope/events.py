@@ -1,14 +1,19 @@
 """What happens to tasks, as log records of theirs: health changes, and how each run ended."""
 
+import logging
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any, Final
 
 from logship.events import EventLog
 from model.clock import Clock
 from model.health import HealthResult
 from model.log import Level
 from model.task import Exit, HealthStatus, Run, Task, TaskID, TaskSource
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 class TaskEvents:
@@ -38,12 +43,28 @@ class TaskEvents:
         """Write that a check's status has changed."""
         sick = result.status is HealthStatus.UNHEALTHY
         said = f": {result.output.strip()}" if result.output.strip() else ""
-        self._log.append(
-            task.identity,
+        self._append(
+            task,
             Level.WARN if sick else Level.INFO,
             f"check {result.check} is {result.status.value}{said}",
-            {"event": "health", "check": result.check, "status": result.status.value, "failures": result.failures},
+            {
+                "event": "health",
+                "check": result.check,
+                "status": result.status.value,
+                "failures": result.failures,
+            },
         )
+
+    def _append(self, task: Task, level: Level, message: str, fields: Mapping[str, Any]) -> None:
+        try:
+            self._log.append(task.identity, level, message, fields)
+        except OSError as error:
+            _LOG.error(
+                "an event of task %s is lost (%s): %s",
+                task.identity.task_name,
+                error.strerror,
+                message,
+            )
 
     def _watch(self) -> None:
         for tasks in self._tasks.watch(self._stop):
@@ -58,9 +79,15 @@ class TaskEvents:
 
     def _run_ended(self, task: Task, run: Run) -> None:
         ended = run.exit or Exit(None)
-        fields = {"event": "ended", "run": run.number, "exit_code": ended.code, "signal": ended.signal, "oom": ended.oom}
+        fields = {
+            "event": "ended",
+            "run": run.number,
+            "exit_code": ended.code,
+            "signal": ended.signal,
+            "oom": ended.oom,
+        }
         level = Level.INFO if ended.code == 0 else Level.ERROR
-        self._log.append(task.identity, level, f"run {run.number} ended: {how(ended)}", fields)
+        self._append(task, level, f"run {run.number} ended: {how(ended)}", fields)
 
 
 def how(ended: Exit) -> str:
