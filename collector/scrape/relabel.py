@@ -28,6 +28,13 @@ Action = Literal[
 _GROUP: Final = re.compile(r"\$(?:\$|\{(\w+)\}|(\w+))")
 
 
+def _options() -> Any:
+    options = re2.Options()
+    options.log_errors = False  # the library would write to stderr itself
+    options.dot_nl = True
+    return options
+
+
 @dataclass(frozen=True, slots=True)
 class RelabelRule:
     """One step. Attributes are Prometheus's; ``pattern`` is the compiled, anchored ``regex``.
@@ -47,7 +54,7 @@ class RelabelRule:
 
     def __post_init__(self) -> None:
         try:
-            pattern = re2.compile(f"^(?s:{self.regex})$")
+            pattern = re2.compile(self.regex, _options())
         except re2.error as error:
             reason = error.args[0] if error.args else "no reason given"
             text = reason.decode() if isinstance(reason, bytes) else reason
@@ -85,7 +92,7 @@ def _apply(rule: RelabelRule, labels: dict[str, str]) -> bool:
         digest = hashlib.md5(value.encode(), usedforsecurity=False).digest()
         labels[rule.target_label] = str(int.from_bytes(digest[8:]) % rule.modulus)
         return True
-    found = rule.pattern.search(value)
+    found = rule.pattern.fullmatch(value)
     if action == "keep":
         return found is not None
     if action == "drop":
@@ -99,7 +106,7 @@ def _apply(rule: RelabelRule, labels: dict[str, str]) -> bool:
 
 def _apply_to_names(rule: RelabelRule, labels: dict[str, str]) -> None:
     for name, value in list(labels.items()):
-        found = rule.pattern.search(name)
+        found = rule.pattern.fullmatch(name)
         if rule.action == "labelmap":
             if found is not None:
                 labels[expand(rule.replacement, found)] = value
