@@ -83,6 +83,8 @@ def to_record(row: Row) -> LogRecord:
     if row["fields"]:
         document.update(own_fields(row["fields"]))
     document["event.created"] = rfc3339(row["read_ns"])
+    if row["original_bytes"]:
+        document["log.original_bytes"] = row["original_bytes"]
     if row["flags"]:
         document["log.flags"] = [f.name.lower() for f in Flag if row["flags"] & f]
     return LogRecord(record_id(row["source"], row["offset"]), row["ts_ns"], document)

@@ -151,6 +151,8 @@ class LogDb:
                 full = self._parts.recent_bytes > self._settings.seal_bytes
                 if full or self._parts.recent_age_seconds() > self._settings.seal_seconds:
                     self._maintenance.seal()
+                while not self._stopping.is_set() and self._maintenance.merge():
+                    self._maintenance.show()
                 if time.monotonic() >= expire_at:
                     expire_at = time.monotonic() + _EXPIRE_SECONDS
                     self._maintenance.expire()

@@ -1,20 +1,24 @@
 """What the store does behind everybody's back: sealing, merging, forgetting."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from threading import Lock
+from typing import Final
 
 from model.clock import Clock
 from storage.logdb.config import LogDbSettings
 from storage.logdb.files import Files
 from storage.logdb.manifest import write_sources
+from storage.logdb.merge import merge, plan
 from storage.logdb.metrics import LogDbMetrics
 from storage.logdb.parts import Parts
 from storage.logdb.segment import Segment, write_segment
 from storage.logdb.writer import Writer
 
-_log = logging.getLogger(__name__)
+# retention deletes whole segments, so none is merged that spans more than this part of it
+_RETENTION_STEPS: Final = 10
+# a source is remembered longer than its records, in case it is shipped again from its beginning
+_FORGET_NS: Final = 7 * 86_400 * 1_000_000_000
 
 
 class Maintenance:
@@ -53,6 +57,7 @@ class Maintenance:
             if not chunks:
                 return False
             wal_first = self._writer.rotate()
+            self._writer.sources.forget_before(self._oldest_ns() - _FORGET_NS)
             sources = self._writer.sources.dump()
         manifest = self._files.manifest
         number = manifest.next_number
@@ -72,6 +77,30 @@ class Maintenance:
         self._files.clean()
         return True
 
+    def merge(self) -> bool:
+        """Make one larger segment of some small ones, if there are enough; tells whether it did.
+
+        Raises:
+            OSError: If it could not be written; nothing has changed then.
+        """
+        with self._busy:
+            return self._merge()
+
+    def _merge(self) -> bool:
+        manifest = self._files.manifest
+        max_age_ns = int(self._settings.retention_days * 86_400e9 / _RETENTION_STEPS)
+        small = plan(manifest.segments, self._settings.segment_bytes, max_age_ns)
+        if not small:
+            return False
+        paths = [self._files.segments / segment.name for segment in small]
+        merged = merge(small, paths, self._files.segment_path(manifest.next_number))
+        rest = tuple(segment for segment in manifest.segments if segment not in small)
+        manifest = replace(manifest, segments=(*rest, merged), next_number=manifest.next_number + 1)
+        self._files.write(manifest)
+        self._parts.adopt(manifest)
+        self._files.clean()
+        return True
+
     def expire(self) -> None:
         """Delete segments that are too old, or too many.
 
@@ -83,9 +112,7 @@ class Maintenance:
 
     def _expire(self) -> None:
         manifest = self._files.manifest
-        now_ns = self._clock.now_ns()
-        oldest_ns = now_ns - int(self._settings.retention_days * 86_400e9)
-        old, many = expired(manifest.segments, oldest_ns, self._settings.retention_bytes)
+        old, many = expired(manifest.segments, self._oldest_ns(), self._settings.retention_bytes)
         if not old and not many:
             return
         gone = {segment.name for segment in (*old, *many)}
@@ -97,6 +124,9 @@ class Maintenance:
         self._files.keep_reserve()
         self._metrics.dropped.labels("age").inc(sum(segment.rows for segment in old))
         self._metrics.dropped.labels("size").inc(sum(segment.rows for segment in many))
+
+    def _oldest_ns(self) -> int:
+        return self._clock.now_ns() - int(self._settings.retention_days * 86_400e9)
 
     def show(self) -> None:
         """Bring the gauges up to date."""

@@ -15,9 +15,10 @@ from storage.logdb.document import COLUMNS, IDENTITY_COLUMNS
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 ROW_GROUP: Final = 32_768
-_DICTIONARIES: Final = (*IDENTITY_COLUMNS, "stream", "dataset", "tags", "source", "run", "seq")
+DICTIONARIES: Final = (*IDENTITY_COLUMNS, "stream", "dataset", "tags")  # few values, in runs
 _DELTAS: Final = ("ts_ns", "offset", "read_ns")
 
 
@@ -50,21 +51,11 @@ def write_segment(chunks: Sequence[Chunk], path: Path) -> Segment:
     Raises:
         OSError: If it could not be written; nothing is left of it then.
     """
-    import pyarrow.parquet as pq
-
     table = to_table(chunks)
 
     def write(temporary: Path) -> None:
-        pq.write_table(
-            table,
-            temporary,
-            compression="zstd",
-            compression_level=1,
-            row_group_size=ROW_GROUP,
-            use_dictionary=[*_DICTIONARIES],
-            column_encoding=dict.fromkeys(_DELTAS, "DELTA_BINARY_PACKED"),
-            write_statistics=True,
-        )
+        with open_writer(temporary, table.schema) as writer:
+            writer.write_table(table, row_group_size=ROW_GROUP)
 
     place(path, write)
     ts_ns = [chunk.batch.ts_ns for chunk in chunks]
@@ -77,6 +68,21 @@ def write_segment(chunks: Sequence[Chunk], path: Path) -> Segment:
         min_seq=min(chunk.seq for chunk in chunks),
         max_seq=max(chunk.seq for chunk in chunks),
         taken_ns=max(chunk.taken_ns for chunk in chunks),
+    )
+
+
+def open_writer(path: Path, schema: "pa.Schema") -> "pq.ParquetWriter":
+    """Return a writer with the encodings of a segment."""
+    import pyarrow.parquet as pq
+
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=[*DICTIONARIES, "source", "run", "seq"],
+        column_encoding=dict.fromkeys(_DELTAS, "DELTA_BINARY_PACKED"),
+        write_statistics=True,
     )
 
 

@@ -82,8 +82,8 @@ class Sql:
         if not ascii_words:
             return pattern
         # plain search is three times as fast as the pattern and settles most records
-        longest = max(ascii_words, key=len)
-        return f"(contains(lower(message), {self.param(longest)}) AND {pattern})"
+        ahead = " AND ".join(f"contains(lower(message), {self.param(w)})" for w in ascii_words)
+        return f"({ahead} AND {pattern})"
 
     def _field(self, node: Term | Phrase | Wildcard | Regex | Range | Exists) -> str:
         field = node.field

@@ -60,11 +60,10 @@ class Writer:
         with self._parts.lock:
             if not self._parts.is_open:
                 raise DeliveryError("the log store is not running", retryable=True)
-            if self._parts.recent_bytes > self._max_bytes:
-                self._reject("behind", "the log store cannot write segments as fast as lines come")
             fresh = self.sources.new(source, batch.offsets)
             stored = int(fresh.sum())
             if stored:
+                self._check_room()
                 kept = batch if stored == len(batch) else keep(batch, fresh)
                 self._store(Chunk(self._parts.next_seq, source, self._clock.now_ns(), kept))
         status[~fresh] = 409
@@ -110,6 +109,10 @@ class Writer:
             wal, self._wal = self._wal, None
         if wal is not None:
             wal.close()
+
+    def _check_room(self) -> None:
+        if self._parts.recent_bytes > self._max_bytes:
+            self._reject("behind", "the log store cannot write segments as fast as lines come")
 
     def _store(self, chunk: Chunk) -> None:
         try:
