@@ -72,8 +72,9 @@ class Status:
 
 def build_up(config: TaskscopeConfig, file: Path | None, clock: Clock) -> Stack:
     """Put agent and server together in one process."""
-    from logship.sink.embedded import EmbeddedSink
     from storage.remote.decode import RemoteWriteReceiver
+
+    from logship.sink.embedded import EmbeddedSink
     from taskscope.server import Server
 
     registry = CollectorRegistry()
@@ -97,16 +98,19 @@ def build_up(config: TaskscopeConfig, file: Path | None, clock: Clock) -> Stack:
 
 def build_server(config: TaskscopeConfig, file: Path | None, clock: Clock) -> Stack:
     """Put the server half together: what agents send is stored, alerted on and shown."""
+    from logship.wire import ingest
+    from storage.remote.decode import RemoteWriteReceiver
+
     from collector.loop import CollectionLoop
     from collector.metrics import CollectorMetrics
     from collector.self_ import SelfSeries
+    from discovery.registry import TaskRegistry
     from discovery.remote import PushedTasks
-    from logship.wire import ingest
-    from storage.remote.decode import RemoteWriteReceiver
     from taskscope.server import Server
 
     registry = CollectorRegistry()
-    tasks = PushedTasks(clock)
+    pushed = PushedTasks(clock)
+    tasks = TaskRegistry([pushed], clock, registry)
     server = Server(config, tasks, clock, registry)
     own = CollectionLoop(
         {"self": SelfSeries(registry, instance=config.listen)}, server.tsdb, clock,
@@ -115,21 +119,22 @@ def build_server(config: TaskscopeConfig, file: Path | None, clock: Clock) -> St
     status = Status(config, "server", server.status)
     parts = Parts(
         clock=clock, version=version_text(), exposition=lambda: _latest(registry), status=status,
-        reload=lambda: _reload(server, file), tasks=tasks, health=tasks,
+        reload=lambda: _reload(server, file), tasks=tasks, health=pushed,
         queryable=server.tsdb, engine=server.engine, logs=server.logs, rules=server.rules,
         remote_write=RemoteWriteReceiver(server.tsdb).ingest,
         ingest_logs=(lambda body: ingest(body, server.logdb)) if server.logdb is not None else None,
-        ingest_state=tasks.ingest, allowed_hosts=config.web.allowed_hosts,
+        ingest_state=pushed.ingest, allowed_hosts=config.web.allowed_hosts,
     )  # fmt: skip
     web = _web(config, parts, registry)
-    return Stack((server, web, own), web, status)
+    return Stack((tasks, server, web, own), web, status)
 
 
 def build_agent(config: TaskscopeConfig, server_url: str, clock: Clock) -> Stack:
     """Put the agent half together: what is collected goes to a server."""
-    from discovery.remote import StatePusher
     from logship.sink.server import ServerSink
     from storage.remote.writer import RemoteAppender
+
+    from discovery.remote import StatePusher
 
     registry = CollectorRegistry()
     appender = RemoteAppender(f"{server_url}/api/v1/write", clock, registry)

@@ -123,8 +123,7 @@ def _greet(url: str, status: Mapping[str, Any]) -> None:
         lines.append(
             f"  {source['name']:10} {mark}: {source['message']}{f' ({counts})' if counts else ''}"
         )
-    for sink in status.get("sinks", ()):
-        lines.append(f"  {'logs to':10} {sink['name']}: {sink['message']}")
+    lines += [f"  {'logs to':10} {s['name']}: {s['message']}" for s in status.get("sinks", ())]
     if "rules" in status:
         lines.append(f"  {'rules':10} {status['rules']}")
     lines.append(f"  {'data in':10} {status['data_dir']}")
