@@ -148,10 +148,8 @@ def test_rotation_by_docker(tmp_path: Path, image: str, containers: Containers) 
 @pytest.mark.parametrize(
     ("options", "length"),
     [
-        (
-            ("--log-driver", "local"),
-            100,
-        ),  # of a longer line Docker 20.10's own driver loses the next
+        # behind a line of several parts Docker 20.10's own driver ``local`` loses the next
+        (("--log-driver", "local"), 100),
         (("--log-driver", "local", "-t"), 100),
         (("--log-driver", "json-file"), 40_000),
         (("--log-driver", "json-file", "-t"), 40_000),
