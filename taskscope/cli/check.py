@@ -31,9 +31,10 @@ def check_rules(files: tuple[str, ...]) -> None:
 
 
 def _rules(files: list[str]) -> None:
-    from alerting.check import check as judge
+    from alerting.loading import check as judge
+    from alerting.query import parse
 
-    if problems := judge([Path(file) for file in files]):
+    if problems := judge([Path(file) for file in files], parse):
         raise ConfigError(problems)
     for file in files:
         click.echo(f"{file}: good")
