@@ -9,12 +9,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from model.labels import Labels, Matcher, MatchOp
-from model.samples import NO_SAMPLE, STALE, ScrapeBatch, is_no_sample, is_stale
-from storage.interface import TS_PAD, Appender, Hints, Queryable, SeriesSet
+from model.samples import NO_SAMPLE, STALE, ScrapeBatch, is_stale
+from storage.interface import Appender, Hints, Queryable
 from storage.tsdb.db import Tsdb
 from storage.tsdb.settings import TsdbSettings
 from tests.fakes.clock import FakeClock
 from tests.fakes.store import MemoryStore
+from tests.storage.points import points
 
 UP = Labels.of({"__name__": "up", "job": "a"})
 LOAD = Labels.of({"__name__": "load", "job": "a"})
@@ -34,19 +35,6 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     tsdb.start()
     yield tsdb
     tsdb.stop()
-
-
-def points(found: SeriesSet) -> dict[Labels, list[tuple[int, float]]]:
-    """Flatten a SeriesSet: samples by labels, stale markers as the word they are."""
-    out = {}
-    for group in found.groups:
-        for row, ts_row, values in zip(group.rows, group.ts_row, group.values, strict=True):
-            ts = group.ts_ms[ts_row]
-            here = (ts != TS_PAD) & ~is_no_sample(values)
-            out[found.labels.labels(int(row))] = list(
-                zip(ts[here].tolist(), values[here].tolist(), strict=True)
-            )
-    return out
 
 
 def test_a_scrape_comes_back(store: Store) -> None:
