@@ -40,7 +40,13 @@ lint: ## ruff, mypy strict, import-linter, spelling
 check: install lint ## what every commit passes: lint, types, layers, fast tests
 	@$(BIN)/python -m pytest -q -m "not slow and not e2e and not docker and not elasticsearch and not browser and not peer and not vm"
 
+services: ## what the service tests need (root on Debian; elsewhere says what is left out)
+	@tests/services/setup.sh
+
+test: install lint services ## everything; under CI=true a service that is missing is a failure
+	@$(BIN)/python -m pytest -q --durations=15; code=$$?; tests/services/stop.sh; exit $$code
+
 promqltest: install ## Prometheus's own scripts against the engine, passed/total by file
 	@$(BIN)/python -m tests.promql.promqltest
 
-.PHONY: help install run fmt lint check promqltest
+.PHONY: help install run fmt lint check services test promqltest

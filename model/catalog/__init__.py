@@ -17,11 +17,14 @@ from model.catalog import (
     self_,
     storage,
     task,
+    web,
 )
 from model.catalog.metric import Metric
 
 __all__ = ["CATALOG", "Metric"]
 
-_AREAS = (task, container, node, scrape, healthcheck, logship, storage, logdb, alerting, self_)
+_AREAS = (
+    task, container, node, scrape, healthcheck, logship, storage, logdb, alerting, web, self_,
+)  # fmt: skip
 
 CATALOG: Final[dict[str, Metric]] = {m.name: m for area in _AREAS for m in area.METRICS}

@@ -1,4 +1,4 @@
-"""Metrics of scraping, under Prometheus's names."""
+"""Metrics of scraping, under Prometheus's names, and of the collector and discovery."""
 
 from typing import Final
 
@@ -71,6 +71,111 @@ METRICS: Final[tuple[Metric, ...]] = (
         "",
         "What could not be read, by source and reason.",
         ("source", "reason"),
+    ),
+    Metric(
+        "taskscope_collector_cpu_seconds_total",
+        "counter",
+        "seconds",
+        "CPU time spent on collecting from one source.",
+        ("source",),
+    ),
+    Metric(
+        "taskscope_collector_samples_total",
+        "counter",
+        "",
+        "Samples handed to the store, by source.",
+        ("source",),
+    ),
+    Metric(
+        "taskscope_collector_missed_total",
+        "counter",
+        "",
+        "Intervals left out because the collection before took too long.",
+    ),
+    Metric(
+        "taskscope_collector_append_failures_total",
+        "counter",
+        "",
+        "Batches that the store refused, by source.",
+        ("source",),
+    ),
+    Metric(
+        "taskscope_collector_targets",
+        "gauge",
+        "",
+        "Scrape targets by job and health (up, down, unknown).",
+        ("scrape_job", "health"),
+    ),
+    Metric(
+        "taskscope_collector_targets_dropped",
+        "gauge",
+        "",
+        "Targets that relabelling dropped.",
+        ("scrape_job",),
+    ),
+    Metric(
+        "taskscope_collector_scrape_failures_total",
+        "counter",
+        "",
+        "Scrapes that failed, by job and reason.",
+        ("scrape_job", "reason"),
+    ),
+    Metric(
+        "taskscope_collector_scrape_samples_rejected_total",
+        "counter",
+        "",
+        "Samples of expositions that were left out, by job and reason.",
+        ("scrape_job", "reason"),
+    ),
+    Metric(
+        "taskscope_collector_scrape_cpu_seconds_total",
+        "counter",
+        "seconds",
+        "CPU time of the threads that fetch and parse expositions.",
+        ("stage",),
+    ),
+    Metric(
+        "taskscope_remote_write_sent_samples_total",
+        "counter",
+        "",
+        "Samples that the remote store took.",
+    ),
+    Metric(
+        "taskscope_remote_write_dropped_samples_total",
+        "counter",
+        "",
+        "Samples that will not reach the remote store, by reason.",
+        ("reason",),
+    ),
+    Metric(
+        "taskscope_remote_write_retries_total",
+        "counter",
+        "",
+        "Requests to the remote store that were tried again.",
+    ),
+    Metric(
+        "taskscope_remote_write_pending_samples",
+        "gauge",
+        "",
+        "Samples waiting for the remote store.",
+    ),
+    Metric(
+        "taskscope_remote_write_up",
+        "gauge",
+        "",
+        "1 if the last request to the remote store worked.",
+    ),
+    Metric(
+        "taskscope_remote_write_received_samples_total",
+        "counter",
+        "",
+        "Samples taken in through remote write.",
+    ),
+    Metric(
+        "taskscope_remote_write_rejected_requests_total",
+        "counter",
+        "",
+        "Remote write requests that could not be read.",
     ),
     Metric(
         "taskscope_discovery_tasks",

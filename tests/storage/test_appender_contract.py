@@ -1,24 +1,39 @@
 """What every store of series must do, held against the fake and the real one."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pytest
+from prometheus_client import CollectorRegistry
 
 from model.labels import Labels, Matcher, MatchOp
 from model.samples import NO_SAMPLE, STALE, ScrapeBatch, is_no_sample, is_stale
-from storage.interface import TS_PAD, Hints, SeriesSet
+from storage.interface import TS_PAD, Appender, Hints, Queryable, SeriesSet
+from storage.tsdb.db import Tsdb
+from storage.tsdb.settings import TsdbSettings
+from tests.fakes.clock import FakeClock
 from tests.fakes.store import MemoryStore
 
 UP = Labels.of({"__name__": "up", "job": "a"})
 LOAD = Labels.of({"__name__": "load", "job": "a"})
 
 
-@pytest.fixture(params=[MemoryStore])
-def store(request: pytest.FixtureRequest) -> MemoryStore:
-    """Return each store in turn."""
-    make: Callable[[], MemoryStore] = request.param
-    return make()
+class Store(Appender, Queryable, Protocol):
+    """Both sides of a store of series."""
+
+
+@pytest.fixture(params=["memory", "tsdb"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """Give each store in turn."""
+    if request.param == "memory":
+        yield MemoryStore()
+        return
+    tsdb = Tsdb(tmp_path / "tsdb", TsdbSettings(), FakeClock(), CollectorRegistry())
+    tsdb.start()
+    yield tsdb
+    tsdb.stop()
 
 
 def points(found: SeriesSet) -> dict[Labels, list[tuple[int, float]]]:
@@ -34,7 +49,7 @@ def points(found: SeriesSet) -> dict[Labels, list[tuple[int, float]]]:
     return out
 
 
-def test_a_scrape_comes_back(store: MemoryStore) -> None:
+def test_a_scrape_comes_back(store: Store) -> None:
     """What one scrape brought is what a select gives."""
     layout = store.layout([UP, LOAD])
     store.append(ScrapeBatch(layout, 1000, np.array([1.0, 0.5]))).wait()
@@ -45,7 +60,7 @@ def test_a_scrape_comes_back(store: MemoryStore) -> None:
     assert points(found) == {UP: [(1000, 1.0), (2000, 1.0)], LOAD: [(1000, 0.5)]}
 
 
-def test_old_samples_are_taken(store: MemoryStore) -> None:
+def test_old_samples_are_taken(store: Store) -> None:
     """Samples from 1970 and out of order are stored in time order."""
     refs = store.series([UP, UP])
     store.append_samples(refs, np.array([60_000, 0]), np.array([2.0, 1.0])).wait()
@@ -55,7 +70,7 @@ def test_old_samples_are_taken(store: MemoryStore) -> None:
     assert points(found) == {UP: [(0, 1.0), (60_000, 2.0)]}
 
 
-def test_stale_markers_keep_their_bits(store: MemoryStore) -> None:
+def test_stale_markers_keep_their_bits(store: Store) -> None:
     """A stale marker is the same 64 bits on the way out."""
     layout = store.layout([UP])
     store.append(ScrapeBatch(layout, 1000, STALE.copy())).wait()
@@ -65,7 +80,7 @@ def test_stale_markers_keep_their_bits(store: MemoryStore) -> None:
     assert is_stale(found.groups[0].values).sum() == 1
 
 
-def test_labels_are_listed(store: MemoryStore) -> None:
+def test_labels_are_listed(store: Store) -> None:
     """Names and values of labels can be listed, narrowed by matchers."""
     store.append(ScrapeBatch(store.layout([UP, LOAD]), 1000, np.array([1.0, 0.5]))).wait()
 

@@ -1,0 +1,110 @@
+"""Commands inside containers, by Docker's exec API."""
+
+import contextlib
+import os
+import signal
+import struct
+import time
+from typing import Final
+
+from discovery.docker.client import DockerClient, DockerError, DockerStream
+from discovery.proc import cgroup_path
+
+MAX_OUTPUT_BYTES: Final = 4096  # as much as Docker keeps of a HEALTHCHECK's output
+_HEADER: Final = struct.Struct(">BxxxL")  # stream, length: API docs, "Stream format"
+
+_NOT_FOUND: Final = 127
+
+
+class DockerExec:
+    """Runs commands in containers of one engine; fits ``healthcheck``'s ``ExecRunner``."""
+
+    def __init__(self, client: DockerClient) -> None:
+        self._client = client
+
+    def run(
+        self, container_id: str, argv: tuple[str, ...], timeout_seconds: float
+    ) -> tuple[int, str]:
+        """Run a command and wait for its end.
+
+        Docker has no way to end an exec: after a time-out its process is killed from the host where
+        that is permitted; else it may go on in the container.
+
+        Returns:
+            Exit code (126 or 127 where the command cannot be started) and the first 4 KiB of output.
+
+        Raises:
+            TimeoutError: If it is not done in time.
+            DiscoveryError: If Docker cannot be asked or refuses.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        made = self._client.post(
+            f"/containers/{container_id}/exec",
+            {"Cmd": list(argv), "AttachStdout": True, "AttachStderr": True},
+        )
+        exec_id = str(made["Id"])
+        try:
+            stream = self._client.stream(
+                f"/exec/{exec_id}/start",
+                method="POST",
+                body={"Detach": False, "Tty": False},
+                timeout_seconds=timeout_seconds,
+            )
+        except DockerError as error:
+            if error.status == 400:  # it cannot be started: no such program, no rights
+                return _NOT_FOUND, str(error)
+            raise
+        try:
+            output = read_output(stream, deadline)
+            while True:
+                found = self._client.get(f"/exec/{exec_id}/json")
+                if not found.get("Running"):
+                    return int(found.get("ExitCode") or 0), output
+                _left(deadline)
+                time.sleep(0.02)
+        except TimeoutError:
+            self._kill(exec_id, container_id)
+            raise
+        finally:
+            stream.close()
+
+    def _kill(self, exec_id: str, container_id: str) -> None:
+        with contextlib.suppress(DockerError, OSError):
+            found = self._client.get(f"/exec/{exec_id}/json")
+            pid = int(found.get("Pid") or 0)
+            # only what is in the container: not another engine's pid, nor one used again
+            if found.get("Running") and container_id in cgroup_path(pid):
+                os.kill(pid, signal.SIGKILL)
+
+
+def read_output(stream: DockerStream, deadline: float) -> str:
+    """Return the first 4 KiB of a multiplexed stream, both channels as they came; reads on to its end.
+
+    Raises:
+        TimeoutError: If the end does not come before ``deadline`` on the monotonic clock.
+    """
+    kept, rest = bytearray(), bytearray()
+    body = 0  # bytes of the current frame still to come
+    while True:
+        stream.set_timeout(_left(deadline))
+        data = stream.read()
+        if not data:
+            return kept.decode(errors="replace")
+        rest += data
+        while rest:
+            if not body:
+                if len(rest) < _HEADER.size:
+                    break
+                _, body = _HEADER.unpack_from(rest)
+                del rest[: _HEADER.size]
+            part = rest[:body]
+            kept += part[: MAX_OUTPUT_BYTES - len(kept)]
+            body -= len(part)
+            del rest[: len(part)]
+
+
+def _left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left

@@ -1,0 +1,1 @@
+"""Plain processes as tasks: their supervisor and what finds them again."""

@@ -1,0 +1,97 @@
+"""Sandbox files: a stream copied into a file that is rotated by size, at line ends."""
+
+import contextlib
+import os
+from pathlib import Path
+from threading import Lock
+from typing import Final
+
+MAX_BYTES: Final = 10 * 1024 * 1024  # as Mesos' LogrotateContainerLogger
+KEPT_FILES: Final = 3
+# A line that is longer than this beyond the limit is cut over two files.
+_LONGEST_OVERHANG: Final = 1024 * 1024
+
+
+class RotatingFile:
+    """``stdout``, then ``stdout.1`` (the newest) to ``stdout.3``; several threads may write.
+
+    Rotation renames, so a reader that has the file open can go on to its end. What cannot be written
+    (disk full) is counted in ``lost_bytes``; writing goes on when there is room again.
+    """
+
+    def __init__(self, path: Path, max_bytes: int = MAX_BYTES, kept: int = KEPT_FILES) -> None:
+        self._path = path
+        self._max_bytes = max_bytes
+        self._kept = kept
+        self._lock = Lock()
+        self._file = path.open("ab", buffering=0)
+        self._size = self._file.tell()
+        self._line_start = True
+        self.lost_bytes = 0
+
+    def write(self, data: bytes) -> None:
+        """Append, and rotate at the first line end beyond the limit."""
+        with self._lock:
+            while data:
+                part, data = self._cut(data)
+                self._append(part)
+                if data or self._size >= self._max_bytes + _LONGEST_OVERHANG:
+                    self._rotate()
+
+    def close(self) -> None:
+        """Close the file; safe twice."""
+        with self._lock:
+            self._file.close()
+
+    def _cut(self, data: bytes) -> tuple[bytes, bytes]:
+        """Split where the file must be rotated; the first part goes into the current one."""
+        room = self._max_bytes - self._size
+        if len(data) <= room:
+            return data, b""
+        end = data.rfind(b"\n", 0, max(room, 0)) + 1
+        if not end and (self._size == 0 or not self._line_start):
+            end = data.find(b"\n") + 1  # first the rest of the line that has begun
+        elif not end:
+            return b"", data
+        return (data[:end], data[end:]) if end else (data, b"")
+
+    def _append(self, part: bytes) -> None:
+        view = memoryview(part)
+        while view:
+            try:
+                written = os.write(self._file.fileno(), view)
+            except OSError:
+                self.lost_bytes += len(view)
+                return
+            self._size += written
+            self._line_start = view[written - 1] == ord("\n")
+            view = view[written:]
+
+    def _rotate(self) -> None:
+        self._file.close()
+        with contextlib.suppress(OSError):
+            for number in range(self._kept - 1, 0, -1):
+                older = self._numbered(number)
+                if older.exists():
+                    older.replace(self._numbered(number + 1))
+            self._path.replace(self._numbered(1))
+        self._file = self._path.open("ab", buffering=0)
+        self._size = self._file.tell()
+        self._line_start = True
+
+    def _numbered(self, number: int) -> Path:
+        return self._path.with_name(f"{self._path.name}.{number}")
+
+
+def copy_stream(source: int, into: RotatingFile, echo: int | None) -> None:
+    """Copy a pipe into a file until its end, and to ``echo`` as well; closes the pipe."""
+    try:
+        while data := os.read(source, 65536):
+            into.write(data)
+            if echo is not None:
+                with contextlib.suppress(OSError):
+                    os.write(echo, data)
+    except (OSError, ValueError):
+        return  # the file was closed under a stray child that still writes
+    finally:
+        os.close(source)

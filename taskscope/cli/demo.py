@@ -1,0 +1,50 @@
+"""``taskscope demo``."""
+
+from pathlib import Path
+
+import click
+
+from taskscope.paths import default_data_dir
+
+
+@click.command(short_help="Start (or stop) a small sample cluster to look at.")
+@click.option("--stop", is_flag=True, help="Remove everything the demo started.")
+@click.option("--processes", is_flag=True, help="Plain processes even if Docker answers.")
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    help="The data folder of the Taskscope that observes them.",
+)
+def demo(data_dir: Path | None, *, stop: bool, processes: bool) -> None:
+    """Start a small sample cluster of real tasks: containers if Docker answers, else processes.
+
+    A shop in two instances (one turns unhealthy), a worker, a job that dies of stack traces, a
+    chatty task, and one that leaks until the kernel kills it.
+    """
+    from discovery.docker.client import DockerClient
+    from taskscope.demo.containers import ContainerDemo
+    from taskscope.demo.processes import ProcessDemo
+
+    containers = ContainerDemo(DockerClient(timeout_seconds=120))
+    plain = ProcessDemo(data_dir or default_data_dir())
+    why_not = containers.available()
+    if stop:
+        count = plain.stop(_say) + (0 if why_not else containers.stop(_say))
+        click.echo("the demo is gone" if count else "no demo was running")
+        return
+    if why_not and not processes:
+        click.echo(f"no containers: {why_not}; plain processes instead")
+    if processes or why_not:
+        plain.start(_say)
+    else:
+        containers.start(_say)
+    click.echo(
+        "\nThe tasks run. They are listed at http://127.0.0.1:9800 (start it with 'make run' or 'taskscope up'),\n"
+        "by 'taskscope tasks' and 'taskscope logs -f'. Alerts fire within five minutes: 'taskscope alerts'.\n"
+        "'taskscope demo --stop' removes everything."
+    )
+
+
+def _say(line: str) -> None:
+    click.echo(f"  {line}")
