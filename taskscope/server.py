@@ -127,9 +127,9 @@ class Server:
 
 
 def _elasticsearch_reader(config: TaskscopeConfig) -> LogReader:
-    from logship.reader.elasticsearch import ElasticsearchReader
+    from logship.reader.elasticsearch import ElasticsearchLogReader
 
     from taskscope.elasticsearch import connection_of
 
     sink = next(s for s in config.logship.sinks if isinstance(s, ElasticsearchSinkConfig))
-    return ElasticsearchReader(connection_of(sink, config), namespace=sink.namespace)
+    return ElasticsearchLogReader(connection_of(sink, config), indices=f"logs-*-{sink.namespace}")

@@ -6,6 +6,7 @@ between them. Everything long-running has ``start()`` and ``stop(timeout_seconds
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
@@ -122,7 +123,7 @@ def build_server(config: TaskscopeConfig, file: Path | None, clock: Clock) -> St
         reload=lambda: _reload(server, file), tasks=tasks, health=pushed,
         queryable=server.tsdb, engine=server.engine, logs=server.logs, rules=server.rules,
         remote_write=RemoteWriteReceiver(server.tsdb).ingest,
-        ingest_logs=(lambda body: ingest(body, server.logdb)) if server.logdb is not None else None,
+        ingest_logs=partial(ingest, store=server.logdb) if server.logdb is not None else None,
         ingest_state=pushed.ingest, allowed_hosts=config.web.allowed_hosts,
     )  # fmt: skip
     web = _web(config, parts, registry)

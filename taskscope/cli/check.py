@@ -31,10 +31,9 @@ def check_rules(files: tuple[str, ...]) -> None:
 
 
 def _rules(files: list[str]) -> None:
-    from alerting.loading import check as judge
-    from alerting.query import parse
+    from alerting.check import check as judge
 
-    if problems := judge([Path(file) for file in files], parse):
+    if problems := judge([Path(file) for file in files]):
         raise ConfigError(problems)
     for file in files:
         click.echo(f"{file}: good")
