@@ -207,17 +207,18 @@ class BlockWriter:
         self._final = blocks / f"{sequence:010d}"
         self._path = blocks / f"{sequence:010d}.tmp"
         self._sequence = sequence
-        self._path.mkdir()
-        self._fd = os.open(
-            self._path / "frames", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644
-        )
+        self._fd = -1
         self._at = 0
         self._rows: list[tuple[int, ...]] = []
         self._refs: list[Refs] = []
         self._starts: list[npt.NDArray[np.int64]] = []
         self._bounds: list[npt.NDArray[np.int64]] = []
         self._samples = 0
-        self._put(FRAMES_HEAD)
+        try:
+            self._begin()
+        except BaseException:
+            self.abandon()
+            raise
 
     @property
     def empty(self) -> bool:
@@ -302,6 +303,13 @@ class BlockWriter:
             os.close(self._fd)
             self._fd = -1
         remove_block(self._path)
+
+    def _begin(self) -> None:
+        self._path.mkdir()
+        self._fd = os.open(
+            self._path / "frames", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644
+        )
+        self._put(FRAMES_HEAD)
 
     def _put(self, data: bytes) -> None:
         write_all(self._fd, data)
