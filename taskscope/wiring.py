@@ -99,7 +99,6 @@ def build_up(config: TaskscopeConfig, file: Path | None, clock: Clock) -> Stack:
 
 def build_server(config: TaskscopeConfig, file: Path | None, clock: Clock) -> Stack:
     """Put the server half together: what agents send is stored, alerted on and shown."""
-    from logship.wire import ingest
     from storage.remote.decode import RemoteWriteReceiver
 
     from collector.loop import CollectionLoop
@@ -107,6 +106,7 @@ def build_server(config: TaskscopeConfig, file: Path | None, clock: Clock) -> St
     from collector.self_ import SelfSeries
     from discovery.registry import TaskRegistry
     from discovery.remote import PushedTasks
+    from logship.wire import ingest
     from taskscope.server import Server
 
     registry = CollectorRegistry()
@@ -132,10 +132,10 @@ def build_server(config: TaskscopeConfig, file: Path | None, clock: Clock) -> St
 
 def build_agent(config: TaskscopeConfig, server_url: str, clock: Clock) -> Stack:
     """Put the agent half together: what is collected goes to a server."""
-    from logship.sink.server import ServerSink
     from storage.remote.writer import RemoteAppender
 
     from discovery.remote import StatePusher
+    from logship.sink.server import ServerSink
 
     registry = CollectorRegistry()
     appender = RemoteAppender(f"{server_url}/api/v1/write", clock, registry)

@@ -8,7 +8,9 @@ from model.log import Flag
 from tests.logship.harness import REDACTOR, parse, shown
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
-KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7bq\nq83h/tQ==\n-----END RSA PRIVATE KEY-----"
+KEY = (
+    "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7bq\nq83h/tQ==\n-----END RSA PRIVATE KEY-----"
+)
 
 
 @pytest.mark.parametrize(
