@@ -1,12 +1,13 @@
 """From the configuration's patterns to rule groups, or to every problem in every file."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from alerting.query import parse
 from alerting.rule import ExpressionParser, RuleGroup
 from alerting.rule_file import RuleFile, groups_of, read
-from alerting.shipped import SHIPPED_RULES
+from alerting.shipped import SHIPPED_NAME, SHIPPED_RULES
 
 
 def files_of(patterns: Sequence[str], directory: Path, *, shipped: bool) -> list[Path]:
@@ -48,4 +49,8 @@ def read_file(
     file: Path, parse_expression: ExpressionParser = parse, interval_seconds: float = 15.0
 ) -> RuleFile:
     """Return one file's groups or its problems."""
-    return read(file, parse_expression, int(interval_seconds * 1000))
+    found = read(file, parse_expression, int(interval_seconds * 1000))
+    if file == SHIPPED_RULES:
+        named = tuple(replace(group, file=SHIPPED_NAME) for group in found.groups)
+        return replace(found, groups=named)
+    return found

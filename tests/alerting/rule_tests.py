@@ -16,7 +16,7 @@ from alerting.group import GroupRun, Surroundings
 from alerting.loading import load_groups
 from alerting.metrics import AlertingMetrics
 from alerting.query import engine_evaluator
-from alerting.rule import AlertingRule
+from alerting.rule import AlertingRule, Vector
 from model.alert import AlertState
 from model.labels import Labels
 from model.samples import stale_markers
@@ -85,16 +85,26 @@ def _run_test(test: dict[str, Any], files: list[Path], step_ms: int, directory: 
     )
     around.store.open()
     names = {case["alertname"] for case in test["alert_rule_test"]}
+    cases = [*test["alert_rule_test"], *test.get("promql_expr_test", ())]
+    cases.sort(key=lambda case: parse_duration(case["eval_time"]))
     runs = [
-        # only what the test looks at, for speed
-        GroupRun(replace(group, rules=tuple(r for r in group.rules if r.name in names)), around)
+        # without expressions to look at only the alerts asked for count; for speed
+        GroupRun(
+            replace(
+                group,
+                rules=tuple(
+                    r for r in group.rules if r.name in names or "promql_expr_test" in test
+                ),
+            ),
+            around,
+        )
         for group in load_groups(files, parse, step_ms / 1000)
     ]
-    cases = sorted(test["alert_rule_test"], key=lambda case: parse_duration(case["eval_time"]))
     wrong: list[str] = []
     now = 0
     for case in cases:
-        while now <= parse_duration(case["eval_time"]):
+        at = parse_duration(case["eval_time"])
+        while now <= at:
             for run in runs:
                 run.evaluate(now)
             now += step_ms
@@ -104,12 +114,34 @@ def _run_test(test: dict[str, Any], files: list[Path], step_ms: int, directory: 
             for rule in run.rules
             if rule.last_error
         ]
-        got, want = _firing(runs, case["alertname"]), _expected(case)
+        got: object
+        want: object
+        if "expr" in case:
+            got, want = _samples(around.evaluate(case["expr"], at)), _expected_samples(case)
+        else:
+            got, want = _firing(runs, case["alertname"]), _expected(case)
         if got != want:
-            wrong.append(
-                f"{test['name']}: {case['alertname']} at {case['eval_time']}: {got} is not {want}"
-            )
+            what = case.get("expr") or case["alertname"]
+            wrong.append(f"{test['name']}: {what} at {case['eval_time']}: {got} is not {want}")
     return wrong
+
+
+def _samples(found: Vector) -> dict[Labels, float]:
+    return dict(zip(found.labels.rows(), map(_rounded, found.values.tolist()), strict=True))
+
+
+def _rounded(value: float) -> float:
+    """Leave out the last bits, as promtool's ``fuzzy_compare`` does."""
+    return float(f"{value:.12g}")
+
+
+def _expected_samples(case: dict[str, Any]) -> dict[Labels, float]:
+    return {
+        Labels.of((m.name, m.value) for m in parse_selector(sample["labels"])): _rounded(
+            sample["value"]
+        )
+        for sample in case.get("exp_samples", ())
+    }
 
 
 def _firing(runs: list[GroupRun], name: str) -> list[Found]:
@@ -129,7 +161,10 @@ def _firing(runs: list[GroupRun], name: str) -> list[Found]:
 def _expected(case: dict[str, Any]) -> list[Found]:
     return sorted(
         (
-            ({**alert["exp_labels"], "alertname": case["alertname"]}, alert["exp_annotations"])
+            (
+                {**alert["exp_labels"], "alertname": case["alertname"]},
+                alert.get("exp_annotations", {}),
+            )
             for alert in case.get("exp_alerts", ())
         ),
         key=lambda found: str((dict(sorted(found[0].items())), dict(sorted(found[1].items())))),
