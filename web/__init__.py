@@ -1,1 +1,1 @@
-"""The HTTP side: Prometheus's API, logs, ingest and the console."""
+"""HTTP: the Prometheus API, log search and tail, the agents' ingest endpoints, and the console."""

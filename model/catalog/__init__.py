@@ -10,17 +10,21 @@ from model.catalog import (
     alerting,
     container,
     healthcheck,
+    logdb,
     logship,
     node,
     scrape,
     self_,
     storage,
     task,
+    web,
 )
 from model.catalog.metric import Metric
 
 __all__ = ["CATALOG", "Metric"]
 
-_AREAS = (task, container, node, scrape, healthcheck, logship, storage, alerting, self_)
+_AREAS = (
+    task, container, node, scrape, healthcheck, logship, storage, logdb, alerting, web, self_,
+)  # fmt: skip
 
 CATALOG: Final[dict[str, Metric]] = {m.name: m for area in _AREAS for m in area.METRICS}

@@ -57,4 +57,48 @@ METRICS: Final[tuple[Metric, ...]] = (
         "Notifications that could not be sent; they are retried.",
         ("receiver",),
     ),
+    Metric(
+        "taskscope_alerting_group_interval_seconds",
+        "gauge",
+        "seconds",
+        "The interval of a rule group.",
+        ("rule_group",),
+    ),
+    Metric(
+        "taskscope_alerting_alerts",
+        "gauge",
+        "",
+        "Alerts by state.",
+        ("state",),
+    ),
+    Metric(
+        "taskscope_alerting_state_failures_total",
+        "counter",
+        "",
+        "Failures to keep alert state or the notification log on disk.",
+    ),
+    Metric(
+        "taskscope_alerting_evidence_failures_total",
+        "counter",
+        "",
+        "Notifications that went out without log lines because those could not be read in time.",
+    ),
+    Metric(
+        "taskscope_alerting_heartbeat_healthy",
+        "gauge",
+        "",
+        "1 if samples are fresh and rules run on time, so that the heartbeat goes out.",
+    ),
+    Metric(
+        "taskscope_alerting_heartbeat_last_sent_timestamp_seconds",
+        "gauge",
+        "seconds",
+        "When the last heartbeat was delivered, since the epoch.",
+    ),
+    Metric(
+        "taskscope_alerting_heartbeat_failures_total",
+        "counter",
+        "",
+        "Heartbeats that could not be delivered.",
+    ),
 )

@@ -51,4 +51,29 @@ METRICS: Final[tuple[Metric, ...]] = (
         "Probes that could not be made, by reason.",
         ("reason",),
     ),
+    Metric(
+        "taskscope_healthcheck_probes_total",
+        "counter",
+        "",
+        "Probes by what they gave.",
+        ("result",),
+    ),
+    Metric(
+        "taskscope_healthcheck_checks",
+        "gauge",
+        "",
+        "Checks that are being made.",
+    ),
+    Metric(
+        "taskscope_healthcheck_bad_labels",
+        "gauge",
+        "",
+        "Labels that mean to declare a check and cannot be used.",
+    ),
+    Metric(
+        "taskscope_healthcheck_late_seconds",
+        "gauge",
+        "seconds",
+        "How much later than due the last probe started.",
+    ),
 )

@@ -92,7 +92,5 @@ METRICS: Final[tuple[Metric, ...]] = (
         "Bytes read and not delivered yet, by sink.",
         ("sink",),
     ),
-    Metric(
-        "taskscope_logship_open_files", "gauge", "", "Log files and streams that are followed."
-    ),
+    Metric("taskscope_logship_open_files", "gauge", "", "Log files and streams that are followed."),
 )

@@ -1,0 +1,256 @@
+"""Aggregations: series are sorted by group once, then each group is one segment of a reduction."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from model.errors import QueryError
+from model.labels import LabelTable
+from model.samples import Bools, Floats
+from promql import ast
+from promql.annotations import Annotations
+from promql.block import METADATA_LABELS, Block, Index
+from promql.functions.labels import column_from
+from promql.functions.quantiles import quantile_of_sorted, warn_quantile
+from promql.functions.reduce import kahan
+from promql.text import format_float, is_utf8, quote
+
+_EPSILON: Final = np.finfo(np.float64).eps
+_IGNORES_HISTOGRAMS: Final = frozenset({"min", "max", "stddev", "stdvar", "quantile"})
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """The rows of a vector, sorted by group.
+
+    Attributes:
+        order: int64, shape (n,): rows, group by group, in their old order within each.
+        starts: int64, shape (G,): where each group begins in ``order``.
+        group: int64, shape (n,): group of each sorted row.
+        first: int64, shape (G,): the first row of each group.
+    """
+
+    order: Index
+    starts: Index
+    group: Index
+    first: Index
+
+    def reduce(self, ufunc: Any, sorted_values: Any) -> Any:
+        """Reduce each group's rows of an array in sorted order; shape (G, T)."""
+        return ufunc.reduceat(sorted_values, self.starts, axis=0)
+
+
+def grouping_names(node: ast.Aggregate, table: LabelTable) -> list[str]:
+    """Return the labels that make the groups."""
+    if node.without:
+        left_out = {*node.grouping, *METADATA_LABELS}
+        return [name for name in table.columns if name not in left_out]
+    return [name for name in node.grouping if name in table.columns]
+
+
+def segments(node: ast.Aggregate, table: LabelTable) -> Segments:
+    """Sort the rows of a table by group."""
+    group, first = table.group(grouping_names(node, table))
+    order = np.argsort(group, kind="stable")
+    sorted_group = group[order]
+    return Segments(
+        order, np.searchsorted(sorted_group, np.arange(len(first))), sorted_group, first
+    )
+
+
+def aggregate(node: ast.Aggregate, block: Block, annotations: Annotations) -> Block:
+    """Work out an aggregation without parameter."""
+    if node.op in _IGNORES_HISTOGRAMS:
+        block = without_histograms(node, block, annotations)
+    if not block.size:
+        return Block.empty(block.present.shape[1])
+    parts = segments(node, block.labels)
+    present = block.present[parts.order]
+    count = parts.reduce(np.add, present.astype(np.int64))
+    values = _SIMPLE[node.op](parts, block.values[parts.order], present, count)
+    return _grouped(node, block, parts, values, count > 0)
+
+
+def without_histograms(node: ast.Aggregate, block: Block, annotations: Annotations) -> Block:
+    """Leave histograms out and say so."""
+    if block.hist is None:
+        return block
+    if block.histograms.any():
+        annotations.info(f"ignored histogram in {node.op} aggregation", node.expr)
+    return block.with_values(block.values, block.floats).compact()
+
+
+def _grouped(
+    node: ast.Aggregate, block: Block, parts: Segments, values: Floats, present: Bools
+) -> Block:
+    names = grouping_names(node, block.labels)
+    labels = block.labels.keep(names).take(parts.first)
+    gone = parts.reduce(np.logical_or, block.drop_name[parts.order])
+    return Block(labels, values, present, gone).compact()
+
+
+# ---------------------------------------------------------------- without parameter
+
+
+def _sum(parts: Segments, values: Floats, present: Bools, count: Index) -> Floats:
+    with np.errstate(all="ignore"):
+        filled = values if present.all() else np.where(present, values, 0.0)
+        plain: Floats = parts.reduce(np.add, filled)
+        largest = parts.reduce(np.maximum, np.abs(filled))
+        # whole numbers that stay below 2**53 add up without error
+        trusted = 1e-12 * np.abs(plain) >= largest * count * count * _EPSILON
+        if not trusted.all():
+            exact = largest * count < 2.0**53
+            exact &= parts.reduce(np.logical_and, np.floor(filled) == filled)
+            trusted |= exact
+    if trusted.all():
+        return plain
+    doubtful = np.flatnonzero(~trusted.all(axis=1))
+    for number in doubtful.tolist():
+        start = parts.starts[number]
+        end = parts.starts[number + 1] if number + 1 < len(parts.starts) else len(filled)
+        plain[number] = kahan(filled[start:end].T)
+    return plain
+
+
+def _mean(parts: Segments, values: Floats, present: Bools, count: Index) -> Floats:
+    share = np.maximum(count, 1)
+    with np.errstate(all="ignore"):
+        mean = _sum(parts, values, present, count) / share
+        if np.isinf(mean).any():
+            scaled = _sum(parts, values / share[parts.group], present, count)
+            mean = np.where(np.isinf(mean), scaled, mean)
+    return mean
+
+
+def _variance(parts: Segments, values: Floats, present: Bools, count: Index) -> Floats:
+    with np.errstate(all="ignore"):
+        mean = _mean(parts, values, present, count)
+        away = np.where(present, values - mean[parts.group], 0.0)
+        out: Floats = parts.reduce(np.add, away * away) / np.maximum(count, 1)
+    return out
+
+
+def _deviation(parts: Segments, values: Floats, present: Bools, count: Index) -> Floats:
+    return np.sqrt(_variance(parts, values, present, count))
+
+
+def _extreme(ufunc: Any) -> Callable[[Segments, Floats, Bools, Index], Floats]:
+    def run(parts: Segments, values: Floats, present: Bools, count: Index) -> Floats:
+        out: Floats = parts.reduce(ufunc, np.where(present, values, np.nan))
+        return out
+
+    return run
+
+
+def _count(parts: Segments, values: Floats, present: Bools, count: Index) -> Floats:
+    return count.astype(np.float64)
+
+
+def _group(parts: Segments, values: Floats, present: Bools, count: Index) -> Floats:
+    return np.ones(count.shape)
+
+
+_SIMPLE: Final[dict[str, Callable[[Segments, Floats, Bools, Index], Floats]]] = {
+    "sum": _sum,
+    "avg": _mean,
+    "min": _extreme(np.fmin),
+    "max": _extreme(np.fmax),
+    "count": _count,
+    "group": _group,
+    "stddev": _deviation,
+    "stdvar": _variance,
+}
+
+
+# ---------------------------------------------------------------- with parameter
+
+
+def quantile(node: ast.Aggregate, q: Floats, block: Block, annotations: Annotations) -> Block:
+    """Work out ``quantile``; NaN counts as smallest."""
+    assert node.param is not None
+    warn_quantile(annotations, q, node.param)
+    block = without_histograms(node, block, annotations)
+    if not block.size:
+        return Block.empty(block.present.shape[1])
+    parts = segments(node, block.labels)
+    present = block.present[parts.order]
+    count = parts.reduce(np.add, present.astype(np.int64))
+    sorted_values = block.values[parts.order]
+    out = np.empty(count.shape)
+    ends = np.append(parts.starts[1:], len(parts.order))
+    for number, (start, end) in enumerate(zip(parts.starts.tolist(), ends.tolist(), strict=True)):
+        values, here = sorted_values[start:end].T, present[start:end].T
+        nans = here & np.isnan(values)
+        keys = np.where(here, np.where(nans, -np.inf, values), np.inf)
+        nan_count = nans.sum(axis=1)
+        out[number] = quantile_of_sorted(np.sort(keys, axis=1), count[number], nan_count, q)
+    return _grouped(node, block, parts, out, count > 0)
+
+
+def count_values(node: ast.Aggregate, label: str, block: Block) -> Block:
+    """Work out ``count_values``: one series for each value that occurs.
+
+    Raises:
+        QueryError: If the label's name is not valid.
+    """
+    if not label or not is_utf8(label):
+        raise QueryError(f"invalid label name {quote(label)}")
+    steps = block.present.shape[1]
+    rows, at = np.nonzero(block.floats)
+    if not len(rows):
+        return Block.empty(steps)
+    table = block.labels
+    names = [name for name in grouping_names(node, table) if name != label]
+    group, first = table.group(names)
+    bits = np.where(np.isnan(block.values), np.nan, block.values)[rows, at].view(np.int64)
+    distinct, code = np.unique(bits, return_inverse=True)
+    texts = [format_float(value) for value in distinct.view(np.float64).tolist()]
+    key = group[rows] * len(distinct) + code.reshape(-1)
+    keys, out_row = np.unique(key, return_inverse=True)
+    counts = np.zeros((len(keys), steps))
+    np.add.at(counts, (out_row.reshape(-1), at), 1.0)
+    labels = table.keep(names).take(first[keys // len(distinct)])
+    labels = labels.with_column(label, column_from(texts, keys % len(distinct)))
+    flags = np.zeros(len(first), dtype=bool)
+    np.logical_or.at(flags, group, block.drop_name)
+    return Block(labels, counts, counts > 0, flags[keys // len(distinct)])
+
+
+def top(node: ast.Aggregate, k: Floats, block: Block, *, is_range: bool) -> Block:
+    """Work out ``topk`` and ``bottomk``; an instant answer comes in order of value, group by group."""
+    if not block.size or not (k >= 1).any():
+        return Block.empty(block.present.shape[1])
+    keys = -block.values if node.op == "topk" else block.values
+    return _first_k(node, keys, k, block, ordered=not is_range)
+
+
+def limit(node: ast.Aggregate, k: Floats, block: Block) -> Block:
+    """Work out ``limitk``: any k series of each group."""
+    if not block.size or not (k >= 1).any():
+        return Block.empty(block.present.shape[1])
+    return _first_k(node, np.zeros(block.values.shape), k, block, ordered=False)
+
+
+def _first_k(node: ast.Aggregate, keys: Floats, k: Floats, block: Block, *, ordered: bool) -> Block:
+    parts = segments(node, block.labels)
+    steps = block.present.shape[1]
+    wanted = np.clip(np.trunc(np.where(np.isnan(k), 0.0, k)), 0, block.size).astype(np.int64)
+    keep = np.zeros(block.present.shape, dtype=bool)
+    order: list[Index] = []
+    ends = np.append(parts.starts[1:], len(parts.order))
+    for start, end in zip(parts.starts.tolist(), ends.tolist(), strict=True):
+        rows = parts.order[start:end]
+        here, group_keys = block.present[rows].T, keys[rows].T
+        # NaN after every number, what is absent after NaN; equal keys in their old order
+        kind = np.where(here, np.isnan(group_keys).astype(np.int8), np.int8(2))
+        ranked = np.lexsort((np.where(kind == 0, group_keys, 0.0), kind), axis=1)
+        limit_k = np.minimum(wanted, here.sum(axis=1))
+        chosen = np.arange(len(rows)) < limit_k[:, None]
+        at_step = np.broadcast_to(np.arange(steps)[:, None], ranked.shape)
+        keep[rows[ranked[chosen]], at_step[chosen]] = True
+        order.append(rows[ranked[0, : limit_k[0]]])
+    out = Block(block.labels, block.values, keep, block.drop_name, block.hist, None, None)
+    return out.take(np.concatenate(order)) if ordered else out.compact()

@@ -1,0 +1,270 @@
+"""Arithmetic and comparison of scalars and vectors, element by element, and the pairing of series."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from model.errors import QueryError
+from model.labels import METRIC_NAME, LabelColumn, Labels, LabelTable, concat_tables, recode
+from model.samples import Bools, Floats
+from promql import ast
+from promql.ast import Card
+from promql.block import METADATA_LABELS, Block, Index, concat_blocks, merge_same_labels
+from promql.lexer import COMPARISONS, TRIMS
+from promql.text import quote
+
+Operation = Callable[[Floats, Floats], npt.NDArray[np.generic]]
+
+_OPERATIONS: Final[dict[str, Operation]] = {
+    "+": np.add,
+    "-": np.subtract,
+    "*": np.multiply,
+    "/": np.divide,
+    "%": np.fmod,
+    "^": np.power,
+    "atan2": np.arctan2,
+    "==": np.equal,
+    "!=": np.not_equal,
+    "<": np.less,
+    "<=": np.less_equal,
+    ">": np.greater,
+    ">=": np.greater_equal,
+}
+_ONE_TO_ONE_PROBLEM: Final = (
+    "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
+)
+_GROUPING_PROBLEM: Final = "multiple matches for labels: grouping labels must ensure unique matches"
+
+
+def scalar_operation(op: str, left: Floats, right: Floats) -> Floats:
+    """Work out an operation on scalars; comparisons give 0 or 1."""
+    with np.errstate(all="ignore"):
+        return _OPERATIONS[op](left, right).astype(np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Elements:
+    """The two sides of an operation, element by element.
+
+    Attributes:
+        left: float64, shape (n, T) (or broadcasting to it).
+        right: float64, likewise.
+        present: bool, shape (n, T): where both sides are there, as floats.
+    """
+
+    left: Floats
+    right: Floats
+    present: Bools
+
+
+def operate(op: str, sides: Elements, *, return_bool: bool) -> tuple[Floats, Bools]:
+    """Work out an operation; a comparison keeps the left side's value where it holds."""
+    shape = sides.present.shape
+    with np.errstate(all="ignore"):
+        out = _OPERATIONS[op](sides.left, sides.right)
+    if op not in COMPARISONS:
+        return np.broadcast_to(out.astype(np.float64, copy=False), shape), sides.present
+    if return_bool:
+        return np.broadcast_to(out.astype(np.float64), shape), sides.present
+    return np.broadcast_to(sides.left, shape), sides.present & out.astype(bool)
+
+
+def vector_scalar(node: ast.Binary, vector: Block, scalar: Floats, *, swapped: bool) -> Block:
+    """Work out an operation between a vector and a scalar; ``swapped`` if the scalar stands left."""
+    compares = node.op in COMPARISONS
+    floats = vector.floats
+    left, right = (scalar[None, :], vector.values) if swapped else (vector.values, scalar[None, :])
+    values, present = operate(node.op, Elements(left, right, floats), return_bool=node.return_bool)
+    if compares and swapped and not node.return_bool:
+        values = vector.values  # a comparison keeps the vector's value, on whichever side
+    out = vector.with_values(values, present)
+    if not compares or node.return_bool:
+        out = out.dropping_name()
+    return out.compact()
+
+
+# ---------------------------------------------------------------- matching
+
+
+def _matching_names(matching: ast.Matching, *tables: LabelTable) -> list[str]:
+    """Return the labels by which series are paired."""
+    if matching.on:
+        return list(matching.labels)
+    left_out = {*matching.labels, *METADATA_LABELS}
+    return sorted({name for t in tables for name in t.columns if name not in left_out})
+
+
+def signatures(matching: ast.Matching, left: Block, right: Block) -> tuple[Index, Index, int]:
+    """Number the match groups: ``(of each left series, of each right series, how many)``."""
+    names = _matching_names(matching, left.labels, right.labels)
+    both = concat_tables([left.labels.keep(names), right.labels.keep(names)])
+    group, first = both.group(names)
+    return group[: left.size], group[left.size :], len(first)
+
+
+def set_operation(node: ast.Binary, left: Block, right: Block) -> Block:
+    """Work out ``and``, ``or``, ``unless``."""
+    matching = node.matching or ast.Matching()
+    if not left.size or not right.size:
+        if node.op == "and":
+            return Block.empty(left.present.shape[1])
+        return concat_blocks([left, right]) if node.op == "or" else left
+    left_group, right_group, groups = signatures(matching, left, right)
+
+    def present_in(group: Index, block: Block) -> Bools:
+        out = np.zeros((groups, block.present.shape[1]), dtype=bool)
+        np.logical_or.at(out, group, block.present)
+        return out
+
+    if node.op == "or":
+        rest = right.present & ~present_in(left_group, left)[right_group]
+        both = [left, replace(right, present=rest).compact()]
+        return merge_same_labels(concat_blocks(both))
+    found = present_in(right_group, right)[left_group]
+    return replace(left, present=left.present & (found if node.op == "and" else ~found)).compact()
+
+
+def _join(left_group: Index, right_group: Index, groups: int) -> tuple[Index, Index]:
+    """Return every pair of left and right rows of the same match group, in order of the left."""
+    order = np.argsort(right_group, kind="stable")
+    counts = np.bincount(right_group, minlength=groups)
+    starts = np.cumsum(counts) - counts
+    repeat = counts[left_group]
+    left_rows = np.repeat(np.arange(len(left_group)), repeat)
+    within = np.arange(len(left_rows)) - np.repeat(np.cumsum(repeat) - repeat, repeat)
+    return left_rows, order[np.repeat(starts[left_group], repeat) + within]
+
+
+def vector_vector(node: ast.Binary, left: Block, right: Block) -> Block:
+    """Work out arithmetic or a comparison between two vectors.
+
+    Raises:
+        QueryError: If more series match than the modifiers allow.
+    """
+    matching = node.matching or ast.Matching()
+    swapped = matching.card is Card.ONE_TO_MANY
+    many, one = (right, left) if swapped else (left, right)
+    fill_many = matching.fill_right if swapped else matching.fill_left
+    fill_one = matching.fill_left if swapped else matching.fill_right
+    steps = left.present.shape[1]
+    if (not many.size and fill_many is None) or (not one.size and fill_one is None):
+        return Block.empty(steps)
+    many_group, one_group, groups = signatures(matching, many, one)
+    _check_one_side(matching, many, one, one_group, groups)
+    many_rows, one_rows = _join(many_group, one_group, groups)
+
+    parts: list[Block] = []
+    both = many.present[many_rows] & one.present[one_rows]
+    if matching.card is Card.ONE_TO_ONE and len(many_rows):
+        _check_at_most_one(many_group[many_rows], both, groups)
+    sides = (many.take(many_rows), one.take(one_rows))
+    labels = _result_labels(node, matching, sides[0].labels, sides[1].labels)
+    parts.append(_elements(node, labels, sides, both, swapped=swapped))
+    if fill_one is not None and many.size:
+        lonely = many.present & ~_present_by_group(one_group, one, groups)[many_group]
+        other = _filled(matching, many, fill_one)
+        labels = _result_labels(node, matching, many.labels, other.labels)
+        parts.append(_elements(node, labels, (many, other), lonely, swapped=swapped))
+    if fill_many is not None and one.size:
+        lonely = one.present & ~_present_by_group(many_group, many, groups)[one_group]
+        other = _filled(matching, one, fill_many)
+        labels = _result_labels(node, matching, other.labels, one.labels)
+        parts.append(_elements(node, labels, (other, one), lonely, swapped=swapped))
+    problem = _ONE_TO_ONE_PROBLEM if matching.card is Card.ONE_TO_ONE else _GROUPING_PROBLEM
+    return merge_same_labels(concat_blocks([p.compact() for p in parts]), problem)
+
+
+def _elements(
+    node: ast.Binary,
+    labels: LabelTable,
+    sides: tuple[Block, Block],
+    both: Bools,
+    *,
+    swapped: bool,
+) -> Block:
+    first, second = (sides[1], sides[0]) if swapped else sides
+    present = both & ~first.histograms & ~second.histograms
+    elements = Elements(first.values, second.values, present)
+    values, present = operate(node.op, elements, return_bool=node.return_bool)
+    gone = np.full(labels.size, node.return_bool)
+    return Block(labels, values, present, gone)
+
+
+def _present_by_group(group: Index, block: Block, groups: int) -> Bools:
+    out = np.zeros((groups, block.present.shape[1]), dtype=bool)
+    np.logical_or.at(out, group, block.present)
+    return out
+
+
+def _match_labels(matching: ast.Matching, table: LabelTable) -> LabelTable:
+    if matching.on:
+        return table.keep(matching.labels)
+    return table.drop([*matching.labels, METRIC_NAME])
+
+
+def _filled(matching: ast.Matching, block: Block, value: float) -> Block:
+    """Return what stands for the missing partners of a vector's series."""
+    labels = _match_labels(matching, block.labels)
+    return replace(
+        block.with_values(np.full(block.values.shape, value), np.ones_like(block.present)),
+        labels=labels,
+    )
+
+
+def _result_labels(
+    node: ast.Binary, matching: ast.Matching, many: LabelTable, one: LabelTable
+) -> LabelTable:
+    """Return the labels of the results, row by row of the pairs (``resultMetric`` upstream)."""
+    if node.op not in COMPARISONS and node.op not in TRIMS:
+        many = many.drop(METADATA_LABELS)
+    if matching.card is Card.ONE_TO_ONE:
+        return many.keep(matching.labels) if matching.on else many.drop(matching.labels)
+    for name in matching.include:
+        column = one.columns.get(name)
+        if column is None or not column.codes.any():
+            many = many.drop([name])
+        else:
+            values, codes = recode([column])
+            many = many.with_column(name, LabelColumn(codes[0], values))
+    return many
+
+
+def _check_at_most_one(group: Index, present: Bools, groups: int) -> None:
+    if len(np.unique(group)) == len(group):
+        return
+    counts = np.zeros((groups, present.shape[1]), dtype=np.int64)
+    np.add.at(counts, group, present)
+    if (counts > 1).any():
+        raise QueryError(_ONE_TO_ONE_PROBLEM)
+
+
+def _check_one_side(
+    matching: ast.Matching, many: Block, one: Block, group: Index, groups: int
+) -> None:
+    """Refuse two series of one match group at the same step on the side that must have one."""
+    if len(np.unique(group)) == len(group):
+        return
+    counts = np.zeros((groups, one.present.shape[1]), dtype=np.int64)
+    np.add.at(counts, group, one.present)
+    asked = many.present.any(axis=0)
+    clash = (counts > 1) & asked
+    if not clash.any():
+        return
+    number, step = (int(x[0]) for x in np.nonzero(clash))
+    rows = np.flatnonzero((group == number) & one.present[:, step])[:2].tolist()
+    names = sorted(metric_text(one.labels.labels(row)) for row in rows)
+    matched = metric_text(_match_labels(matching, one.labels.take(np.array(rows[:1]))).labels(0))
+    side = "left" if matching.card is Card.ONE_TO_MANY else "right"
+    raise QueryError(
+        f"found duplicate series for the match group {matched} on the {side} hand-side of the "
+        f"operation: [{names[0]}, {names[1]}];many-to-many matching not allowed: "
+        "matching labels must be unique on one side"
+    )
+
+
+def metric_text(labels: Labels) -> str:
+    """Write a label set as error texts do: ``{__name__="up", job="a"}``."""
+    return "{" + ", ".join(f"{name}={quote(value)}" for name, value in labels) + "}"

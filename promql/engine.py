@@ -1,0 +1,196 @@
+"""Runs queries: text and times in, answer out. An instant query is a range query of one step."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from model.errors import QueryError
+from model.samples import Floats, Ints, no_samples
+from promql import ast
+from promql.annotations import Annotations
+from promql.ast import ValueType
+from promql.block import Block
+from promql.call import QueryRange
+from promql.evaluator import LOOKBACK_MS, Budget, Evaluator
+from promql.histogram.pool import HistColumn
+from promql.parser import parse
+from promql.result import Matrix, Result, Scalar, Stats, String, Vector
+from promql.typecheck import type_of
+from promql.windows import Windows
+from storage.interface import Queryable
+
+Cancelled = Callable[[], bool]
+MAX_STEPS: Final = 11_000  # prometheus web/api/v1: "exceeded maximum resolution of 11,000 points"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one query may use.
+
+    Attributes:
+        max_samples: Samples read or made by one query (Prometheus's ``query.max-samples``).
+        lookback_ms: How old a sample may be to count as now.
+    """
+
+    max_samples: int = 50_000_000
+    lookback_ms: int = LOOKBACK_MS
+
+
+def _never() -> bool:
+    return False
+
+
+class Engine:
+    """Evaluates PromQL. Has no state and may be used from any thread."""
+
+    def __init__(self, limits: Limits = Limits()) -> None:
+        self._limits = limits
+
+    def instant(
+        self, queryable: Queryable, expr: str, ts_ms: int, *, cancelled: Cancelled = _never
+    ) -> Result:
+        """Evaluate at one time.
+
+        Args:
+            queryable: Where samples come from.
+            expr: The query.
+            ts_ms: The time.
+            cancelled: Asked between steps of the work; True stops the query.
+
+        Raises:
+            ParseError: If the query cannot be parsed.
+            QueryError: If it cannot be evaluated.
+            QueryLimitError: If it needs more than it may, or was cancelled.
+            StorageError: If the store cannot be read.
+        """
+        tree = parse(expr)
+        at = np.array([ts_ms], dtype=np.int64)
+        run = self._evaluator(queryable, at, QueryRange(ts_ms, ts_ms, 0), cancelled)
+        value: Scalar | String | Vector | Matrix
+        if type_of(tree) is ValueType.MATRIX:
+            value = _range_vector(run.evaluate_windows(tree))
+        else:
+            found = run.evaluate(tree)
+            if isinstance(found, str):
+                value = String(ts_ms, found)
+            elif isinstance(found, Block):
+                value = _vector(found.without_dropped_names().compact(), ts_ms)
+            else:
+                value = Scalar(at, found)
+        return _result(run, value, expr)
+
+    def range(
+        self,
+        queryable: Queryable,
+        expr: str,
+        start_ms: int,
+        end_ms: int,
+        step_ms: int,
+        *,
+        cancelled: Cancelled = _never,
+    ) -> Result:
+        """Evaluate at ``start_ms``, ``start_ms + step_ms``, ... up to ``end_ms``; scalars become a series.
+
+        Raises:
+            ParseError: If the query cannot be parsed.
+            QueryError: If it cannot be evaluated, or gives a string or a range vector.
+            QueryLimitError: If it needs more than it may, or was cancelled.
+            StorageError: If the store cannot be read.
+        """
+        tree = parse(expr)
+        kind = type_of(tree)
+        if kind not in (ValueType.VECTOR, ValueType.SCALAR):
+            message = f'invalid expression type "{kind.value}" for range query, must be Scalar or instant Vector'
+            raise QueryError(message)
+        if step_ms <= 0:
+            raise QueryError("zero or negative query resolution step widths are not accepted")
+        at = np.arange(start_ms, end_ms + 1, step_ms, dtype=np.int64)
+        run = self._evaluator(queryable, at, QueryRange(start_ms, end_ms, step_ms), cancelled, True)
+        found = run.evaluate(tree) if len(at) else Block.empty(0)
+        assert not isinstance(found, str)
+        block = found if isinstance(found, Block) else Block.single(found)
+        return _result(run, _matrix(block.without_dropped_names().compact(), at), expr)
+
+    def _evaluator(
+        self,
+        queryable: Queryable,
+        at: Ints,
+        query: QueryRange,
+        cancelled: Cancelled,
+        is_range: bool = False,
+    ) -> Evaluator:
+        budget = Budget(self._limits.max_samples, cancelled)
+        lookback = self._limits.lookback_ms
+        return Evaluator(queryable, at, query, Annotations(), budget, lookback, is_range)
+
+
+def _result(run: Evaluator, value: Scalar | String | Vector | Matrix, expr: str) -> Result:
+    warnings, infos = run.annotations.render(expr)
+    return Result(value, warnings, infos, Stats(run.budget.samples))
+
+
+def _marked(block: Block) -> Floats:
+    """Return the values with NO_SAMPLE where there is no float."""
+    out = no_samples(block.values.shape)
+    floats = block.floats
+    out[floats] = block.values[floats]
+    return out
+
+
+def _vector(block: Block, ts_ms: int) -> Vector:
+    return Vector(block.labels, ts_ms, _marked(block)[:, 0], block.hist)
+
+
+def _sorted(block: Block) -> Block:
+    rows = block.labels.rows()
+    return block.take(np.array(sorted(range(len(rows)), key=rows.__getitem__), dtype=np.int64))
+
+
+def _matrix(block: Block, ts_ms: Ints) -> Matrix:
+    block = _sorted(block)
+    return Matrix(block.labels, ts_ms, _marked(block), block.hist)
+
+
+def _range_vector(windows: Windows) -> Matrix:
+    """Lay out the samples of the only window."""
+    size = windows.labels.size
+    counts = np.zeros(size, dtype=np.int64)
+    for chunk in windows.chunks:
+        counts[chunk.rows] = np.broadcast_to(chunk.count(), chunk.shape)[:, 0]
+    width = int(counts.max(initial=0))
+    values = no_samples((size, width))
+    ts_ms = np.zeros((size, width), dtype=np.int64)
+    index = np.full((size, width), -1, dtype=np.int32)
+    for chunk in windows.chunks:
+        low = np.broadcast_to(np.atleast_2d(chunk.low), chunk.shape)
+        at = low + np.arange(width)
+        inside = np.arange(width) < np.broadcast_to(chunk.count(), chunk.shape)
+        at = np.minimum(at, chunk.values.shape[1] - 1)
+        rows = chunk.rows
+        picked = np.take_along_axis(chunk.values, at, axis=1)
+        if chunk.hist is not None:
+            index[rows] = np.where(inside, np.take_along_axis(chunk.hist, at, axis=1), -1)
+        floats = inside & (index[rows] < 0)
+        part = values[rows]
+        part[floats] = picked[floats]
+        values[rows] = part
+        times = np.take_along_axis(chunk.ts_ms[chunk.ts_row], at, axis=1)
+        ts_ms[rows] = np.where(inside, times, 0)
+    hist = None if windows.pool is None else HistColumn(index, windows.pool)
+    keep = counts > 0
+    drop = Block(windows.labels, np.zeros((size, 1)), keep[:, None], windows.drop_name)
+    labels = drop.without_dropped_names().labels if windows.drop_name.any() else windows.labels
+    matrix = Matrix(labels, ts_ms, values, hist)
+    order = [i for i in sorted(range(size), key=labels.rows().__getitem__) if keep[i]]
+    rows_kept = np.array(order, dtype=np.int64)
+    return Matrix(
+        matrix.labels.take(rows_kept),
+        ts_ms[rows_kept],
+        values[rows_kept],
+        None if hist is None else hist.take(rows_kept),
+    )
+
+
+__all__ = ["MAX_STEPS", "Engine", "Limits", "ast"]

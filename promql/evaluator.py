@@ -1,0 +1,288 @@
+"""Walks a tree and works every node out for all steps at once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import numpy as np
+
+from model.errors import QueryError, QueryLimitError
+from model.samples import Floats, Ints
+from promql import aggregate, ast, binary
+from promql.annotations import Annotations
+from promql.ast import ValueType
+from promql.block import Block
+from promql.call import CallContext, QueryRange, Value
+from promql.functions.table import FUNCTIONS
+from promql.lexer import SET_OPERATORS
+from promql.parser_duration import duration_ms
+from promql.select import block_windows, instant, windows
+from promql.typecheck import type_of
+from promql.windows import Windows
+from storage.interface import Hints, Queryable, SeriesSet
+
+Cancelled = Callable[[], bool]
+
+LOOKBACK_MS: Final = 300_000
+SUBQUERY_STEP_MS: Final = 60_000
+
+
+@dataclass(slots=True)
+class Budget:
+    """What a query has used of its limits; shared by all parts of one query."""
+
+    max_samples: int
+    cancelled: Cancelled
+    samples: int = 0
+
+    def check(self) -> None:
+        """Stop the query if somebody wants it stopped.
+
+        Raises:
+            QueryLimitError: Then.
+        """
+        if self.cancelled():
+            raise QueryLimitError("query timed out in expression evaluation", timeout=True)
+
+    def use(self, samples: int) -> None:
+        """Count samples.
+
+        Raises:
+            QueryLimitError: If they become too many.
+        """
+        self.samples += samples
+        if self.samples > self.max_samples:
+            raise QueryLimitError(
+                "query processing would load too many samples into memory in query execution"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluator:
+    """Evaluates expressions at some steps.
+
+    Attributes:
+        queryable: Where samples come from.
+        ts_ms: int64, shape (T,): the steps.
+        query: The whole query's range; sub-queries have steps of their own, but not this.
+        annotations: Where warnings and infos go.
+        budget: See Budget.
+        lookback_ms: How old a sample may be.
+        is_range: Whether a range query asks.
+    """
+
+    queryable: Queryable
+    ts_ms: Ints
+    query: QueryRange
+    annotations: Annotations
+    budget: Budget
+    lookback_ms: int = LOOKBACK_MS
+    is_range: bool = False
+    path: tuple[ast.Expr, ...] = field(default=())
+
+    @property
+    def steps(self) -> int:
+        """Number of steps."""
+        return len(self.ts_ms)
+
+    def evaluate(self, expr: ast.Expr) -> Value:
+        """Return an expression's value at every step."""
+        self.budget.check()
+        match expr:
+            case ast.NumberLiteral(value=value):
+                return np.full(self.steps, value)
+            case ast.StringLiteral(value=text):
+                return text
+            case ast.Paren(expr=inner):
+                return self.evaluate(inner)
+            case ast.VectorSelector():
+                return self.select_instant(expr)
+            case ast.Unary():
+                return self._unary(expr)
+            case ast.Binary():
+                return self._binary(expr)
+            case ast.Aggregate():
+                return self._aggregate(expr)
+            case ast.Call():
+                return self._call(expr)
+            case _:
+                raise QueryError(f"cannot evaluate {type(expr).__name__} here")
+
+    def vector(self, expr: ast.Expr) -> Block:
+        """Return the value of an expression that is a vector."""
+        value = self.evaluate(expr)
+        assert isinstance(value, Block)
+        return value
+
+    # ------------------------------------------------------------ selectors
+
+    def _shift(self, shift: ast.Shift) -> Ints:
+        """Return the times a selector looks at."""
+        times = self.ts_ms
+        if shift.at is not None:
+            at = shift.at
+            if at is ast.AtEdge.START:
+                at = self.query.start_ms
+            elif at is ast.AtEdge.END:
+                at = self.query.end_ms
+            times = np.full(self.steps, at, dtype=np.int64)
+        if shift.offset is None:
+            return times
+        return times - self._duration(shift.offset, negative=True)
+
+    def _duration(self, node: ast.Duration, *, negative: bool = False) -> int:
+        length = self.query.end_ms - self.query.start_ms
+        return duration_ms(node, self.query.step_ms, length, negative=negative)
+
+    def _select(self, node: ast.VectorSelector, mint: int, maxt: int, hints: Hints) -> SeriesSet:
+        found = self.queryable.select(node.matchers, mint, maxt, hints)
+        cells = sum(group.values.size for group in found.groups)
+        self.budget.use(cells)
+        return found
+
+    def select_instant(
+        self, node: ast.VectorSelector, *, times: bool = False, start_times: bool = False
+    ) -> Block:
+        """Return a selector's most recent samples."""
+        at = self._shift(node.shift)
+        if not len(at):
+            return Block.empty(0)
+        hints = replace(self._hints(), step_ms=self.query.step_ms)
+        found = self._select(node, int(at.min()) - self.lookback_ms + 1, int(at.max()), hints)
+        self.budget.use(found.labels.size * self.steps)
+        return instant(found, at, self.lookback_ms, times=times, start_times=start_times)
+
+    def _hints(self) -> Hints:
+        """Tell the store what stands around the selector."""
+        func, by = "", False
+        grouping: tuple[str, ...] = ()
+        for node in reversed(self.path):
+            if isinstance(node, ast.Call) and not func:
+                func = node.name
+            if isinstance(node, ast.Aggregate):
+                func, grouping, by = func or node.op, node.grouping, not node.without
+            break
+        return Hints(func=func, grouping=grouping, by=by)
+
+    def evaluate_windows(self, expr: ast.Expr) -> Windows:
+        """Return the windows of a range vector."""
+        self.budget.check()
+        expr = ast.unwrap(expr)
+        if isinstance(expr, ast.MatrixSelector):
+            return self._matrix(expr)
+        assert isinstance(expr, ast.Subquery)
+        return self._subquery(expr)
+
+    def _matrix(self, node: ast.MatrixSelector) -> Windows:
+        length = self._duration(node.range)
+        ends = self._shift(node.selector.shift)
+        starts = ends - length
+        hints = replace(self._hints(), step_ms=self.query.step_ms, range_ms=length)
+        found = self._select(node.selector, int(starts.min()) + 1, int(ends.max()), hints)
+        return windows(found, starts, ends, length)
+
+    def _subquery(self, node: ast.Subquery) -> Windows:
+        length = self._duration(node.range)
+        step = SUBQUERY_STEP_MS if node.step is None else self._duration(node.step)
+        ends = self._shift(node.shift)
+        starts = ends - length
+        # steps are aligned to the step itself, and the start of a window is not in it
+        first = (int(starts.min()) // step + 1) * step
+        at = np.arange(first, int(ends.max()) + 1, step, dtype=np.int64)
+        inner = replace(self, ts_ms=at)
+        if not len(at):
+            return block_windows(Block.empty(0), at, starts, ends, length)
+        self.budget.use(len(at))
+        return block_windows(inner.vector(node.expr), at, starts, ends, length)
+
+    # ------------------------------------------------------------ operators
+
+    def _unary(self, node: ast.Unary) -> Value:
+        value = self.evaluate(node.expr)
+        if node.op == "+" or isinstance(value, str):
+            return value
+        if isinstance(value, Block):
+            return replace(value, values=-value.values).dropping_name()
+        return -value
+
+    def _binary(self, node: ast.Binary) -> Value:
+        left, right = self.evaluate(node.left), self.evaluate(node.right)
+        assert not isinstance(left, str)
+        assert not isinstance(right, str)
+        if isinstance(left, Block) and isinstance(right, Block):
+            if node.op in SET_OPERATORS:
+                return binary.set_operation(node, left, right)
+            return binary.vector_vector(node, left, right)
+        if isinstance(left, Block):
+            assert not isinstance(right, Block)
+            return binary.vector_scalar(node, left, right, swapped=False)
+        if isinstance(right, Block):
+            return binary.vector_scalar(node, right, left, swapped=True)
+        return binary.scalar_operation(node.op, left, right)
+
+    # ------------------------------------------------------------ aggregations and calls
+
+    def _inside(self, node: ast.Expr) -> "Evaluator":
+        return replace(self, path=(*self.path, node))
+
+    def _aggregate(self, node: ast.Aggregate) -> Block:
+        inside = self._inside(node)
+        if node.param is None:
+            return aggregate.aggregate(node, inside.vector(node.expr), self.annotations)
+        param = self.evaluate(node.param)
+        assert not isinstance(param, Block)
+        if isinstance(param, str):
+            return aggregate.count_values(node, param, inside.vector(node.expr))
+        if node.op == "quantile":
+            return aggregate.quantile(node, param, inside.vector(node.expr), self.annotations)
+        _check_parameter(node, param)
+        block = inside.vector(node.expr)
+        if node.op == "limitk":
+            return aggregate.limit(node, param, block)
+        block = aggregate.without_histograms(node, block, self.annotations)
+        return aggregate.top(node, param, block, is_range=self.is_range)
+
+    def _call(self, node: ast.Call) -> Value:
+        inside = self._inside(node)
+        context = CallContext(
+            node=node,
+            ts_ms=self.ts_ms,
+            query=self.query,
+            annotations=self.annotations,
+            evaluate=inside.evaluate,
+            evaluate_windows=inside.evaluate_windows,
+            evaluate_with_times=inside.with_times,
+            is_range=self.is_range,
+        )
+        return FUNCTIONS[node.name].run(context)
+
+    def with_times(self, expr: ast.Expr) -> Block:
+        """Return a vector; for a plain selector with the times of its samples."""
+        inner = ast.unwrap(expr)
+        if isinstance(inner, ast.VectorSelector):
+            return self.select_instant(inner, times=True, start_times=True)
+        return self.vector(expr)
+
+
+def _check_parameter(node: ast.Aggregate, param: Floats) -> None:
+    """Refuse parameters that are no number of series.
+
+    Raises:
+        QueryError: Worded as Prometheus does.
+    """
+    if np.isnan(param).any():
+        raise QueryError(
+            "Ratio value is NaN" if node.op == "limit_ratio" else "Parameter value is NaN"
+        )
+    if node.op == "limit_ratio":
+        return
+    limit = 2.0**63
+    if (param >= limit).any():
+        raise QueryError(f"Scalar value {param.max():g} overflows int64")
+    if (param <= -limit).any():
+        raise QueryError(f"Scalar value {param.min():g} underflows int64")
+
+
+def is_vector(expr: ast.Expr) -> bool:
+    """Tell whether an expression is an instant vector."""
+    return type_of(expr) is ValueType.VECTOR

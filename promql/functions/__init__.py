@@ -1,0 +1,29 @@
+"""The functions of PromQL, cut by kind; importing the package fills ``table.FUNCTIONS``."""
+
+from promql.functions import (
+    absence,
+    histogram,
+    labels,
+    maths,
+    ordering,
+    over_time,
+    quantiles,
+    rate,
+    scalars,
+    time,
+    trend,
+)
+
+__all__ = [
+    "absence",
+    "histogram",
+    "labels",
+    "maths",
+    "ordering",
+    "over_time",
+    "quantiles",
+    "rate",
+    "scalars",
+    "time",
+    "trend",
+]

@@ -1,0 +1,1 @@
+"""Native histograms as columns: each sample of a vector points into a pool of them."""

@@ -1,0 +1,24 @@
+"""RE2 patterns as PromQL means them: anchored at both ends, and a dot is any character."""
+
+from functools import lru_cache
+from typing import Any
+
+import re2
+
+
+@lru_cache(maxsize=512)
+def compile_anchored(pattern: str) -> Any:
+    """Compile a pattern; use ``fullmatch`` on the result.
+
+    Raises:
+        ValueError: If RE2 does not know the syntax; worded as Prometheus does.
+    """
+    options = re2.Options()
+    options.dot_nl = True
+    options.log_errors = False
+    try:
+        return re2.compile(pattern, options)
+    except re2.error as err:
+        reason = err.args[0]
+        text = reason.decode() if isinstance(reason, bytes) else str(reason)
+        raise ValueError(f"error parsing regexp: {text}") from None

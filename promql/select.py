@@ -1,0 +1,244 @@
+"""What a store gave, cut for the steps of a query: instant vectors and windows."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from model.samples import Bools, Floats, Ints, is_no_sample, is_stale
+from promql.block import Block, Rows
+from promql.histogram.pool import HistColumn, Int32s, Pool, concat_pools
+from promql.windows import Chunk, Index, Windows, index_classes, search_rows
+from storage.interface import TS_PAD, Group, SeriesSet
+
+_FEW_CLASSES = 16
+
+
+class _Pools:
+    """Collects the histograms of several groups into one pool."""
+
+    def __init__(self) -> None:
+        self._pools: list[Pool] = []
+        self._size = 0
+
+    def add(self, group: Group) -> Int32s | None:
+        """Return the pool rows of a group's histograms, shape (k, T); -1 where there is none."""
+        found = group.histograms
+        if found is None or not found.present.any():
+            return None
+        pool = Pool.from_columns(found.columns, found.present)
+        index = np.full(found.present.shape, -1, dtype=np.int32)
+        index[found.present] = np.arange(self._size, self._size + pool.size, dtype=np.int32)
+        self._pools.append(pool)
+        self._size += pool.size
+        return index
+
+    def pool(self) -> Pool | None:
+        return concat_pools(self._pools) if self._pools else None
+
+
+def _split(index: Index, ts_row: Index) -> list[tuple[Index, Index | None]]:
+    """Cut the series of a group by window indices.
+
+    Returns:
+        Pairs ``(series, representative)``: positions of series in the group, and the row of
+        ``index`` they share; None where there are too many kinds to go through one by one.
+    """
+    classes = index_classes(index)
+    if len(classes) == 1:
+        return [(np.arange(len(ts_row)), classes[0][:1])]
+    if len(classes) > max(_FEW_CLASSES, len(ts_row) // _FEW_CLASSES):
+        return [(np.arange(len(ts_row)), None)]
+    class_of = np.empty(len(index), dtype=np.int64)
+    for number, rows in enumerate(classes):
+        class_of[rows] = number
+    of_series = class_of[ts_row]
+    parts = [(np.flatnonzero(of_series == n), rows[:1]) for n, rows in enumerate(classes)]
+    return [part for part in parts if len(part[0])]
+
+
+def instant(
+    found: SeriesSet,
+    ts_ms: Ints,
+    lookback_ms: int,
+    *,
+    times: bool = False,
+    start_times: bool = False,
+) -> Block:
+    """Return the most recent sample of each series at each step.
+
+    Args:
+        found: What a select gave.
+        ts_ms: int64, shape (S,): the times looked at, offsets taken off.
+        lookback_ms: How old a sample may be; one exactly that old is too old.
+        times: Whether ``sample_ms`` is wanted.
+        start_times: Whether ``start_ms`` is wanted.
+    """
+    shape = (found.labels.size, len(ts_ms))
+    values, present = np.zeros(shape), np.zeros(shape, dtype=bool)
+    sample_ms = np.zeros(shape, dtype=np.int64) if times else None
+    start_ms = np.zeros(shape, dtype=np.int64) if start_times else None
+    hist_index = np.full(shape, -1, dtype=np.int32)
+    pools = _Pools()
+    for group in found.groups:
+        hist = pools.add(group)
+        ts_row = group.ts_row.astype(np.int64)
+        last = search_rows(group.ts_ms, ts_ms) - 1
+        for series, shared in _split(last, ts_row):
+            rows = group.rows[series]
+            index = last[shared[0]] if shared is not None else last[ts_row[series]]
+            part = _Part(group, series, ts_row[series])
+            if not group.dense:
+                index = part.skip_holes(index, hist)
+            got = part.pick(group.values, index)
+            at = part.times(index)
+            here = (index >= 0) & (at > ts_ms - lookback_ms)
+            if not group.dense:
+                here &= ~is_stale(got)
+            values[rows] = got
+            present[rows] = here
+            if sample_ms is not None:
+                sample_ms[rows] = at
+            if start_ms is not None and group.start_ms is not None:
+                start_ms[rows] = part.pick(group.start_ms, index)
+            if hist is not None:
+                hist_index[rows] = part.pick(hist, index)
+    pool = pools.pool()
+    column = None if pool is None else HistColumn(np.where(present, hist_index, np.int32(-1)), pool)
+    keep = np.zeros(shape[0], dtype=bool)
+    block = Block(found.labels, values, present, keep, column, sample_ms, start_ms)
+    return block.compact()
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Some series of a group, and how cells of theirs are picked."""
+
+    group: Group
+    series: Index
+    ts_row: Index
+
+    def _own(self, matrix: Any) -> Any:
+        return matrix if len(self.series) == len(matrix) else matrix[self.series]
+
+    def pick(self, matrix: Any, index: Index) -> Any:
+        """Return cells of a (k, T) matrix; ``index`` is (S,) for all series alike, or (k, S)."""
+        index = np.maximum(index, 0)
+        if index.ndim == 1:
+            return self._own(matrix)[:, index]
+        return np.take_along_axis(self._own(matrix), index, axis=1)
+
+    def times(self, index: Index) -> Ints:
+        """Return sample times; (1, S) where all series share them."""
+        index, ts_ms = np.maximum(index, 0), self.group.ts_ms
+        out: Ints
+        if index.ndim == 1:
+            out = ts_ms[:, index]
+            return out if len(ts_ms) == 1 else out[self.ts_row]
+        out = np.take_along_axis(ts_ms[self.ts_row], index, axis=1)
+        return out
+
+    def skip_holes(self, index: Index, hist: Int32s | None) -> Index:
+        """Return, for each series, the index of its last sample at or before ``index``."""
+        last = _last_sample(self._own(self.group.values), None if hist is None else self._own(hist))
+        spread = np.broadcast_to(index, (len(self.series), index.shape[-1]))
+        found = np.take_along_axis(last, np.maximum(spread, 0), axis=1)
+        return np.where(spread < 0, -1, found)
+
+
+def _last_sample(values: Floats, hist: Int32s | None) -> Index:
+    """Return for each cell the index of the last sample at or before it, -1 for none; shape (k, T)."""
+    sample = ~is_no_sample(values)
+    if hist is not None:
+        sample |= hist >= 0
+    marks = np.where(sample, np.arange(values.shape[1]), -1)
+    return np.maximum.accumulate(marks, axis=1)
+
+
+def windows(
+    found: SeriesSet,
+    starts_ms: Ints,
+    ends_ms: Ints,
+    range_ms: int,
+) -> Windows:
+    """Return the windows (start, end] of each series; stale markers are in none."""
+    pools = _Pools()
+    chunks: list[Chunk] = []
+    for group in found.groups:
+        hist = pools.add(group)
+        ts_row = group.ts_row.astype(np.int64)
+        low, high = search_rows(group.ts_ms, starts_ms), search_rows(group.ts_ms, ends_ms)
+        high = np.maximum(low, high)
+        for series, shared in _split(np.concatenate([low, high], axis=1), ts_row):
+            whole = len(series) == len(group.rows)
+            chunk = Chunk(
+                rows=group.rows[series].astype(np.int64),
+                ts_ms=group.ts_ms if shared is not None else group.ts_ms[ts_row[series]],
+                ts_row=ts_row[series] if shared is not None else np.arange(len(series)),
+                values=group.values if whole else group.values[series],
+                low=low[shared[0]] if shared is not None else low[ts_row[series]],
+                high=high[shared[0]] if shared is not None else high[ts_row[series]],
+                hist=None if hist is None else hist[series],
+                start_ms=None if group.start_ms is None else group.start_ms[series],
+            )
+            chunks.extend([chunk] if group.dense else _without_holes(chunk))
+    keep = np.zeros(found.labels.size, dtype=bool)
+    return Windows(found.labels, keep, tuple(chunks), starts_ms, ends_ms, range_ms, pools.pool())
+
+
+def _without_holes(chunk: Chunk) -> list[Chunk]:
+    """Take holes and stale markers out of the series that have some; the others stay as they are."""
+    sample = ~is_no_sample(chunk.values) & ~is_stale(chunk.values)
+    if chunk.hist is not None:
+        sample |= chunk.hist >= 0
+    padding = chunk.ts_ms == TS_PAD
+    whole: Bools = (sample | padding[chunk.ts_row]).all(axis=1)
+    if whole.all():
+        return [chunk]
+    if not np.any(whole):
+        return [chunk.only(sample)]
+    return [chunk_rows(chunk, whole), chunk_rows(chunk, ~whole).only(sample[~whole])]
+
+
+def chunk_rows(chunk: Chunk, keep: Rows) -> Chunk:
+    """Return some series of a chunk."""
+    return replace(
+        chunk,
+        rows=chunk.rows[keep],
+        ts_row=chunk.ts_row[keep],
+        values=chunk.values[keep],
+        low=chunk.low if chunk.uniform else chunk.low[keep],
+        high=chunk.high if chunk.uniform else chunk.high[keep],
+        hist=None if chunk.hist is None else chunk.hist[keep],
+        start_ms=None if chunk.start_ms is None else chunk.start_ms[keep],
+    )
+
+
+def block_windows(
+    block: Block, at_ms: Ints, starts_ms: Ints, ends_ms: Ints, range_ms: int
+) -> Windows:
+    """Return the windows over a vector that was evaluated at the steps of a sub-query."""
+    block = block.compact()
+    low = np.searchsorted(at_ms, starts_ms, side="right")
+    high = np.maximum(low, np.searchsorted(at_ms, ends_ms, side="right"))
+    chunks: list[Chunk] = []
+    if block.size and len(at_ms):
+        hist = (
+            None if block.hist is None else np.where(block.present, block.hist.index, np.int32(-1))
+        )
+        whole = Chunk(
+            np.arange(block.size),
+            at_ms[None, :],
+            np.zeros(block.size, dtype=np.int64),
+            block.values,
+            low,
+            high,
+            hist,
+        )
+        full = block.present.all(axis=1)
+        if full.any():
+            chunks.append(whole if full.all() else chunk_rows(whole, full))
+        if not full.all():
+            chunks.append(chunk_rows(whole, ~full).only(block.present[~full]))
+    pool = None if block.hist is None else block.hist.pool
+    return Windows(block.labels, block.drop_name, tuple(chunks), starts_ms, ends_ms, range_ms, pool)

@@ -1,0 +1,223 @@
+"""Range vectors: the samples of many series, and which of them each step's window holds.
+
+A window is the half-open index range [low, high) of a series' samples. Series of targets whose
+windows fall on the same indices share one pair of rows ``low``, ``high`` of shape (S,), so that a
+window function is a gather of columns; the others (holes, staleness, odd scrapes) carry theirs one
+by one, shape (k, S), and are gathered cell by cell.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from model.labels import LabelTable
+from model.samples import Bools, Floats, Ints
+from promql.histogram.pool import Int32s, Pool
+
+Index = npt.NDArray[np.int64]
+
+_CELLS_AT_ONCE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some series of a range vector: k series, at most N samples each, S windows.
+
+    Attributes:
+        rows: int64, shape (k,): rows in the range vector's labels.
+        ts_ms: int64, shape (g, N), rising; what lies behind a row's last sample is in no window.
+        ts_row: int64, shape (k,): row of ``ts_ms`` of each series.
+        values: float64, shape (k, N), without holes.
+        low: int64, shape (S,) or (k, S).
+        high: int64, shape like ``low``.
+        hist: int32, shape (k, N): row in the pool or -1; None without histograms.
+        start_ms: int64, shape (k, N), start timestamps, 0 for none; None without any.
+    """
+
+    rows: Index
+    ts_ms: Ints
+    ts_row: Index
+    values: Floats
+    low: Index
+    high: Index
+    hist: Int32s | None = None
+    start_ms: Ints | None = None
+
+    @property
+    def uniform(self) -> bool:
+        """Whether all series share their window indices."""
+        return self.low.ndim == 1
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(k, S)."""
+        return len(self.rows), self.low.shape[-1]
+
+    def count(self) -> Index:
+        """Samples in each window; shape (k, S) or (1, S)."""
+        return np.atleast_2d(self.high - self.low)
+
+    def gather(self, matrix: Any, index: Index) -> Any:
+        """Return ``matrix[i, index]`` for each series i; ``index`` is shaped like ``low`` and clipped."""
+        index = np.clip(index, 0, matrix.shape[1] - 1)
+        if index.ndim == 1:
+            return matrix[:, index]
+        return np.take_along_axis(matrix, index, axis=1)
+
+    def value_at(self, index: Index) -> Floats:
+        """Return values; shape (k, S)."""
+        out: Floats = self.gather(self.values, index)
+        return out
+
+    def time_at(self, index: Index) -> Ints:
+        """Return sample times; shape (k, S), or (1, S) where all series share them."""
+        out: Ints
+        if index.ndim == 1:
+            out = self.gather(self.ts_ms, index)
+            return out if len(out) == 1 else out[self.ts_row]
+        out = self.gather(self.ts_ms[self.ts_row], index)
+        return out
+
+    def running(self, marks: Any) -> Floats:
+        """Return sums of ``marks`` (k, N) from the left, with a leading 0; shape (k, N + 1)."""
+        out = np.zeros((marks.shape[0], marks.shape[1] + 1))
+        np.cumsum(marks, axis=1, out=out[:, 1:])
+        return out
+
+    def over(self, marks: Any, low: Index, high: Index) -> Floats:
+        """Return the sum of ``marks`` over [low, high) of each window; shape (k, S)."""
+        running = self.running(marks)
+        high = np.maximum(high, low)
+        out: Floats = self.gather(running, high) - self.gather(running, low)
+        return out
+
+    def only(self, keep: Bools) -> Self:
+        """Return the chunk with only the samples marked in ``keep`` (k, N)."""
+        order = np.argsort(~keep, axis=1, kind="stable")
+        counts = np.zeros((keep.shape[0], keep.shape[1] + 1), dtype=np.int64)
+        np.cumsum(keep, axis=1, out=counts[:, 1:])
+        low, high = np.broadcast_to(self.low, self.shape), np.broadcast_to(self.high, self.shape)
+        return replace(
+            self,
+            ts_ms=np.take_along_axis(self.ts_ms[self.ts_row], order, axis=1),
+            ts_row=np.arange(len(self.rows)),
+            values=np.take_along_axis(self.values, order, axis=1),
+            low=np.take_along_axis(counts, low, axis=1),
+            high=np.take_along_axis(counts, high, axis=1),
+            hist=None if self.hist is None else np.take_along_axis(self.hist, order, axis=1),
+            start_ms=None
+            if self.start_ms is None
+            else np.take_along_axis(self.start_ms, order, axis=1),
+        )
+
+    def floats(self) -> tuple[Self, Bools | None]:
+        """Return the chunk without histograms, and which windows (k, S) held some; None for none at all."""
+        if self.hist is None:
+            return self, None
+        is_hist = self.hist >= 0
+        had = self.over(is_hist, self.low, self.high) > 0
+        if not had.any():
+            return replace(self, hist=None), None
+        return replace(self.only(~is_hist), hist=None), had
+
+    def cells(self) -> Iterator[tuple[slice, Floats, Ints, Bools]]:
+        """Lay the windows out side by side, some series at a time.
+
+        Yields:
+            ``(rows, values, ts_ms, inside)``: a slice of the chunk's series, then arrays of shape
+            (b, S, W); values outside a window are NaN. ``ts_ms`` and ``inside`` may have a leading 1.
+        """
+        size, steps = self.shape
+        width = max(1, int((self.high - self.low).max(initial=0)))
+        many = max(1, _CELLS_AT_ONCE // max(1, steps * width))
+        spread = np.arange(width)
+        for at in range(0, size, many):
+            part = slice(at, min(size, at + many))
+            low = self.low if self.uniform else self.low[part]
+            high = self.high if self.uniform else self.high[part]
+            index = low[..., None] + spread
+            inside = index < high[..., None]
+            index = np.minimum(index, self.values.shape[1] - 1)
+            if self.uniform:
+                values, inside = self.values[part][:, index], inside[None]
+                times = self.ts_ms[:, index]
+                times = times if len(times) == 1 else times[self.ts_row[part]]
+            else:
+                flat = index.reshape(len(index), -1)
+                values = np.take_along_axis(self.values[part], flat, axis=1).reshape(index.shape)
+                times = self.ts_ms[self.ts_row[part]]
+                times = np.take_along_axis(times, flat, axis=1).reshape(index.shape)
+            yield part, np.where(inside, values, np.nan), times, inside
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """A range vector at every step.
+
+    Attributes:
+        labels: n series.
+        drop_name: bool, shape (n,): see Block.
+        chunks: Each series that has a sample is in one of them.
+        starts_ms: int64, shape (S,): start of each window, not in it.
+        ends_ms: int64, shape (S,): end of each window.
+        range_ms: Length of the windows.
+        pool: The histograms that chunks point to; None without any.
+        extended: "anchored", "smoothed" or "".
+    """
+
+    labels: LabelTable
+    drop_name: Bools
+    chunks: tuple[Chunk, ...]
+    starts_ms: Ints
+    ends_ms: Ints
+    range_ms: int
+    pool: Pool | None = None
+    extended: str = ""
+
+    @property
+    def steps(self) -> int:
+        """Number of windows of each series."""
+        return len(self.ends_ms)
+
+    def scatter(self, parts: list[tuple[Floats, Bools]]) -> tuple[Floats, Bools]:
+        """Put what was worked out for each chunk, of shape (k, S), where its series stand: shape (n, S)."""
+        size = self.labels.size
+        if len(parts) == 1 and np.array_equal(self.chunks[0].rows, np.arange(size)):
+            values, present = parts[0]
+            shape = (size, self.steps)
+            return np.broadcast_to(values, shape), np.broadcast_to(present, shape)
+        out = np.zeros((size, self.steps))
+        here = np.zeros((size, self.steps), dtype=bool)
+        for chunk, (values, present) in zip(self.chunks, parts, strict=True):
+            out[chunk.rows] = values
+            here[chunk.rows] = present
+        return out, here
+
+
+def search_rows(ts_ms: Ints, targets: Ints) -> Index:
+    """Find, in each row of ``ts_ms`` (g, N), how many times are at or before each target; shape (g, S)."""
+    if len(ts_ms) == 1:
+        return np.searchsorted(ts_ms[0], targets, side="right")[None, :]
+    if not ts_ms.size or not targets.size:
+        return np.zeros((len(ts_ms), len(targets)), dtype=np.int64)
+    base = int(min(ts_ms.min(), targets.min()))
+    top = int(targets.max()) - base + 2
+    # one search over all rows: each row lies on a stretch of its own
+    lift = np.arange(len(ts_ms))[:, None] * (top + 1)
+    keys = np.minimum(ts_ms, base + top - 1) - base + lift
+    found = np.searchsorted(keys.ravel(), (targets - base + lift).ravel(), side="right")
+    before: Index = np.arange(len(ts_ms))[:, None] * ts_ms.shape[1]
+    return np.subtract(found.reshape(len(ts_ms), -1), before)
+
+
+def index_classes(index: Index) -> list[Index]:
+    """Group the rows of ``index`` (g, S) that are equal; returns the row numbers of each group."""
+    if len(index) == 1:
+        return [np.zeros(1, dtype=np.int64)]
+    classes: dict[bytes, list[int]] = {}
+    for row, key in enumerate(map(bytes, np.ascontiguousarray(index))):
+        classes.setdefault(key, []).append(row)
+    return [np.array(rows, dtype=np.int64) for rows in classes.values()]

@@ -1,0 +1,115 @@
+"""Log records in a list: slow, obvious, with Taskscope's own query language."""
+
+import itertools
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from model.identity import ecs_fields
+from model.samples import Ints
+from model.task import TaskIdentity
+from storage.interface import LogPage, LogQuery, LogRecord
+from storage.logquery import All, And, Exists, Node, Not, Or, Phrase, Term, Wildcard, parse
+
+
+class MemoryLogs:
+    """See ``storage.interface.LogReader``; ``put`` stores one record."""
+
+    def __init__(self) -> None:
+        self.records: list[LogRecord] = []
+        self.open_tails = 0
+        self._changed = threading.Condition()
+        self._ids = itertools.count(1)
+
+    def put(
+        self,
+        identity: TaskIdentity,
+        ts_ns: int,
+        message: str,
+        level: str = "",
+        **fields: Any,
+    ) -> LogRecord:
+        document: dict[str, Any] = {**ecs_fields(identity), "message": message}
+        document["taskscope.stream"] = fields.pop("stream", "stdout")
+        if level:
+            document["log.level"] = level
+        if fields:
+            document["fields"] = fields
+        record = LogRecord(f"doc-{next(self._ids):08d}", ts_ns, document)
+        with self._changed:
+            self.records.append(record)
+            self._changed.notify_all()
+        return record
+
+    def search(self, query: LogQuery) -> LogPage:
+        node = parse(query.text)
+        found = [
+            record
+            for record in self.records
+            if query.start_ns <= record.ts_ns <= query.end_ns and _matches(node, record.document)
+        ]
+        found.sort(key=lambda r: (r.ts_ns, r.id), reverse=not query.ascending)
+        skip = int(query.cursor or 0)
+        page = found[skip : skip + query.limit]
+        more = skip + query.limit < len(found)
+        return LogPage(tuple(page), str(skip + len(page)) if more else "")
+
+    def tail(self, text: str, cursor: str, stop: threading.Event) -> Iterator[LogPage]:
+        node = parse(text)
+        at = int(cursor) if cursor else len(self.records)
+        return self._tail(node, at, stop)
+
+    def _tail(self, node: Node, at: int, stop: threading.Event) -> Iterator[LogPage]:
+        self.open_tails += 1
+        try:
+            while not stop.is_set():
+                with self._changed:
+                    if len(self.records) == at:
+                        self._changed.wait(0.1)
+                fresh = self.records[at:]
+                at += len(fresh)
+                found = tuple(r for r in fresh if _matches(node, r.document))
+                if found:
+                    yield LogPage(found, str(at))
+        finally:
+            self.open_tails -= 1
+
+    def histogram(
+        self, query: LogQuery, buckets: int
+    ) -> tuple[Ints, Mapping[str, npt.NDArray[np.int64]]]:
+        edges = np.linspace(query.start_ns, query.end_ns, buckets, endpoint=False).astype(np.int64)
+        counts: dict[str, npt.NDArray[np.int64]] = {}
+        node = parse(query.text)
+        for record in self.records:
+            inside = query.start_ns <= record.ts_ns <= query.end_ns
+            if inside and _matches(node, record.document):
+                level = record.document.get("log.level", "")
+                bucket = int(np.searchsorted(edges, record.ts_ns, side="right")) - 1
+                counts.setdefault(level, np.zeros(buckets, dtype=np.int64))[bucket] += 1
+        return edges, counts
+
+
+def _matches(node: Node, document: Mapping[str, Any]) -> bool:
+    if isinstance(node, All):
+        return True
+    if isinstance(node, And):
+        return all(_matches(child, document) for child in node.children)
+    if isinstance(node, Or):
+        return any(_matches(child, document) for child in node.children)
+    if isinstance(node, Not):
+        return not _matches(node.child, document)
+    if isinstance(node, Exists):
+        return node.field in document
+    if not isinstance(node, Term | Phrase | Wildcard):
+        raise NotImplementedError(type(node).__name__)
+    value = str(document.get(node.field, ""))
+    if isinstance(node, Wildcard):
+        pattern = re.escape(node.pattern).replace(r"\*", ".*").replace(r"\?", ".")
+        return re.search(rf"\b{pattern}\b", value, re.IGNORECASE) is not None
+    if node.field != "message":
+        return value == node.value
+    return re.search(rf"\b{re.escape(node.value)}\b", value, re.IGNORECASE) is not None

@@ -1,0 +1,139 @@
+"""Search, histogram and live tail of log records: ``/api/logs/...``."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import orjson
+from flask import Blueprint, Response, request
+
+from model.clock import now_ms
+from storage.interface import LogPage, LogQuery, LogReader, LogRecord
+from web.api import params
+from web.api.answers import answer, need, sentence
+from web.parts import Parts
+from web.tails import Tails
+
+DEFAULT_LIMIT: Final = 200
+MAX_LIMIT: Final = 5000
+DEFAULT_BUCKETS: Final = 60
+MAX_BUCKETS: Final = 500
+_NS_PER_MS: Final = 1_000_000
+_NO_LOGS: Final = (
+    "This process keeps no logs; ask the Taskscope server that its agent sends them to."
+)
+_TOO_MANY: Final = "All {} log tails of this server are in use; close another page that tails logs."
+_HEARTBEAT: Final = b": heartbeat\n\n"
+_STREAM_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+def blueprint(parts: Parts, tails: Tails) -> Blueprint:
+    """Make the endpoints.
+
+    ``search`` takes query, start, end, limit, cursor and direction (``backward``: newest first,
+    the default; ``forward``); ``histogram`` takes query, start, end and buckets; ``tail`` takes
+    query and cursor. Times are seconds since the epoch or RFC 3339.
+    """
+    routes = Blueprint("logs", __name__)
+
+    @routes.get("/api/logs/search")
+    def search() -> Response:
+        page = need(parts.logs, _NO_LOGS).search(
+            _query(
+                limit=params.number("limit", DEFAULT_LIMIT, low=1, high=MAX_LIMIT),
+                ascending=_ascending(),
+            )
+        )
+        return answer({"records": _records(page), "cursor": page.cursor})
+
+    @routes.get("/api/logs/histogram")
+    def histogram() -> Response:
+        buckets = params.number("buckets", DEFAULT_BUCKETS, low=1, high=MAX_BUCKETS)
+        query = _query(end_default_ms=now_ms(parts.clock))
+        edges_ns, counts = need(parts.logs, _NO_LOGS).histogram(query, buckets)
+        levels = {level: counts[level] for level in sorted(counts)}
+        return answer({"edges_ms": edges_ns // _NS_PER_MS, "counts": levels})
+
+    @routes.get("/api/logs/tail")
+    def tail() -> Response:
+        reader = need(parts.logs, _NO_LOGS)
+        text = params.text("query")
+        cursor = request.headers.get("Last-Event-ID") or params.text("cursor")
+        # a query that cannot be parsed must answer 400, not end a stream that has begun
+        reader.search(LogQuery(text=text, limit=1, start_ns=0, end_ns=1))
+        is_gone = request.environ.get("waitress.client_disconnected", _never)
+        stop = tails.take(is_gone)
+        if stop is None:
+            refused = sentence(_TOO_MANY.format(tails.limit), 503)
+            refused.headers["Retry-After"] = "10"
+            return refused
+        body = _stream(reader, text, cursor, tails, stop)
+        response = Response(body, content_type="text/event-stream; charset=utf-8")
+        response.headers.update(_STREAM_HEADERS)
+        # a reader that leaves before the first event never starts the generator
+        response.call_on_close(lambda: tails.give_back(stop))
+        return response
+
+    return routes
+
+
+def _stream(reader: LogReader, text: str, cursor: str, tails: Tails, stop: Any) -> Iterator[bytes]:
+    with tails.held(stop):
+        yield b"retry: 2000\n" + _HEARTBEAT
+        for page in reader.tail(text, cursor, stop):
+            if stop.is_set():
+                return
+            yield _event(page)
+
+
+def _event(page: LogPage) -> bytes:
+    """Return one page as an event; its id is the cursor a browser sends back when it reconnects."""
+    if not page.records:
+        return (b"id: " + page.cursor.encode() + b"\n" if page.cursor else b"") + _HEARTBEAT
+    data = orjson.dumps({"records": _records(page)}, option=orjson.OPT_NON_STR_KEYS)
+    return b"id: " + page.cursor.encode() + b"\nevent: records\ndata: " + data + b"\n\n"
+
+
+def _records(page: LogPage) -> list[dict[str, Any]]:
+    return [_record(record) for record in page.records]
+
+
+def _record(record: LogRecord) -> dict[str, Any]:
+    """Return one record; ``ts_ns`` is a string since JavaScript's numbers are too short for it."""
+    return {
+        "id": record.id,
+        "ts_ms": record.ts_ns // _NS_PER_MS,
+        "ts_ns": str(record.ts_ns),
+        "document": record.document,
+    }
+
+
+def _query(
+    *, limit: int = DEFAULT_LIMIT, ascending: bool = False, end_default_ms: int | None = None
+) -> LogQuery:
+    start_ms = params.time_ms("start", 0)
+    last_ms = LogQuery().end_ns // _NS_PER_MS
+    end_ms = params.time_ms("end", last_ms if end_default_ms is None else end_default_ms)
+    if end_ms < start_ms:
+        raise params.BadParameterError('invalid parameter "end": it is before "start"')
+    return LogQuery(
+        text=params.text("query"),
+        start_ns=max(0, start_ms) * _NS_PER_MS,
+        # the whole last millisecond: times of records are finer than those of requests
+        end_ns=max(0, min(end_ms, last_ms - 1)) * _NS_PER_MS + _NS_PER_MS - 1,
+        limit=limit,
+        ascending=ascending,
+        cursor=params.text("cursor"),
+    )
+
+
+def _ascending() -> bool:
+    direction = params.text("direction", "backward")
+    if direction not in ("backward", "forward"):
+        raise params.BadParameterError(
+            f'invalid parameter "direction": {direction!r}; it is backward or forward'
+        )
+    return direction == "forward"
+
+
+def _never() -> bool:
+    return False

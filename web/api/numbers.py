@@ -1,0 +1,77 @@
+"""Numbers as Prometheus's API prints them, made from arrays without a Python loop over points.
+
+Values follow Go's ``strconv.FormatFloat``: plain decimals for 1e-6 <= |v| < 1e21, else an
+exponent of at least two digits (prometheus/prometheus util/jsonutil/marshal.go). The work is
+orjson's; what it writes differently is patched in the text, and only where an array holds such values.
+"""
+
+import re
+from typing import Final
+
+import numpy as np
+import orjson
+
+from model.samples import Floats, Ints
+
+_NEGATIVE_EXPONENT = re.compile(rb"e-(\d)(?=,)")
+_MICRO = re.compile(rb"(-?)(\d)(?:\.(\d+))?e-6(?=,)")
+_POSITIVE_EXPONENT = re.compile(rb"(-?)(\d)(?:\.(\d+))?e\+?(\d+)(?=,)")
+_FRACTIONS: Final = [b"", *(b".%03d" % ms for ms in range(1, 1000))]
+_PLAIN_LIMIT: Final = 1e16  # orjson writes an exponent from here on
+_EXPONENT_FROM: Final = 21  # Go does from here on
+
+
+def go_floats(values: Floats) -> list[bytes]:
+    """Return each value of a flat array as Go prints it, without quotes."""
+    if not values.size:
+        return []
+    flat = np.ascontiguousarray(values, dtype=np.float64)
+    text = orjson.dumps(flat, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1] + b","
+    text = text.replace(b".0,", b",")
+    magnitude = np.abs(flat)
+    finite = np.isfinite(flat)
+    if not finite.all():
+        text = text.replace(b"null", b"NaN")
+    if ((magnitude < 1e-5) & (magnitude > 0)).any():
+        text = _MICRO.sub(rb"\g<1>0.00000\2\3", text)
+        text = _NEGATIVE_EXPONENT.sub(rb"e-0\1", text)
+    if (finite & (magnitude >= _PLAIN_LIMIT)).any():
+        text = _POSITIVE_EXPONENT.sub(_positive_exponent, text)
+    numbers = text[:-1].split(b",")
+    infinite = np.isinf(flat)
+    if infinite.any():
+        column = np.array(numbers, dtype=object)
+        column[infinite & (flat > 0)] = b"+Inf"
+        column[infinite & (flat < 0)] = b"-Inf"
+        numbers = column.tolist()
+    return numbers
+
+
+def _positive_exponent(match: re.Match[bytes]) -> bytes:
+    sign, first, rest, exponent = match.groups(default=b"")
+    power = int(exponent)
+    if power >= _EXPONENT_FROM:
+        return sign + first + (b"." + rest if rest else b"") + b"e+%d" % power
+    return sign + first + rest.ljust(power, b"0")
+
+
+def go_float(value: float) -> str:
+    """Return one value as Go prints it."""
+    return go_floats(np.array([value], dtype=np.float64))[0].decode()
+
+
+def timestamps(ts_ms: Ints) -> list[bytes]:
+    """Return times in ms as seconds; a fraction has three digits, whole seconds have none."""
+    if not ts_ms.size:
+        return []
+    whole, fraction = np.divmod(np.abs(ts_ms), 1000)
+    seconds = orjson.dumps(
+        np.ascontiguousarray(whole, dtype=np.int64), option=orjson.OPT_SERIALIZE_NUMPY
+    )[1:-1].split(b",")
+    texts = list(map(bytes.__add__, seconds, map(_FRACTIONS.__getitem__, fraction.tolist())))
+    negative = ts_ms < 0
+    if negative.any():
+        column = np.array(texts, dtype=object)
+        column[negative] = b"-" + column[negative]
+        texts = column.tolist()
+    return texts

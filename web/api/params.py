@@ -1,0 +1,140 @@
+"""Parameters of the APIs: times, durations, numbers; a wrong one answers 400 with Prometheus's words."""
+
+import math
+import re
+from datetime import UTC, datetime
+from typing import Final
+
+from flask import request
+
+MIN_MS: Final = -(2**53)
+MAX_MS: Final = 2**53
+
+_UNITS_MS: Final = {
+    "ms": 1,
+    "s": 1000,
+    "m": 60_000,
+    "h": 3_600_000,
+    "d": 86_400_000,
+    "w": 604_800_000,
+    "y": 31_536_000_000,
+}
+_DURATION = re.compile(
+    r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+)s)?(?:(\d+)ms)?"
+)
+_DURATION_ORDER: Final = ("y", "w", "d", "h", "m", "s", "ms")
+_FRACTION = re.compile(r"\.(\d{1,9})\d*")
+
+
+class BadParameterError(Exception):
+    """A parameter cannot be used; the message names it."""
+
+
+def text(name: str, default: str = "") -> str:
+    """Return one parameter of the query string or the form."""
+    return request.values.get(name, default)
+
+
+def texts(name: str) -> list[str]:
+    """Return all values of a parameter."""
+    return request.values.getlist(name)
+
+
+def number(name: str, default: int, *, low: int, high: int) -> int:
+    """Return a whole number, held between two bounds.
+
+    Raises:
+        BadParameterError: If it is none or negative.
+    """
+    raw = text(name)
+    if not raw:
+        return default
+    if not raw.isascii() or not raw.isdigit():
+        raise BadParameterError(f'invalid parameter "{name}": {raw!r} is no whole number from 0 on')
+    return max(low, min(int(raw), high))
+
+
+def limit() -> int:
+    """Return Prometheus's ``limit``: 0 for none."""
+    raw = text("limit")
+    try:
+        value = int(raw or 0)
+    except ValueError:
+        raise BadParameterError(
+            f'invalid parameter "limit": cannot parse {raw!r} as a whole number'
+        ) from None
+    if value < 0:
+        raise BadParameterError('invalid parameter "limit": limit must be non-negative')
+    return value
+
+
+def time_ms(name: str, default: int | None = None) -> int:
+    """Return a time given as seconds or RFC 3339, in ms.
+
+    Raises:
+        BadParameterError: If it is neither, or missing without a default.
+    """
+    raw = text(name)
+    if not raw and default is not None:
+        return default
+    parsed = parse_time(raw)
+    if parsed is None:
+        raise BadParameterError(
+            f'invalid parameter "{name}": cannot parse "{raw}" to a valid timestamp'
+        )
+    return parsed
+
+
+def parse_time(raw: str) -> int | None:
+    """Return seconds since the epoch or an RFC 3339 time as ms, None if it is neither."""
+    try:
+        seconds = float(raw)
+    except ValueError:
+        return _rfc3339(raw)
+    if math.isnan(seconds) or "_" in raw:
+        return None
+    return round(max(MIN_MS / 1000, min(seconds, MAX_MS / 1000)) * 1000)
+
+
+def _rfc3339(raw: str) -> int | None:
+    # fromisoformat takes at most six digits of a fraction and far more than RFC 3339 otherwise
+    if len(raw) < 20 or raw[10] not in "Tt":
+        return None
+    try:
+        parsed = datetime.fromisoformat(_FRACTION.sub(lambda m: f".{m[1][:6]:0<6}", raw.upper()))
+    except ValueError:
+        return None
+    if parsed.tzinfo is None:
+        return None
+    delta = parsed - datetime(1970, 1, 1, tzinfo=UTC)
+    return (delta.days * 86_400 + delta.seconds) * 1000 + delta.microseconds // 1000
+
+
+def duration_ms(name: str) -> int:
+    """Return a duration given as seconds or in Prometheus's form (``1h30m``), in ms.
+
+    Raises:
+        BadParameterError: If it is neither.
+    """
+    raw = text(name)
+    parsed = parse_duration(raw)
+    if parsed is None:
+        raise BadParameterError(
+            f'invalid parameter "{name}": cannot parse "{raw}" to a valid duration'
+        )
+    return parsed
+
+
+def parse_duration(raw: str) -> int | None:
+    """Return seconds or a Prometheus duration as ms, None if it is neither."""
+    try:
+        seconds = float(raw)
+    except ValueError:
+        match = _DURATION.fullmatch(raw)
+        if not raw or match is None:
+            return None
+        units = zip(match.groups(), _DURATION_ORDER, strict=True)
+        return sum(int(count) * _UNITS_MS[unit] for count, unit in units if count)
+    if math.isnan(seconds) or abs(seconds) > MAX_MS / 1000 or "_" in raw:
+        return None
+    return round(seconds * 1000)

@@ -1,0 +1,74 @@
+"""What stands behind the HTTP server; the composition root fills it, tests fill it with fakes.
+
+A part that a process does not have (an ``agent`` has no stores) is None; its endpoints then
+answer 404 with a sentence.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from alerting.view import GroupView
+from model.alert import Alert
+from model.clock import Clock
+from model.health import HealthSource
+from model.task import TaskSource
+from promql.engine import Engine
+from storage.interface import LogReader, Queryable
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything the endpoints ask.
+
+    Attributes:
+        clock: Tells the time of queries that name none.
+        version: Taskscope's version.
+        exposition: Returns ``/metrics`` in the text format 0.0.4.
+        status: Returns what the status page shows, see ``web.api.status``.
+        ready: Whether requests can be answered; ``/-/ready`` says so.
+        reload: Reads the configuration anew; raises ConfigError.
+        tasks: Which tasks there are.
+        health: Their health.
+        queryable: The series.
+        engine: Evaluates PromQL.
+        logs: The log records.
+        rules: The rule groups and the alerts.
+        targets: Returns ``activeTargets`` and ``droppedTargets`` with Prometheus's fields.
+        remote_write: Takes the body of a remote write request (snappy, protobuf), returns the number
+            of samples once they are durable. Raises ValueError if it is none, StorageError if it
+            cannot be stored.
+        ingest_logs: Takes an agent's log batches, returns what became of each. Raises as above.
+        ingest_state: Takes an agent's tasks and their health. Raises ValueError.
+        allowed_hosts: Names beside the loopback ones that the Host header may carry.
+    """
+
+    clock: Clock
+    version: str
+    exposition: Callable[[], bytes]
+    status: Callable[[], Mapping[str, Any]]
+    ready: Callable[[], bool] = lambda: True
+    reload: Callable[[], None] | None = None
+    tasks: TaskSource | None = None
+    health: HealthSource | None = None
+    queryable: Queryable | None = None
+    engine: Engine | None = None
+    logs: LogReader | None = None
+    rules: "Rules | None" = None
+    targets: Callable[[], Mapping[str, Any]] | None = None
+    remote_write: Callable[[bytes], int] | None = None
+    ingest_logs: Callable[[bytes], bytes] | None = None
+    ingest_state: Callable[[bytes], None] | None = None
+    allowed_hosts: tuple[str, ...] = field(default=())
+
+
+class Rules(Protocol):
+    """The rule groups and their alerts; ``alerting.manager.RuleManager`` is one."""
+
+    def groups(self) -> Sequence[GroupView]:
+        """Return the groups as they are now."""
+        ...
+
+    def alerts(self) -> Sequence[Alert]:
+        """Return the pending and firing alerts."""
+        ...

@@ -1,0 +1,65 @@
+// An alert as people read it: what is wrong, since when, with which task, and what to do.
+
+import { ask } from "./api.js";
+import { badge } from "./badges.js";
+import { h } from "./dom.js";
+import * as format from "./format.js";
+
+const IDENTITY = new Set(["alertname", "severity", "cluster", "host", "framework", "namespace", "app", "task_name", "task_id", "container_id"]);
+const SEVERITIES = ["critical", "page", "error", "warning", "info"];
+
+/** Only links to the web become links; an annotation may hold anything. */
+const isLink = (text) => /^https?:\/\//.test(text ?? "") || /^\/[^/\\]/.test(text ?? "");
+
+export function alertCard(alert, { onTask = false } = {}) {
+  const { labels, annotations } = alert;
+  const since = Date.parse(alert.activeAt);
+  const name = labels.task_name ?? labels.app ?? "";
+  const others = Object.entries(labels).filter(([key]) => !IDENTITY.has(key));
+  const description = annotations.description ?? "";
+  const tone = alert.state === "firing" ? "bad" : "warn";
+  const time = h("time", { class: "muted", datetime: alert.activeAt, title: format.dateTime(since) }, `for ${format.ago(since)}`);
+  return h(
+    "article",
+    { class: onTask ? "alert-card compact" : "alert-card", "data-tone": tone },
+    h(
+      "header",
+      {},
+      badge(alert.state),
+      h("h3", {}, labels.alertname),
+      labels.severity && h("span", { class: "tag", "data-severity": labels.severity }, labels.severity),
+      !onTask && name && (labels.task_id ? h("a", { href: `/tasks/${encodeURIComponent(labels.task_id)}` }, name) : h("a", { href: `/?q=${encodeURIComponent(name)}` }, name)),
+      !onTask && [h("span", { class: "spacer" }), time],
+    ),
+    h("p", { class: "summary" }, annotations.summary ?? annotations.message ?? description),
+    description && description !== annotations.summary && h("p", { class: "muted description" }, description),
+    h(
+      "footer",
+      {},
+      isLink(annotations.runbook_url) && h("a", { href: annotations.runbook_url, rel: "noreferrer" }, "Runbook"),
+      !onTask && logsLink(labels, since),
+      !onTask && h("span", { class: "muted" }, `value ${format.number(Number(alert.value))}`),
+      others.map(([key, value]) => h("span", { class: "tag" }, `${key}=${value}`)),
+      onTask && time,
+    ),
+  );
+}
+
+function logsLink(labels, since) {
+  const key = labels.task_id ? "task_id" : labels.app ? "app" : null;
+  if (!key) return null;
+  const query = `${key}:"${labels[key].replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
+  return h("a", { href: `/logs?q=${encodeURIComponent(query)}&from=${since - 600_000}&to=${since + 600_000}` }, "Logs around the start");
+}
+
+/** Firing first, then by severity, then the newest. */
+export function byUrgency(a, b) {
+  const severity = (alert) => (SEVERITIES.indexOf(alert.labels.severity) + SEVERITIES.length + 1) % (SEVERITIES.length + 1);
+  return Number(b.state === "firing") - Number(a.state === "firing") || severity(a) - severity(b) || Date.parse(b.activeAt) - Date.parse(a.activeAt);
+}
+
+/** The alerts of one task. */
+export async function taskAlerts(id, signal) {
+  const body = await ask("/api/v1/alerts", {}, { signal });
+  return body.data.alerts.filter((alert) => alert.labels.task_id === id).sort(byUrgency);
+}

@@ -1,0 +1,200 @@
+// PromQL by hand: a graph or a table.
+
+import "../shell.js";
+
+import { ask, queryInstant, queryRange } from "../lib/api.js";
+import { Chart, stepFor } from "../lib/chart.js";
+import { $, copyButton, empty, fill, h, problem } from "../lib/dom.js";
+import * as format from "../lib/format.js";
+import { RangePicker } from "../lib/range.js";
+
+const MAX_LINES = 40;
+const MAX_TABLE_ROWS = 500;
+const MAX_COMPLETIONS = 12;
+const EXAMPLES = [
+  ["CPU by app", "sum by (app) (rate(container_cpu_usage_seconds_total[2m]))"],
+  ["Memory by task", "sum by (task_name) (container_memory_working_set_bytes)"],
+  ["Error lines per minute by app", '60 * sum by (app) (rate(log_lines_total{level=~"error|fatal"}[5m]))'],
+  ["Targets that are down", "up == 0"],
+];
+
+const url = new URL(location.href);
+const input = $("filter");
+let view = url.searchParams.get("view") === "table" ? "table" : "graph";
+let turn = 0;
+
+const picker = new RangePicker($("range"), { initial: "1h", onChange: () => run() });
+const chart = new Chart({ unit: format.number, height: 340, onZoom: (start, end) => picker.zoom(start, end) });
+
+input.value = url.searchParams.get("expr") ?? "";
+
+function remember() {
+  const address = new URL(location.href);
+  address.searchParams.set("expr", input.value.trim());
+  address.searchParams.set("view", view);
+  history.replaceState(null, "", address);
+}
+
+function showView() {
+  for (const button of document.querySelectorAll("[data-view]")) button.setAttribute("aria-pressed", button.dataset.view === view);
+}
+
+async function run() {
+  const expression = input.value.trim();
+  showView();
+  if (!expression) {
+    fill($("result"), start());
+    return;
+  }
+  remember();
+  const mine = ++turn;
+  $("result").setAttribute("aria-busy", "true");
+  const began = performance.now();
+  try {
+    const shown = view === "graph" ? await graph(expression) : await tableOf(expression);
+    if (mine !== turn) return;
+    const took = Math.round(performance.now() - began);
+    fill($("result"), h("p", { class: "result-head" }, `${shown.text} · ${took} ms`), shown.body);
+    shown.draw?.();
+  } catch (error) {
+    if (mine === turn) fill($("result"), wrong(error));
+  }
+  if (mine === turn) $("result").setAttribute("aria-busy", "false");
+}
+
+function wrong(error) {
+  const box = problem(error);
+  box.classList.add("in-panel");
+  return box;
+}
+
+async function graph(expression) {
+  const { start, end } = picker.current();
+  const step = stepFor(start, end, 300, 5);
+  const range = { start: Math.floor(start / step) * step, end: Math.floor(end / step) * step, step };
+  const result = await queryRange(expression, range, step);
+  if (!result.length) return { text: "No series", body: empty("No data in this time", "Check the metric's name and labels, or choose a longer time range.") };
+  const shown = result.slice(0, MAX_LINES);
+  const more = result.length > MAX_LINES ? `, the first ${MAX_LINES} are drawn` : "";
+  return {
+    text: `${format.plural(result.length, "series", "series")}${more}, step ${format.duration(step * 1000)}`,
+    body: chart.root,
+    draw: () => chart.draw(shown.map(({ metric, values }) => ({ label: seriesName(metric), points: values })), range),
+  };
+}
+
+async function tableOf(expression) {
+  const { resultType, result } = await queryInstant(expression, picker.live ? undefined : picker.current().end);
+  if (resultType === "scalar" || resultType === "string") return { text: resultType, body: table([["", result[1]]]) };
+  if (!result.length) return { text: "No series", body: empty("No data at this time", "Check the metric's name and labels.") };
+  const rows = result.slice(0, MAX_TABLE_ROWS).map(({ metric, value, values }) => [
+    seriesName(metric),
+    value ? value[1] : values.map(([t, v]) => `${v} @${t}`).join("\n"),
+  ]);
+  const more = result.length > MAX_TABLE_ROWS ? `, the first ${MAX_TABLE_ROWS} are shown` : "";
+  return { text: `${format.plural(result.length, "series", "series")}${more}`, body: table(rows) };
+}
+
+function table(rows) {
+  return h(
+    "table",
+    { class: "list result-table" },
+    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Series"), h("th", { scope: "col", class: "number" }, "Value"))),
+    h("tbody", {}, rows.map(([name, value]) => h("tr", {}, h("td", {}, name), h("td", {}, value)))),
+  );
+}
+
+function seriesName({ __name__: name = "", ...labels }) {
+  const pairs = Object.entries(labels).map(([key, value]) => `${key}="${value}"`);
+  return pairs.length || !name ? `${name}{${pairs.join(", ")}}` : name;
+}
+
+function start() {
+  return empty(
+    "Ask for any series in PromQL",
+    "Type a metric's name and pick from the list, or start from one of these:",
+    h("div", { class: "chips examples" }, EXAMPLES.map(([label, expression]) => h("button", { type: "button", class: "chip", onclick: () => ((input.value = expression), run()) }, label))),
+  );
+}
+
+// ---------------------------------------------------------------- names while typing
+
+let names = null;
+let metadata = {};
+let choice = 0;
+
+async function loadNames() {
+  if (names !== null) return;
+  names = [];
+  try {
+    const [values, known] = await Promise.all([ask("/api/v1/label/__name__/values"), ask("/api/v1/metadata")]);
+    names = values.data;
+    metadata = known.data;
+  } catch {
+    // typing works without completion
+  }
+}
+
+function wordAtCaret() {
+  const before = input.value.slice(0, input.selectionStart);
+  return /[a-zA-Z_:][\w:]*$/.exec(before)?.[0] ?? "";
+}
+
+function complete() {
+  const word = wordAtCaret();
+  const insideLabels = /\{[^}]*$/.test(input.value.slice(0, input.selectionStart));
+  const found = word.length > 1 && names && !insideLabels
+    ? names.filter((name) => name.includes(word) && name !== word).sort((a, b) => Number(b.startsWith(word)) - Number(a.startsWith(word))).slice(0, MAX_COMPLETIONS)
+    : [];
+  choice = 0;
+  const list = $("completions");
+  list.hidden = !found.length;
+  fill(list, found.map((name, index) => h("li", { role: "option", "aria-selected": String(index === 0), dataset: { name }, onmousedown: (event) => (event.preventDefault(), take(name)) }, name, metadata[name]?.[0]?.help && h("small", {}, metadata[name][0].help))));
+}
+
+function take(name) {
+  const at = input.selectionStart;
+  const word = wordAtCaret();
+  input.setRangeText(name, at - word.length, at, "end");
+  $("completions").hidden = true;
+  input.focus();
+}
+
+input.addEventListener("focus", loadNames);
+input.addEventListener("input", complete);
+input.addEventListener("blur", () => ($("completions").hidden = true));
+input.addEventListener("keydown", (event) => {
+  const list = $("completions");
+  if ((event.ctrlKey || event.metaKey || list.hidden) && event.key === "Enter" && !event.shiftKey) {
+    event.preventDefault();
+    list.hidden = true;
+    run();
+    return;
+  }
+  if (list.hidden) return;
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  if (step) {
+    event.preventDefault();
+    choice = (choice + step + list.children.length) % list.children.length;
+    [...list.children].forEach((li, i) => li.setAttribute("aria-selected", i === choice));
+    list.children[choice].scrollIntoView({ block: "nearest" });
+  } else if (event.key === "Enter" || event.key === "Tab") {
+    event.preventDefault();
+    take(list.children[choice].dataset.name);
+  } else if (event.key === "Escape") {
+    event.stopPropagation();
+    list.hidden = true;
+  }
+});
+
+$("query-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  run();
+});
+for (const button of document.querySelectorAll("[data-view]")) {
+  button.addEventListener("click", () => {
+    view = button.dataset.view;
+    run();
+  });
+}
+run();

@@ -1,0 +1,316 @@
+// One task: who it is, how it fares, how it ended, what it says.
+
+import "../shell.js";
+
+import { ask, poll, queryRange } from "../lib/api.js";
+import { badge } from "../lib/badges.js";
+import { Chart, stepFor } from "../lib/chart.js";
+import { $, copyButton, empty, fill, h, problem } from "../lib/dom.js";
+import * as format from "../lib/format.js";
+import * as keys from "../lib/keys.js";
+import { LogView } from "../lib/logview.js";
+import { RangePicker } from "../lib/range.js";
+import { alertCard, taskAlerts } from "../lib/alertcard.js";
+
+const id = $("task").dataset.taskId;
+let task = null;
+let picker = null;
+
+const quoted = (text) => `"${text.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
+const selector = `{task_id=${quoted(id)}}`;
+
+// ---------------------------------------------------------------- head
+
+function showHead() {
+  const { identity: i } = task;
+  document.title = `${i.task_name || id} · Taskscope`;
+  const since = task.ended_ms ?? (task.started_ms || task.created_ms);
+  fill(
+    $("task-head"),
+    h(
+      "div",
+      { class: "task-title" },
+      h("h1", {}, i.task_name || id),
+      badge(task.state),
+      !task.ended && (task.health.status !== "unknown" || task.health.checks.length > 0) && badge(task.health.status),
+      task.health.ready === false && badge("not ready"),
+      h("span", { class: "muted" }, task.ended_ms ? `ended ${format.ago(since)} ago` : `started ${format.ago(since)} ago`),
+    ),
+    h(
+      "p",
+      { class: "facts" },
+      fact("app", i.app && h("a", { href: `/?q=${encodeURIComponent(i.app)}` }, i.app)),
+      fact("image", i.image),
+      fact("host", i.host),
+      fact("id", [h("code", {}, format.short(id)), copyButton(id, "task id")]),
+    ),
+    endedNotice(),
+  );
+  $("task-head").setAttribute("aria-busy", "false");
+}
+
+function fact(name, value) {
+  return value && h("span", { class: "fact" }, h("span", { class: "muted" }, name, " "), value);
+}
+
+/** The first thing somebody wants to know of a task that is gone or comes and goes. */
+function endedNotice() {
+  const exit = task.last_exit;
+  if (!exit || (!task.ended && !exit.oom && !exit.code)) return null;
+  const run = [...task.runs].reverse().find((r) => r.exit);
+  const bad = exit.oom || exit.code !== 0;
+  const at = run?.ended_ms;
+  return h(
+    "div",
+    { class: `notice ${bad && task.state !== "killed" ? "bad" : ""}` },
+    h("p", {}, h("b", {}, task.ended ? "Ended" : "Last run ended"), at ? ` ${format.moment(at)} (${format.ago(at)} ago)` : "", ": ", format.exitText(exit), exit.oom && task.memory_limit_bytes ? `; its limit is ${format.bytes(task.memory_limit_bytes)}` : "", "."),
+    at && h("button", { type: "button", class: "button", onclick: () => showLogsAt(at) }, "Its last log lines"),
+  );
+}
+
+function showLogsAt(ms) {
+  log.jumpTo(ms);
+  $("logs-section").scrollIntoView({ behavior: "smooth" });
+}
+
+// ---------------------------------------------------------------- sides
+
+let openOutputs = new Set();
+
+function showHealth() {
+  const { checks } = task.health;
+  if (!checks.length) {
+    fill(
+      $("health"),
+      task.health.status === "unknown"
+        ? h("p", { class: "muted" }, "No health check. Add a ", h("code", {}, "HEALTHCHECK"), " to the image or a label ", h("code", {}, "taskscope.health.type"), ".")
+        : h("p", {}, badge(task.health.status), " ", h("span", { class: "muted" }, "as the runtime says")),
+    );
+    return;
+  }
+  fill(
+    $("health"),
+    checks.map((check) => {
+      const output = h("details", { open: openOutputs.has(check.check) }, h("summary", {}, "last output"), h("pre", {}, check.output));
+      output.addEventListener("toggle", () => (output.open ? openOutputs.add(check.check) : openOutputs.delete(check.check)));
+      return h(
+        "div",
+        { class: "check" },
+        h("div", { class: "check-head" }, badge(check.status), h("b", {}, check.check), h("span", { class: "muted" }, check.kind)),
+        h("div", { class: "muted" }, `${check.probe} ${format.ago(check.at_ms)} ago in ${format.number(check.duration_seconds * 1000)} ms`, check.failures > 1 ? `, ${check.failures} failures in a row` : ""),
+        historyStrip(check.check),
+        check.output && output,
+      );
+    }),
+  );
+}
+
+const histories = new Map();
+
+/** The last hour of a check as a strip of passes and failures. */
+function historyStrip(name) {
+  const points = histories.get(name);
+  if (!points?.length) return null;
+  return h(
+    "div",
+    { class: "strip", role: "img", "aria-label": `${name}: ${points.filter(([, v]) => v < 1).length} of ${points.length} minutes with failures in the last hour` },
+    points.map(([t, v]) => h("i", { "data-tone": v === null ? "quiet" : v < 1 ? "bad" : "good", title: `${format.clock(t * 1000)} ${v === null ? "no result" : v < 1 ? "failed" : "passed"}` })),
+  );
+}
+
+async function loadHistories(signal) {
+  const step = 60;
+  const end = Math.floor(Date.now() / 1000 / step) * step;
+  const start = end - 3600 + step;
+  const result = await queryRange(`min by (check) (min_over_time(probe_success${selector}[1m]))`, { start, end }, step, { signal });
+  histories.clear();
+  for (const { metric, values } of result) {
+    const at = new Map(values.map(([t, v]) => [t, Number(v)]));
+    const strip = [];
+    for (let t = start; t <= end; t += step) strip.push([t, at.get(t) ?? null]);
+    histories.set(metric.check, strip);
+  }
+  if (task) showHealth();
+}
+
+function showRuns() {
+  if (!task.runs.length) {
+    fill($("runs"), h("p", { class: "muted" }, "It has not started yet."));
+    return;
+  }
+  const runs = [...task.runs].reverse();
+  fill(
+    $("runs"),
+    h("p", { class: "muted" }, task.restarts ? `${format.plural(task.restarts, "restart")}${task.runs.length <= task.restarts ? `, the last ${task.runs.length} runs are known` : ""}` : "No restarts"),
+    h(
+      "ol",
+      { class: "runs" },
+      runs.map((run) => {
+        const bad = run.exit && (run.exit.oom || run.exit.code !== 0);
+        return h(
+          "li",
+          {},
+          h("span", { class: "muted run-number" }, `#${run.number}`),
+          h(
+            "span",
+            {},
+            h("span", { title: format.dateTime(run.started_ms) }, `${format.moment(run.started_ms)}`),
+            h("span", { class: "muted" }, run.ended_ms ? `, ${format.duration(run.ended_ms - run.started_ms)}` : ", running"),
+            run.exit && h("span", { class: `block ${bad ? "bad-text" : "muted"}` }, format.exitText(run.exit)),
+          ),
+          h("button", { type: "button", class: "button small", onclick: () => showLogsAt(run.ended_ms ?? run.started_ms) }, "Logs"),
+        );
+      }),
+    ),
+  );
+}
+
+function showIdentity() {
+  const names = ["cluster", "host", "framework", "namespace", "app", "task_name", "task_id", "container_id", "container_name", "image"];
+  const rows = names.map((name) => [name, task.identity[name]]).filter(([, value]) => value);
+  if (task.address) rows.push(["address", task.address]);
+  if (task.ports.length) rows.push(["ports", task.ports.map((p) => `${p.container}${p.host ? ` → ${p.host}` : ""}/${p.protocol}`).join(", ")]);
+  if (task.pid) rows.push(["pid", String(task.pid)]);
+  if (task.sandbox) rows.push(["sandbox", task.sandbox]);
+  if (task.memory_limit_bytes) rows.push(["memory limit", format.bytes(task.memory_limit_bytes)]);
+  if (task.cpu_limit) rows.push(["CPU limit", `${format.number(task.cpu_limit)} cores`]);
+  rows.push(["created", format.dateTime(task.created_ms)]);
+  fill(
+    $("identity"),
+    h("dl", { class: "identity" }, rows.map(([name, value]) => [h("dt", {}, name), h("dd", {}, h("span", { title: value }, value), copyButton(value, name))])),
+  );
+}
+
+// ---------------------------------------------------------------- graphs
+
+const markers = () =>
+  task
+    ? task.runs.flatMap((run) => [
+        ...(run.number > 1 ? [{ t: run.started_ms / 1000, color: "--marker" }] : []),
+        ...(run.exit && (run.exit.oom || run.exit.code) ? [{ t: run.ended_ms / 1000, color: "--bad" }] : []),
+      ])
+    : [];
+
+const onZoom = (start, end) => picker.zoom(start, end);
+const rate = (value) => `${format.bytes(value)}/s`;
+
+const GRAPHS = [
+  {
+    title: "CPU cores", unit: format.cores, description: "Cores used; throttled: share of a core it wanted and did not get.",
+    queries: (w) => [
+      ["used", `sum(rate(container_cpu_usage_seconds_total${selector}[${w}]))`, { fill: true, color: "--series-1" }],
+      ["throttled", `sum(rate(container_cpu_cfs_throttled_seconds_total${selector}[${w}]))`, { color: "--series-3" }],
+    ],
+    limit: () => task?.cpu_limit,
+  },
+  {
+    title: "Memory", unit: format.bytes, binary: true, description: "Working set: what counts against the limit and cannot be given back at once.",
+    queries: () => [["working set", `sum(container_memory_working_set_bytes${selector})`, { fill: true, color: "--series-2" }]],
+    limit: () => task?.memory_limit_bytes,
+  },
+  {
+    title: "Network", unit: rate, binary: true, description: "Bytes per second of the container's network namespace.",
+    queries: (w) => [
+      ["received", `sum(rate(container_network_receive_bytes_total${selector}[${w}]))`, { color: "--series-4" }],
+      ["sent", `sum(rate(container_network_transmit_bytes_total${selector}[${w}]))`, { color: "--series-5" }],
+    ],
+  },
+  {
+    title: "Restarts and errors", unit: format.number, description: "Starts beyond the first, and lines with level error or fatal per minute.",
+    queries: (w) => [
+      ["restarts", `sum(container_restarts_total${selector})`, { color: "--series-6" }],
+      ["error lines per minute", `60 * sum(rate(log_lines_total{task_id=${quoted(id)},level=~"error|fatal"}[${w}]))`, { color: "--bad" }],
+    ],
+  },
+];
+
+const charts = GRAPHS.map((graph) => new Chart({ ...graph, onZoom, markers }));
+fill($("charts"), charts.map((chart) => chart.root));
+
+async function loadCharts(signal) {
+  const { start, end } = picker.current();
+  const step = stepFor(start, end);
+  const window = `${Math.max(60, step * 2)}s`;
+  const range = { start: Math.floor(start / step) * step, end: Math.floor(end / step) * step, step };
+  await Promise.all(
+    GRAPHS.map(async (graph, index) => {
+      const queries = graph.queries(window);
+      try {
+        const answers = await Promise.all(queries.map(([, query]) => queryRange(query, range, step, { signal })));
+        const series = queries
+          .map(([label, , look], i) => ({ label, ...look, points: answers[i][0]?.values ?? [] }))
+          .filter((one) => one.points.length);
+        const limit = graph.limit?.();
+        if (series.length && limit) {
+          series.push({ label: "limit", color: "--bad", dash: true, points: [[range.start, limit], ...series[0].points.map(([t]) => [t, limit]), [range.end, limit]].filter(([t], i, all) => i === 0 || t !== all[i - 1][0]) });
+        }
+        if (series.length) charts[index].draw(series, range);
+        else charts[index].message(picker.live ? "No samples in this time" : "No samples in this time; choose another range");
+      } catch (error) {
+        if (error.name === "AbortError") throw error;
+        charts[index].message(error.message, true);
+        if (error.status === 0) throw error;
+      }
+    }),
+  );
+}
+
+// ---------------------------------------------------------------- all together
+
+const url = new URL(location.href);
+const log = new LogView($("log"), {
+  base: `task_id:${quoted(id)}`,
+  showTask: false,
+  query: url.searchParams.get("q") ?? "",
+  level: url.searchParams.get("level") ?? 0,
+  at: Number(url.searchParams.get("at")) || null,
+  emptyText: "It has written nothing to stdout or stderr yet, or its log driver keeps no lines Taskscope may read.",
+  onChange(view) {
+    const address = new URL(location.href);
+    for (const [name, value] of [["q", view.query], ["level", view.level || ""], ["at", view.at ?? ""]]) {
+      if (value) address.searchParams.set(name, value);
+      else address.searchParams.delete(name);
+    }
+    history.replaceState(null, "", address);
+  },
+});
+
+let askGraphs = null;
+picker = new RangePicker($("range"), { initial: "1h", onChange: () => askGraphs?.now() });
+
+let shown = "";
+const stop = poll(
+  async (signal) => {
+    const answer = await ask(`/api/tasks/${encodeURIComponent(id)}`, {}, { signal });
+    task = answer;
+    const text = JSON.stringify([answer, Math.floor(Date.now() / 10_000)]);
+    if (text !== shown && !getSelection().toString()) {
+      shown = text;
+      showHead();
+      showHealth();
+      showRuns();
+      showIdentity();
+    }
+    if (!askGraphs) askGraphs = poll(loadCharts, 15);
+  },
+  5,
+  (error) => {
+    if (task !== null) return;
+    $("task-head").setAttribute("aria-busy", "false");
+    if (error.status === 404) {
+      fill($("task-head"), empty("This task is not known any more", "Taskscope forgets ended tasks after a while; their logs may still be there.", h("p", {}, h("a", { href: `/logs?q=${encodeURIComponent(`task_id:${quoted(id)}`)}` }, "Search its logs"), " · ", h("a", { href: "/" }, "All tasks"))));
+      if (!askGraphs) askGraphs = poll(loadCharts, 60);
+    } else fill($("task-head"), problem(error, () => stop.now()));
+  },
+);
+poll(loadHistories, 30);
+poll(async (signal) => {
+  const alerts = await taskAlerts(id, signal);
+  fill($("task-alerts"), alerts.map((alert) => alertCard(alert, { onTask: true })));
+}, 10);
+
+keys.bind("l", "Logs of this task", () => {
+  $("logs-section").scrollIntoView({ behavior: "smooth" });
+  $("filter").focus({ preventScroll: true });
+});
+keys.bind("p", "Pause or resume the log", () => log.setPaused(!log.paused));
