@@ -124,6 +124,8 @@ class GroupRun:
                 run.alerts[alive.labels] = alive
                 if alive.state is not AlertState.PENDING:
                     known.append(alive)
+        for run in by_key.values():
+            run.writer.resume(alerting_rule.series(run.alerts)[0])
         self._held = frozenset(labels for run in self.rules for labels in run.alerts)
         self._hold_until_ms = now_ms + hold_ms
         self._on_disk = self._lasting()
@@ -221,7 +223,7 @@ class GroupRun:
         run.alerts, sent = alerting_rule.to_send(
             alerts, now_ms, self.group.interval_ms, self._around.resend_delay_ms
         )
-        labels, values = alerting_rule.series(rule, run.alerts)
+        labels, values = alerting_rule.series(run.alerts)
         run.writer.write(labels, np.array(values, dtype=np.float64), ts_ms)
         return sent
 

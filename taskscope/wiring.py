@@ -6,6 +6,7 @@ between them. Everything long-running has ``start()`` and ``stop(timeout_seconds
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
@@ -98,7 +99,6 @@ def build_up(config: TaskscopeConfig, file: Path | None, clock: Clock) -> Stack:
 
 def build_server(config: TaskscopeConfig, file: Path | None, clock: Clock) -> Stack:
     """Put the server half together: what agents send is stored, alerted on and shown."""
-    from logship.wire import ingest
     from storage.remote.decode import RemoteWriteReceiver
 
     from collector.loop import CollectionLoop
@@ -106,6 +106,7 @@ def build_server(config: TaskscopeConfig, file: Path | None, clock: Clock) -> St
     from collector.self_ import SelfSeries
     from discovery.registry import TaskRegistry
     from discovery.remote import PushedTasks
+    from logship.wire import ingest
     from taskscope.server import Server
 
     registry = CollectorRegistry()
@@ -122,7 +123,7 @@ def build_server(config: TaskscopeConfig, file: Path | None, clock: Clock) -> St
         reload=lambda: _reload(server, file), tasks=tasks, health=pushed,
         queryable=server.tsdb, engine=server.engine, logs=server.logs, rules=server.rules,
         remote_write=RemoteWriteReceiver(server.tsdb).ingest,
-        ingest_logs=(lambda body: ingest(body, server.logdb)) if server.logdb is not None else None,
+        ingest_logs=partial(ingest, store=server.logdb) if server.logdb is not None else None,
         ingest_state=pushed.ingest, allowed_hosts=config.web.allowed_hosts,
     )  # fmt: skip
     web = _web(config, parts, registry)
@@ -131,10 +132,10 @@ def build_server(config: TaskscopeConfig, file: Path | None, clock: Clock) -> St
 
 def build_agent(config: TaskscopeConfig, server_url: str, clock: Clock) -> Stack:
     """Put the agent half together: what is collected goes to a server."""
-    from logship.sink.server import ServerSink
     from storage.remote.writer import RemoteAppender
 
     from discovery.remote import StatePusher
+    from logship.sink.server import ServerSink
 
     registry = CollectorRegistry()
     appender = RemoteAppender(f"{server_url}/api/v1/write", clock, registry)

@@ -7,10 +7,11 @@ until the files are gone from the directory, so an inode cannot come back as ano
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from logship.parse.batch import Origin
-from logship.parse.parser import Parser
+from logship.parse.lines import Lines
+from logship.parse.parser import Parsed
 from logship.source import long_record
 from logship.source.chunk import Chunk, Stream
 from logship.source.files import READ_BYTES, LogFile, make_source_id, rotated
@@ -22,6 +23,18 @@ WINDOW_MAX: Final = 8 << 20  # a record of 1 MiB can be six times as long inside
 RECHECK_SECONDS: Final = 2.0
 
 
+class Parses(Protocol):
+    """Turns bytes into batches; see ``Parser``."""
+
+    def parse(self, data: bytes, start: int, origin: Origin, read_ns: int, *, closing: bool, final: bool = False) -> Parsed:  # fmt: skip
+        """See ``Parser.parse``."""
+        ...
+
+    def lines(self, lines: Lines, origin: Origin, read_ns: int, *, closing: bool, final: bool = False) -> Parsed:  # fmt: skip
+        """See ``Parser.lines``."""
+        ...
+
+
 class Tail:
     """One stream of a task; see ``Stream``."""
 
@@ -30,7 +43,7 @@ class Tail:
         key: str,
         task: Task,
         base: Path,
-        parser: Parser,
+        parser: Parses,
         known: KnownFiles,
         sinks: Sequence[str],
         origin: Callable[[Task, str], Origin],
@@ -41,6 +54,7 @@ class Tail:
         self.task = task
         self.problem = ""
         self.gone = False  # the task is no longer known, or has ended
+        self.denied = False  # the file may not be read
         self.truncations = 0
         self.abandoned_bytes = 0
         self._base = base
@@ -65,6 +79,7 @@ class Tail:
         except FileNotFoundError:
             self.problem = ""
         except OSError as error:
+            self.denied = isinstance(error, PermissionError)
             self.problem = f"{self._base}: {error.strerror or error}"
         for file in self._files:
             file.look(now)
