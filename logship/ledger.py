@@ -46,6 +46,8 @@ class Ledger:
 
     def count(self, chunk: Chunk) -> None:
         """Add the records of a chunk."""
+        if not chunk.task.identity.task_id:
+            return
         levels = np.zeros(_LEVELS, dtype=np.int64)
         for batch in chunk.batches:
             levels += np.bincount(batch.levels, minlength=_LEVELS)
@@ -66,6 +68,8 @@ class Ledger:
         identities = {}
         for stream in streams:
             identity = stream.task.identity
+            if not identity.task_id:  # the spool of events is no task
+                continue
             size, seconds = lag.get(identity.task_id, (0, 0.0))
             lag[identity.task_id] = (
                 size + stream.lag_bytes(),

@@ -16,18 +16,29 @@ from prometheus_client import CollectorRegistry
 
 from logship.checkpoint import CheckpointFile
 from logship.deadletter import DeadLetters
+from logship.events import EventLog
 from logship.lane import Lane, SinkStatus
 from logship.ledger import Ledger
 from logship.metrics import LogshipMetrics
 from logship.redact import Redactor
 from logship.sink.base import Sink
 from logship.source.chunk import Chunk, Stream
+from logship.source.docker_api import ApiStream
 from logship.source.finder import Finder
 from logship.source.known import KnownFiles
 from model.clock import Clock
 from model.samples import SeriesBlock, SeriesSource
-from model.task import Task, TaskSource
+from model.task import (
+    ContainerID,
+    Task,
+    TaskID,
+    TaskIdentity,
+    TaskSource,
+    TaskState,
+    TaskStatus,
+)
 
+EVENTS: Final = "taskscope/events"
 KEEP_SECONDS: Final = 7 * 86_400  # positions of files that are gone, in case they come back
 FAST_SECONDS: Final = 0.1
 _log = logging.getLogger(__name__)
@@ -43,15 +54,21 @@ class Settings:
     request_timeout_seconds: float = 30.0
     checkpoint_interval_seconds: float = 1.0
     poll_interval_seconds: float = 0.25
+    docker_socket: str = "/var/run/docker.sock"  # "" never asks Docker's API
 
 
 @dataclass(frozen=True, slots=True)
 class ShipperStatus:
-    """For start-up, ``doctor`` and the console: how sinks are doing, what cannot be read, warnings."""
+    """For start-up, ``doctor`` and the console: how sinks are doing, what cannot be read, warnings.
+
+    ``through_api`` logs are read through the runtime's API, because their files may not be read or
+    there are none.
+    """
 
     sinks: tuple[SinkStatus, ...]
     problems: tuple[str, ...]
     streams: int
+    through_api: int = 0
 
 
 class Shipper:
@@ -65,6 +82,8 @@ class Shipper:
         settings: Settings,
         clock: Clock,
         registry: CollectorRegistry,
+        *,
+        events: EventLog | None = None,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._tasks = tasks
@@ -92,8 +111,16 @@ class Shipper:
         self._known = KnownFiles(loaded.entries)
         names = [sink.name for sink in sinks]
         redactor = Redactor() if settings.redact else None
-        self._finder = Finder(redactor, self._known, names, dataset=settings.dataset)
+        self._finder = Finder(
+            redactor,
+            self._known,
+            names,
+            dataset=settings.dataset,
+            docker_socket=settings.docker_socket,
+        )
         self._streams: dict[str, Stream] = {}
+        if events is not None:
+            self._streams[EVENTS] = self._finder.events(_nobody(), events.path)
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -146,8 +173,10 @@ class Shipper:
 
     def _find(self, tasks: frozenset[Task]) -> None:
         with self._lock:
-            new = self._finder.update(self._streams, tasks, self._clock.monotonic())
-            self._streams = self._streams | {stream.key: stream for stream in new}
+            new = self._finder.update(
+                self._streams, tasks, self._clock.monotonic(), self._clock.now_ns()
+            )
+            self._streams = self._streams | new
 
     # ------------------------------------------------------------ reading
 
@@ -159,8 +188,13 @@ class Shipper:
         for stream in streams:
             if self._stop.is_set():
                 return
-            if stream.refresh(self._clock.monotonic()):
-                more |= self._read(stream)
+            try:
+                if stream.refresh(self._clock.monotonic(), self._clock.now_ns()):
+                    more |= self._read(stream)
+            except Exception as error:
+                self._metrics.errors.labels("reader", type(error).__name__).inc()
+                stream.problem = f"{stream.key}: {type(error).__name__}: {error}"
+                _log.exception("a log cannot be read; the others go on")
         self._retire(streams)
         self._metrics.open_files.set(len(streams))
         now = self._clock.monotonic()
@@ -205,8 +239,11 @@ class Shipper:
 
     def _retire(self, streams: Iterable[Stream]) -> None:
         """Drop the streams of tasks that are no longer known, once everything is delivered."""
+        finished = [s for s in streams if s.finished]
+        if not finished:
+            return
         known = {task.identity.task_id for task in self._tasks.snapshot()}
-        finished = [s for s in streams if s.finished and s.task.identity.task_id not in known]
+        finished = [s for s in finished if s.task.identity.task_id not in known]
         if not finished:
             return
         now_s = self._clock.now_ns() // 1_000_000_000
@@ -251,7 +288,13 @@ class Shipper:
         problems = [*self._warnings, *(s.problem for s in streams if s.problem)]
         if self._checkpoint_problem:
             problems.append(self._checkpoint_problem)
-        return ShipperStatus(tuple(lane.status for lane in self._lanes), tuple(problems), len(streams))  # fmt: skip
+        return ShipperStatus(tuple(lane.status for lane in self._lanes), tuple(problems), len(streams), sum(isinstance(s, ApiStream) for s in streams))  # fmt: skip
+
+
+def _nobody() -> Task:
+    """Return the owner of the spool of events, whose records are all somebody else's."""
+    none = TaskIdentity("", "", "", "", "", "", TaskID(""), ContainerID(""))
+    return Task(none, TaskStatus(TaskState.RUNNING, 0))
 
 
 if TYPE_CHECKING:

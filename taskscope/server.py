@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-from alerting.query import engine_evaluator, parse
 from prometheus_client import CollectorRegistry
 
 from alerting.dispatcher import Dispatcher
@@ -17,6 +16,7 @@ from alerting.heartbeat import Heartbeat, sample_age
 from alerting.loading import load_groups
 from alerting.manager import RuleManager
 from alerting.metrics import AlertingMetrics
+from alerting.query import engine_evaluator, parse
 from alerting.receiver.registry import make_receivers
 from alerting.rule import RuleGroup
 from logship.config import ElasticsearchSinkConfig
@@ -127,9 +127,8 @@ class Server:
 
 
 def _elasticsearch_reader(config: TaskscopeConfig) -> LogReader:
-    from logship.reader.elasticsearch import ElasticsearchReader
-
+    from logship.reader.elasticsearch import ElasticsearchLogReader
     from taskscope.elasticsearch import connection_of
 
     sink = next(s for s in config.logship.sinks if isinstance(s, ElasticsearchSinkConfig))
-    return ElasticsearchReader(connection_of(sink, config), namespace=sink.namespace)
+    return ElasticsearchLogReader(connection_of(sink, config), indices=f"logs-*-{sink.namespace}")

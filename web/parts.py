@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from alerting.view import GroupView
+from model.alert import Alert
 from model.clock import Clock
 from model.health import HealthSource
 from model.task import TaskSource
@@ -32,7 +34,7 @@ class Parts:
         engine: Evaluates PromQL.
         logs: The log records.
         rules: The rule groups and the alerts.
-        targets: The scrape targets.
+        targets: Returns ``activeTargets`` and ``droppedTargets`` with Prometheus's fields.
         remote_write: Takes the body of a remote write request (snappy, protobuf), returns the number
             of samples once they are durable. Raises ValueError if it is none, StorageError if it
             cannot be stored.
@@ -53,7 +55,7 @@ class Parts:
     engine: Engine | None = None
     logs: LogReader | None = None
     rules: "Rules | None" = None
-    targets: "Targets | None" = None
+    targets: Callable[[], Mapping[str, Any]] | None = None
     remote_write: Callable[[bytes], int] | None = None
     ingest_logs: Callable[[bytes], bytes] | None = None
     ingest_state: Callable[[bytes], None] | None = None
@@ -61,20 +63,12 @@ class Parts:
 
 
 class Rules(Protocol):
-    """The rule groups and their alerts; see ``alerting.manager.RuleManager``."""
+    """The rule groups and their alerts; ``alerting.manager.RuleManager`` is one."""
 
-    def groups(self) -> Sequence[Any]:
-        """Return the groups as ``alerting.view.GroupView``."""
+    def groups(self) -> Sequence[GroupView]:
+        """Return the groups as they are now."""
         ...
 
-    def alerts(self) -> Sequence[Any]:
+    def alerts(self) -> Sequence[Alert]:
         """Return the pending and firing alerts."""
-        ...
-
-
-class Targets(Protocol):
-    """The scrape targets."""
-
-    def targets(self) -> Sequence[Any]:
-        """Return each target with its last scrape."""
         ...

@@ -1,6 +1,8 @@
 """The HTTP server: waitress in threads of its own, with an orderly end."""
 
+import errno
 import logging
+import socket
 import threading
 from typing import Any, Final
 
@@ -49,20 +51,16 @@ class WebServer:
         # it warns of every request that waits for a thread, which is no news
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         tails: Tails = self._app.extensions["tails"]
-        try:
-            self._server = create_server(
-                self._app,
-                host=self._host,
-                port=self._port,
-                threads=API_THREADS + tails.limit,
-                ident=_IDENT,
-                clear_untrusted_proxy_headers=True,
-                max_request_body_size=MAX_BODY_BYTES,
-                # lets a stream see that its reader has gone
-                channel_request_lookahead=1,
-            )
-        except (OSError, ValueError) as error:
-            raise OperatorError(self._why(error)) from error
+        self._server = create_server(
+            self._app,
+            sockets=[self._listen()],
+            threads=API_THREADS + tails.limit,
+            ident=_IDENT,
+            clear_untrusted_proxy_headers=True,
+            max_request_body_size=MAX_BODY_BYTES,
+            # lets a stream see that its reader has gone
+            channel_request_lookahead=1,
+        )
         self._thread = threading.Thread(target=self._serve, name="web", daemon=True)
         self._thread.start()
 
@@ -82,11 +80,20 @@ class WebServer:
         while not self._stopping.is_set():
             serve_events(timeout=1.0, map=self._server._map, use_poll=True, count=1)  # noqa: SLF001
 
-    def _why(self, error: Exception) -> str:
-        reason = getattr(error, "strerror", None) or str(error)
-        if getattr(error, "errno", None) == 98:
+    def _listen(self) -> socket.socket:
+        """Bind before waitress starts its threads, so that a failure leaves nothing behind."""
+        try:
+            family, *_, address = socket.getaddrinfo(
+                self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )[0]
+            return socket.create_server(address[:2], family=family)
+        except OSError as error:
+            raise OperatorError(self._why(error)) from error
+
+    def _why(self, error: OSError) -> str:
+        if error.errno == errno.EADDRINUSE:
             return (
                 f"{self._host}:{self._port} is in use by another program; "
                 "stop it or choose another port with --listen."
             )
-        return f"cannot listen on {self._host}:{self._port}: {reason}"
+        return f"cannot listen on {self._host}:{self._port}: {error.strerror}"

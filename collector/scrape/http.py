@@ -54,6 +54,7 @@ class Response:
         self._parts: list[bytes] = []
         self._size = 0
         self._gzip: isal_zlib.Decompress | None = None
+        self._packed = False  # whether anything packed has come
         self._http10 = False
 
     @property
@@ -73,7 +74,7 @@ class Response:
         Raises:
             FetchError: If it was packed and ends too early.
         """
-        if self._gzip is not None and not self._gzip.eof and self._size + len(self._parts):
+        if self._gzip is not None and self._packed and not self._gzip.eof:
             raise FetchError("bad_encoding", "the gzip body is cut off")
         return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
 
@@ -220,6 +221,7 @@ class Response:
             self._parts.append(data)
 
     def _unpack(self, gzip: isal_zlib.Decompress, data: bytes) -> bytes:
+        self._packed = True
         if gzip.eof:
             return b""
         try:

@@ -65,6 +65,7 @@ class _Skeleton:
         lengths: Lengths of the series of the sample lines.
         series: The series of the sample lines.
         decorated: Whether some line has a timestamp or an exemplar.
+        openmetrics: Which format it was read as.
     """
 
     prefixes: list[bytes]
@@ -72,6 +73,7 @@ class _Skeleton:
     lengths: list[int]
     series: tuple[bytes, ...]
     decorated: bool
+    openmetrics: bool
 
 
 @dataclass(slots=True)
@@ -93,7 +95,9 @@ class ExpositionParser:
             lines.pop()
         if (
             known is not None
+            and known.openmetrics == openmetrics
             and len(lines) == len(known.prefixes)
+            and (not openmetrics or lines[-1].rstrip() == b"# EOF")
             and all(map(bytes.startswith, lines, known.prefixes))  # one C loop over both lists
         ):
             found = self._quick(known, lines, openmetrics=openmetrics)
@@ -154,7 +158,9 @@ class ExpositionParser:
         self._skeleton = (
             None
             if bad or not complete or b"" in prefixes
-            else _Skeleton(prefixes, sampled, [len(s) for s in names], names, decorated)
+            else _Skeleton(
+                prefixes, sampled, [len(s) for s in names], names, decorated, openmetrics
+            )
         )
         return Exposition(
             names,

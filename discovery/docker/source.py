@@ -19,13 +19,14 @@ from discovery.docker.inspect import Inspection, parse_inspection
 from discovery.proc import cgroup_path
 from discovery.source import SourceStatus, count_states
 from model.clock import Clock, now_ms
-from model.task import HealthStatus, Task
+from model.task import HealthStatus, Task, TaskState
 
 _log = logging.getLogger(__name__)
 
 _SAYS_LITTLE: Final = frozenset({"destroy", "kill", "stop", "oom"})  # of one never heard of
 _INSPECT_AFTER: Final = frozenset(ACTIONS) - {"destroy", "kill", "health_status", "oom"}
 _MAX_REMOVED: Final = 2000  # removed containers listed, whatever the retention time
+_START_SECONDS: Final = 2.0  # a container that is created mostly starts within this
 _SAVE_SECONDS: Final = 2.0  # at most one write of the history per this
 _BACKOFF_SECONDS: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
 _FIRST_LISTING_SECONDS: Final = 1.0  # how long start() waits
@@ -73,6 +74,7 @@ class DockerSource:
         self._thread: Thread | None = None
         self._changed: Callable[[], None] = _nothing
         self._last_event_ns = 0
+        self._created: dict[str, float] = {}  # when to look again
         self._unsaved = False
         self._save_at = 0.0
         self._ok = False
@@ -161,6 +163,7 @@ class DockerSource:
                     self._list()
                     list_at = self._clock.monotonic() + self._list_seconds
                 self._save()
+                self._look_again()
                 self._take(events.take(min(list_at - now, _SAVE_SECONDS)))
         finally:
             events.close()
@@ -181,12 +184,26 @@ class DockerSource:
                     host=self._host,
                 )
             container.event(event.action, event.attributes, event.at_ns)
+            if event.action == "create":
+                self._created[event.container_id] = self._clock.monotonic() + _START_SECONDS
             if event.action in _INSPECT_AFTER:
                 touched[event.container_id] = None
         for container_id in touched:
             if not self._containers[container_id].removed:
                 self._inspect(container_id)
         if events:
+            self._publish()
+
+    def _look_again(self) -> None:
+        """Inspect what was created a while ago and did not start: of a failed start there is no event."""
+        now = self._clock.monotonic()
+        due = [name for name, at in self._created.items() if at <= now]
+        for container_id in due:
+            del self._created[container_id]
+            container = self._containers.get(container_id)
+            if container is not None and container.docker_state == "created":
+                self._inspect(container_id)
+        if due:
             self._publish()
 
     def _list(self) -> None:
@@ -277,6 +294,8 @@ def _differs(container: Container | None, entry: dict[str, Any]) -> bool:
     if container is None or container.removed or container.docker_state != entry.get("State"):
         return True
     status = container.task.status
+    if status.state is TaskState.STAGING:
+        return True  # it may have failed to start
     names = {str(name).removeprefix("/") for name in entry.get("Names") or ()}
     if names and container.task.identity.container_name not in names:
         return True

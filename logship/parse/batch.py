@@ -1,10 +1,11 @@
 """From understood records to ``LogBatch``: spans over one buffer, secrets out, one batch per stream and run."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 
+from logship.batches import take
 from logship.parse.columns import Columns
 from logship.parse.join import Records
 from logship.parse.lines import LINE_BYTES_MAX
@@ -121,22 +122,50 @@ def _buffer(columns: Columns) -> tuple[bytes, Ints, Ints]:
 
 
 def _split(whole: LogBatch, records: Records, origin: Origin) -> list[LogBatch]:
-    """Part a batch by stream and run."""
-    from logship.batches import take
+    """Part a batch by stream and run.
 
-    runs = np.zeros(len(whole), dtype=np.int64)
-    if origin.run_numbers:
-        when = records.times if records.times is not None else whole.ts_ns
-        index = np.searchsorted(np.array(origin.run_starts_ns), when, side="right") - 1
-        runs = np.array(origin.run_numbers)[np.maximum(index, 0)]
+    A store may take a batch for everything its source holds from the first record to
+    ``end_offset``. So each stream of a wrapped file is a source of its own, and a run's batch ends
+    where the next run starts.
+    """
+    runs = _runs(whole, records, origin)
     streams = records.streams
-    first_stream = streams[0] if streams else origin.stream
-    if (runs == runs[0]).all() and (not streams or streams.count(first_stream) == len(streams)):
-        return [take(whole, None, stream=first_stream, run=int(runs[0]))]
-    names = np.array(streams or [origin.stream] * len(whole))
-    keys: Callable[[int], tuple[str, int]] = lambda row: (str(names[row]), int(runs[row]))  # noqa: E731
-    found = dict.fromkeys(map(keys, range(len(whole))))
-    return [
-        take(whole, np.flatnonzero((names == stream) & (runs == run)), stream=stream, run=run)
-        for stream, run in found
-    ]
+    if not streams:
+        return _by_run(whole, runs)
+    first = streams[0]
+    if streams.count(first) == len(streams):
+        return _by_run(_of_stream(whole, first), runs)
+    names = np.array(streams)
+    parts = []
+    for stream in dict.fromkeys(streams):
+        rows = np.flatnonzero(names == stream)
+        parts += _by_run(_of_stream(take(whole, rows), stream), runs[rows] if runs is not None else None)  # fmt: skip
+    return parts
+
+
+def _of_stream(batch: LogBatch, stream: str) -> LogBatch:
+    return replace(batch, stream=stream, source_id=f"{batch.source_id}/{stream}")
+
+
+def _runs(whole: LogBatch, records: Records, origin: Origin) -> Ints | None:
+    """Return the run that wrote each record, rising, or None where nobody knows."""
+    if not origin.run_numbers:
+        return None
+    when = records.times if records.times is not None else whole.ts_ns
+    index = np.searchsorted(np.array(origin.run_starts_ns), when, side="right") - 1
+    numbers: Ints = np.array(origin.run_numbers, dtype=np.int64)[np.maximum(index, 0)]
+    return np.maximum.accumulate(numbers)
+
+
+def _by_run(batch: LogBatch, runs: Ints | None) -> list[LogBatch]:
+    if runs is None:
+        return [batch]
+    if runs[0] == runs[-1]:
+        return [replace(batch, run=int(runs[0]))]
+    parts = []
+    edges = [0, *(np.flatnonzero(np.diff(runs)) + 1).tolist(), len(runs)]
+    for first, last in pairwise(edges):
+        part = take(batch, np.arange(first, last))
+        end = int(batch.offsets[last]) if last < len(runs) else batch.end_offset
+        parts.append(replace(part, run=int(runs[first]), end_offset=end))
+    return parts

@@ -153,7 +153,10 @@ class JsonLines:
     def _learn(self, names: tuple[str, ...]) -> None:
         if len(names) > SHAPE_KEYS_MAX or (self._shape is not None and self._shape.names == names):
             return
-        self._shape = Shape(names)
+        try:
+            self._shape = Shape(names)
+        except (ValueError, TypeError):  # keys that msgspec cannot name a field after
+            self._shape = None
 
 
 def _one(columns: Columns, row: int, text: str, values: dict[str, Any]) -> None:

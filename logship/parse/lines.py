@@ -68,8 +68,6 @@ def json_file(data: bytes, start: int) -> Lines:
     texts = [w.log for w in wrappers]
     lines.streams = [w.stream for w in wrappers]
     lines.times = [w.time for w in wrappers]
-    if max(map(len, lines.times), default=0) > timestamps.WIDTH:
-        lines.times = [time[: timestamps.WIDTH] for time in lines.times]
     lines.partial = [row for row, text in enumerate(texts) if text[-1:] != "\n"]
     if lines.partial:
         lines.texts = [text[:-1] if text[-1:] == "\n" else text for text in texts]

@@ -80,7 +80,12 @@ class Parser:
         records = join(lines, self._levels, multiline=self._multiline, closing=closing, final=final)
         if not records.texts:
             return Parsed([], records.end, Tally())
-        columns = self._understand(records)
+        try:
+            columns = self._understand(records)
+        except Exception:  # a line that our own code cannot stand is shipped as it is
+            columns = Columns.empty(len(records.texts))
+            columns.message = [text.encode("utf-8", "replace") for text in records.texts]
+            columns.unparsed = list(range(len(records.texts)))
         batches, tally = build(records, columns, origin, self._redactor, read_ns)
         return Parsed(batches, records.end, tally)
 

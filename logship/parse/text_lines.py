@@ -9,7 +9,6 @@ import msgspec
 from logship.parse import keys, timestamps
 from logship.parse.columns import Columns
 from logship.parse.levels import of_line, of_text
-from logship.parse.timestamps import WIDTH
 from model.log import Level
 
 _PAIR: Final = re.compile(r'([A-Za-z_@][\w.@/\-]*)=("(?:[^"\\]|\\.)*"|[^\s"]*)(?:\s+|$)')
@@ -27,7 +26,7 @@ def plain(texts: Sequence[str], levels: Sequence[int] | None = None) -> Columns:
     """Return the columns of plain lines: the message is the line; ``levels`` if they are known already."""
     columns = Columns.empty(len(texts))
     columns.message = [text.encode("utf-8", "replace") for text in texts]
-    columns.times = timestamps.column([text[:WIDTH] for text in texts]).tolist()
+    columns.times = timestamps.column(texts).tolist()
     columns.levels = list(levels) if levels is not None else [of_line(text) for text in texts]
     for row, text in enumerate(texts):
         if "race" in text:

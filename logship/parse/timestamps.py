@@ -37,16 +37,13 @@ _DIGITS_AT = np.array([0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18])
 _FRACTION = 10 ** np.arange(8, -1, -1, dtype=np.int64)
 
 
-def column(texts: Sequence[str], width: int = WIDTH) -> Ints:
-    """Return the time at the start of each text, int64 shape (n,), ``NO_TIME`` where there is none.
-
-    Texts longer than ``width`` must be cut to it by the caller.
-    """
+def column(texts: Sequence[str]) -> Ints:
+    """Return the time at the start of each text, int64 shape (n,), ``NO_TIME`` where there is none."""
     try:
-        raw = np.array(texts, dtype=f"S{width}")
+        raw = np.array([text[:WIDTH] for text in texts], dtype=f"S{WIDTH}")
     except (UnicodeEncodeError, ValueError):
         return np.array([scalar(text) for text in texts], dtype=np.int64)
-    chars = raw.view(np.uint8).reshape(len(texts), width)
+    chars = raw.view(np.uint8).reshape(len(texts), WIDTH)
     times, common = _iso(chars)
     for row in np.flatnonzero(~common).tolist():
         times[row] = scalar(texts[row])
@@ -103,7 +100,8 @@ def _days_in(year: Ints, month: Ints) -> Ints:
 
 def scalar(text: str) -> int:
     """Return the time that a text starts with (or is, as a number since the epoch), or ``NO_TIME``."""
-    found = _ISO.match(text) or _SLASHED.match(text)
+    head = text[:1]
+    found = (_ISO.match(text) or _SLASHED.match(text)) if head.isdigit() or head in "[(" else None
     try:
         if found:
             year, month, day, hour, minute, second, fraction, zone = found.groups()
@@ -111,7 +109,7 @@ def scalar(text: str) -> int:
                 int(year), int(month), int(day), int(hour), int(minute), min(int(second), 59), tzinfo=UTC
             )  # fmt: skip
             return _ns(moment - _zone(zone)) + int((fraction or "0").ljust(9, "0"))
-        found = _CLF.search(text[:128])
+        found = _CLF.search(text[:128]) if "[" in text else None
         if found:
             day, name, year, hour, minute, second, zone = found.groups()
             moment = datetime(

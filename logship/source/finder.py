@@ -5,25 +5,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
+from logship import events
 from logship.parse.batch import Origin
 from logship.parse.parser import Format, Parser
 from logship.redact import Redactor
 from logship.source.chunk import Stream
+from logship.source.docker_api import ApiStream
 from logship.source.known import KnownFiles
 from logship.source.tail import Tail
 from model import task_labels
 from model.task import Task
 
 SANDBOX_FILES = ("stdout", "stderr")
+KEPT = frozenset({events.KEY})
 _FORMATS = get_args(Format)
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A stream that a task should have."""
+    """A stream that a task should have; without ``base`` only the runtime's API has it."""
 
     key: str
-    base: Path
+    base: Path | None
     stream: str
     wrapped: bool
     format: Any = "auto"
@@ -46,6 +49,8 @@ def wanted(task: Task) -> Iterator[Wanted]:
     elif task.status.sandbox:
         for name in SANDBOX_FILES:
             yield Wanted(f"{task.identity.task_id}/{name}", Path(task.status.sandbox) / name, name, wrapped=False, **how)  # fmt: skip
+    elif task.identity.container_id and task.status.log_driver not in ("", "none"):
+        yield Wanted(who, None, "stdout", wrapped=False, **how)
 
 
 def _labels(task: Task) -> Callable[[str, str], str]:
@@ -93,15 +98,31 @@ class Finder:
         sinks: Sequence[str],
         *,
         dataset: str,
-        fallback: Callable[[Task, Wanted, str], Stream | None] | None = None,
+        docker_socket: str,
     ) -> None:
         self._redactor = redactor
         self._known = known
         self._sinks = tuple(sinks)
         self._dataset = dataset
-        self._fallback = fallback
+        self._docker_socket = docker_socket
 
-    def tail(self, task: Task, want: Wanted) -> Tail:
+    def make(self, task: Task, want: Wanted, now: float, now_ns: int) -> Stream:
+        """Make and open a stream: of the file if it may be read, else through the runtime's API."""
+        if want.base is not None:
+            tail = self.tail(task, want, want.base)
+            tail.refresh(now, now_ns)
+            if not tail.denied or not self._docker_socket or not task.identity.container_id:
+                return tail
+            tail.close()
+        return self.api(task, want)
+
+    def api(self, task: Task, want: Wanted) -> ApiStream:
+        """Make the stream of a container's log through the API."""
+        parser = Parser(self._redactor, format=want.format, multiline=want.multiline)
+        origins = Origins(self._dataset, want.stream)
+        return ApiStream(f"{want.key}/api", task, self._docker_socket, parser, self._known, self._sinks, origins)  # fmt: skip
+
+    def tail(self, task: Task, want: Wanted, base: Path) -> Tail:
         """Make the stream of a file."""
         parser = Parser(
             self._redactor,
@@ -110,27 +131,29 @@ class Finder:
             multiline=want.multiline,
         )
         origins = Origins(self._dataset, want.stream)
-        return Tail(want.key, task, want.base, parser, self._known, self._sinks, origins, wrapped=want.wrapped)  # fmt: skip
+        return Tail(want.key, task, base, parser, self._known, self._sinks, origins, wrapped=want.wrapped)  # fmt: skip
 
-    def update(self, streams: dict[str, Stream], tasks: frozenset[Task], now: float) -> list[Stream]:  # fmt: skip
+    def events(self, task: Task, base: Path) -> Tail:
+        """Make the stream of the spool of task events."""
+        origins = Origins(events.DATASET, "event")
+        return Tail(events.KEY, task, base, events.EventParser(self._redactor), self._known, self._sinks, origins, wrapped=False)  # fmt: skip
+
+    def update(self, streams: dict[str, Stream], tasks: frozenset[Task], now: float, now_ns: int) -> dict[str, Stream]:  # fmt: skip
         """Return new streams for tasks that have none; tell the others how their task is.
 
         New streams have been opened, so that a container that is removed at once is read.
         """
-        new: list[Stream] = []
+        new: dict[str, Stream] = {}
         present = set()
         for task in tasks:
             for want in wanted(task):
                 present.add(want.key)
                 stream = streams.get(want.key)
                 if stream is None:
-                    stream = self.tail(task, want)
-                    new.append(stream)
+                    stream = new[want.key] = self.make(task, want, now, now_ns)
                 stream.task = task
                 stream.gone = task.status.state.ended
-                if stream in new:
-                    stream.refresh(now)
         for key, stream in streams.items():
-            if key not in present:
+            if key not in present and key not in KEPT:
                 stream.gone = True
         return new

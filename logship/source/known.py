@@ -1,9 +1,22 @@
 """The files of former lives: what the checkpoint said, by stream, so that each file goes on where it was."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 from logship.checkpoint import Entry
-from logship.source.files import LogFile
+
+
+class Identified(Protocol):
+    """What a source has to have to be found again; see ``LogFile``."""
+
+    inode: int
+    device: int
+    fingerprint: str
+    generation: int
+    source_id: str
+    size: int
+    positions: dict[str, int]
+    acked: dict[str, int]
 
 
 class KnownFiles:
@@ -17,10 +30,12 @@ class KnownFiles:
         self._unclaimed: dict[str, list[Entry]] = {}
         for entry in entries:
             self._unclaimed.setdefault(entry.key, []).append(entry)
-        self._claimed: dict[str, tuple[str, LogFile]] = {}
+        self._claimed: dict[str, tuple[str, Identified]] = {}
         self.urgent = False
 
-    def identify(self, key: str, file: LogFile, make: Callable[[str, int, str, int], str]) -> None:
+    def identify(
+        self, key: str, file: Identified, make: Callable[[str, int, str, int], str]
+    ) -> None:
         """Give a file its source id and positions; ``file.generation`` over 0 asks for a new id."""
         if not file.generation:
             for entry in self._unclaimed.get(key, []):

@@ -7,10 +7,11 @@ until the files are gone from the directory, so an inode cannot come back as ano
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from logship.parse.batch import Origin
-from logship.parse.parser import Parser
+from logship.parse.lines import Lines
+from logship.parse.parser import Parsed
 from logship.source import long_record
 from logship.source.chunk import Chunk, Stream
 from logship.source.files import READ_BYTES, LogFile, make_source_id, rotated
@@ -22,6 +23,18 @@ WINDOW_MAX: Final = 8 << 20  # a record of 1 MiB can be six times as long inside
 RECHECK_SECONDS: Final = 2.0
 
 
+class Parses(Protocol):
+    """Turns bytes into batches; see ``Parser``."""
+
+    def parse(self, data: bytes, start: int, origin: Origin, read_ns: int, *, closing: bool, final: bool = False) -> Parsed:  # fmt: skip
+        """See ``Parser.parse``."""
+        ...
+
+    def lines(self, lines: Lines, origin: Origin, read_ns: int, *, closing: bool, final: bool = False) -> Parsed:  # fmt: skip
+        """See ``Parser.lines``."""
+        ...
+
+
 class Tail:
     """One stream of a task; see ``Stream``."""
 
@@ -30,7 +43,7 @@ class Tail:
         key: str,
         task: Task,
         base: Path,
-        parser: Parser,
+        parser: Parses,
         known: KnownFiles,
         sinks: Sequence[str],
         origin: Callable[[Task, str], Origin],
@@ -41,6 +54,7 @@ class Tail:
         self.task = task
         self.problem = ""
         self.gone = False  # the task is no longer known, or has ended
+        self.denied = False  # the file may not be read
         self.truncations = 0
         self.abandoned_bytes = 0
         self._base = base
@@ -57,14 +71,15 @@ class Tail:
 
     # ------------------------------------------------------------ which files
 
-    def refresh(self, now: float) -> bool:
+    def refresh(self, now: float, now_ns: int) -> bool:
         """See ``Stream.refresh``."""
         try:
-            self._refresh(now)
+            self._refresh(now, now_ns)
             self.problem = ""
         except FileNotFoundError:
             self.problem = ""
         except OSError as error:
+            self.denied = isinstance(error, PermissionError)
             self.problem = f"{self._base}: {error.strerror or error}"
         for file in self._files:
             file.look(now)
@@ -73,7 +88,7 @@ class Tail:
         self._drop_finished(now)
         return any(self._position(file, sink) < file.size for file in self._files for sink in self._sinks)  # fmt: skip
 
-    def _refresh(self, now: float) -> None:
+    def _refresh(self, now: float, now_ns: int) -> None:
         live = self._files[-1] if self._files and self._files[-1].live else None
         try:
             status = self._base.stat(follow_symlinks=False)
@@ -93,9 +108,9 @@ class Tail:
             self._rescan = 2
         if self._rescan:
             self._rescan -= 1
-            self._scan(now)
+            self._scan(now, now_ns)
 
-    def _scan(self, now: float) -> None:
+    def _scan(self, now: float, now_ns: int) -> None:
         """Bring the list of files up to date with the directory."""
         by_inode = {(f.device, f.inode): f for f in self._files}
         order: list[LogFile] = []
@@ -113,12 +128,10 @@ class Tail:
                 known.descriptor = file.descriptor
                 file = known
             else:
-                file.grown_at = now
+                file.first_look(now, now_ns)
             if file in order:  # renamed while we looked
                 order.remove(file)
             file.path = path
-            if file.live and not is_live:
-                file.grown_at = now
             file.live = is_live
             order.append(file)
         left = [f for f in self._files if f not in order]

@@ -81,14 +81,19 @@ class Sql:
         ascii_words = [word for word in required_words(node) if word.isascii()]
         if not ascii_words:
             return pattern
-        # plain search is three times as fast as the pattern and settles most records
-        ahead = " AND ".join(f"contains(lower(message), {self.param(w)})" for w in ascii_words)
-        return f"({ahead} AND {pattern})"
+        # plain search is several times as fast as the pattern and settles most records
+        caseless = [word for word in ascii_words if word.upper() == word]
+        ahead = [f"contains(message, {self.param(word)})" for word in caseless]
+        cased = [word for word in ascii_words if word.upper() != word]
+        ahead += [f"contains(lower(message), {self.param(word)})" for word in cased]
+        return f"({' AND '.join(ahead)} AND {pattern})"
 
     def _field(self, node: Term | Phrase | Wildcard | Regex | Range | Exists) -> str:
         field = node.field
         if field in TEXT_FIELDS:
             column = f'"{TEXT_FIELDS[field]}"'
+            if isinstance(node, Term) and node.value:
+                return f"({column} = {self.param(node.value)})"  # row groups are skipped by this
             # "" is how a column says that the field is absent
             return f"({column} <> '' AND {self._value(column, node)})"
         if field in NUMBER_FIELDS:
@@ -133,7 +138,7 @@ class Sql:
         match node:
             case Term(_, value) | Phrase(_, value):
                 exact = f"{text} = {self.param(value)}"
-                number = number_of(value)
+                number = number_of(value) if node.field.startswith(OWN_FIELDS) else None
                 if number is None:
                     return f"({exact})"
                 return f"({exact} OR {self._number(text, '=', number)})"

@@ -9,6 +9,7 @@ import re2
 from storage.logquery import fields
 from storage.logquery.nodes import (
     MESSAGE,
+    OWN_FIELDS,
     TIMESTAMP,
     All,
     And,
@@ -132,7 +133,7 @@ def _any_value(field: str, test: Callable[[str], bool]) -> Predicate:
 def _value_test(node: Term | Phrase | Wildcard | Regex | Range | Exists) -> Callable[[str], bool]:
     match node:
         case Term(_, value) | Phrase(_, value):
-            wanted = number_of(value)
+            wanted = number_of(value) if node.field.startswith(OWN_FIELDS) else None
             if wanted is None:
                 return lambda text: text == value
             return lambda text: text == value or number_of(text) == wanted

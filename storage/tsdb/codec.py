@@ -140,7 +140,7 @@ def unshuffle(data: bytes | memoryview, dtype: type[Any]) -> npt.NDArray[Any]:
     """Undo ``shuffle``; a new one-dimensional array."""
     width = np.dtype(dtype).itemsize
     planes = np.frombuffer(data, np.uint8).reshape(width, -1)
-    return np.ascontiguousarray(planes.T).reshape(-1).view(dtype)
+    return np.array(planes.T, order="C").reshape(-1).view(dtype)
 
 
 def compress(data: bytes, level: int = 1) -> bytes:

@@ -1,13 +1,12 @@
 """The series store as the rest of Taskscope sees it."""
 
 import logging
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 from prometheus_client import CollectorRegistry
 
 from model.clock import Clock, now_ms
@@ -15,15 +14,19 @@ from model.errors import StorageError
 from model.labels import Labels, Matcher
 from model.samples import Floats, Ints, ScrapeBatch, Ticket
 from storage.interface import Appender, Hints, Metadata, Queryable, Refs, SeriesSet
-from storage.tsdb.chunk import Chunk, FrameCache, FrameTable
+from storage.tsdb.blocks import Blocks
+from storage.tsdb.chunk import FrameCache
+from storage.tsdb.compact import Compactor
 from storage.tsdb.directory import DirectoryLock, open_directory
 from storage.tsdb.head import Head
 from storage.tsdb.index import SeriesIndex
 from storage.tsdb.lane import Triples
-from storage.tsdb.merge import Parts, assemble
 from storage.tsdb.metrics import TsdbMetrics
+from storage.tsdb.query import Querier
 from storage.tsdb.replay import replay
 from storage.tsdb.settings import TsdbSettings
+from storage.tsdb.stats import TsdbStats
+from storage.tsdb.survey import look
 from storage.tsdb.wal import Wal
 
 log = logging.getLogger(__name__)
@@ -52,13 +55,17 @@ class Tsdb:
         self._metrics = TsdbMetrics(registry)
         self._index = SeriesIndex(settings.max_series)
         self._head = Head(self._index, settings.block_ms)
-        self._cache = FrameCache(settings.cache_bytes)
-        self._sealed: tuple[tuple[Chunk, ...], FrameTable] = ((), FrameTable(()))
         self._metadata: dict[str, Metadata] = {}
         self._lock_file: DirectoryLock | None = None
         self._wal = Wal(
-            directory / "wal", self._index, settings, self._metrics, self._head.lane_withdraw
+            directory / "wal", self._index, settings, self._metrics, self._head.lane.withdraw
         )
+        self._blocks = Blocks(directory / "blocks", settings)
+        self._querier = Querier(self._head, self._blocks, FrameCache(settings.cache_bytes))
+        self._compactor = Compactor(self._head, self._wal, self._blocks, settings)
+        self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
+        self._keeping = threading.Lock()
         self._running = False
 
     # ------------------------------------------------------------ life
@@ -72,7 +79,11 @@ class Tsdb:
         began = time.monotonic()
         self._lock_file = open_directory(self._directory)
         try:
-            found = replay(self._directory / "wal", self._head, 0, now_ms(self._clock))
+            self._blocks.open()
+            self._head.persisted_ms = self._blocks.head_until_ms
+            late_from = self._blocks.late_from_segment
+            found = replay(self._directory / "wal", self._head, late_from, now_ms(self._clock))
+            self._head.set_floor(self._blocks.late_until_ms)
             self._wal.segments = found.segments
             self._metadata = found.metadata
             self._wal.start(found.metadata)
@@ -80,6 +91,8 @@ class Tsdb:
             self._lock_file.release()
             raise
         self._running = True
+        self._thread = threading.Thread(target=self._housekeeping, name="tsdb-keep", daemon=True)
+        self._thread.start()
         if found.samples:
             log.info(
                 "%s: %d samples of %d series brought back in %.2f s",
@@ -93,7 +106,11 @@ class Tsdb:
         """Write what waits and close; safe twice and before ``start``."""
         if not self._running:
             return
-        self._running = False
+        with self._head.lock:
+            self._running = False
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(timeout_seconds)
         self._wal.stop(timeout_seconds)
         if self._lock_file is not None:
             self._lock_file.release()
@@ -110,7 +127,7 @@ class Tsdb:
 
     def layout(self, labels: Sequence[Labels]) -> int:
         """See ``storage.interface.Appender``."""
-        return self._head.layout(labels).id
+        return self._head.layout(labels, now_ms(self._clock)).id
 
     def append(self, batch: ScrapeBatch) -> Ticket:
         """See ``storage.interface.Appender``.
@@ -145,7 +162,7 @@ class Tsdb:
         samples = Triples(refs, ts_ms, values)
         with self._head.lock:
             self._check_running()
-            self._head.append_late(samples)
+            self._head.append_late(samples, now_ms(self._clock))
             ticket = self._wal.samples(samples)
         self._metrics.samples.labels("late").inc(samples.size)
         return ticket
@@ -163,32 +180,17 @@ class Tsdb:
 
     def select(self, matchers: Sequence[Matcher], mint: int, maxt: int, hints: Hints) -> SeriesSet:
         """See ``storage.interface.Queryable``."""
-        refs = self._index.select(matchers)
-        if hints.series_only:
-            refs = refs[self._present(mint, maxt)[refs]]
-            return SeriesSet(self._index.table(refs), ())
-        lookup = np.full(self._index.size, -1, dtype=np.int32)
-        lookup[refs] = np.arange(len(refs), dtype=np.int32)
-        # what moves goes from the slab to chunks and from the lane to blocks; reading in the same
-        # order may see it twice but never misses it
-        parts = Parts(len(refs))
-        parts.slab = self._head.slab.gather(refs, lookup, mint, maxt)
-        parts.late = self._head.lane.view().pick(lookup, mint, maxt)
-        parts.pieces = list(self._sealed_table().pieces(lookup, mint, maxt, self._cache))
-        found, groups = assemble(parts)
-        return SeriesSet(self._index.table(refs[found]), groups)
+        return self._querier.select(matchers, mint, maxt, hints)
 
     def label_names(self, matchers: Sequence[Matcher], mint: int, maxt: int) -> list[str]:
         """See ``storage.interface.Queryable``."""
-        refs = self._index.select(matchers)
-        return self._index.names(refs[self._present(mint, maxt)[refs]])
+        return self._querier.label_names(matchers, mint, maxt)
 
     def label_values(
         self, name: str, matchers: Sequence[Matcher], mint: int, maxt: int
     ) -> list[str]:
         """See ``storage.interface.Queryable``."""
-        refs = self._index.select(matchers)
-        return self._index.values(name, refs[self._present(mint, maxt)[refs]])
+        return self._querier.label_values(name, matchers, mint, maxt)
 
     def metadata(self, metric: str = "") -> Mapping[str, Metadata]:
         """See ``storage.interface.Queryable``."""
@@ -197,25 +199,37 @@ class Tsdb:
             return known
         return {metric: known[metric]} if metric in known else {}
 
+    def stats(self) -> TsdbStats:
+        """Return how much is in the store."""
+        return look(self._head, self._blocks, self._wal, self._querier)
+
     # ------------------------------------------------------------ within
 
-    def _present(self, mint: int, maxt: int) -> npt.NDArray[np.bool_]:
-        """Tell for each ref whether a slot, chunk or late sample of it touches the range."""
-        slab = self._head.slab.present(mint, maxt)
-        late = self._head.lane.view().present(mint, maxt)
-        sealed = self._sealed_table().present(mint, maxt)
-        refs = np.concatenate([slab, late, sealed])
-        mask = np.zeros(max(self._index.size, int(refs.max(initial=0)) + 1), dtype=np.bool_)
-        mask[refs] = True
-        return mask
+    def maintain(self) -> None:
+        """One round of housekeeping; the store's own thread does it every few seconds.
 
-    def _sealed_table(self) -> FrameTable:
-        chunks = self._head.sealed
-        known, table = self._sealed
-        if known is not chunks:
-            table = FrameTable(chunks)
-            self._sealed = (chunks, table)
-        return table
+        Raises:
+            StorageError: If a block cannot be written; it is tried again in the next round.
+        """
+        with self._keeping:
+            self._maintain(now_ms(self._clock))
+
+    def _maintain(self, now: int) -> None:
+        settings = self._settings
+        self._head.park_idle(now, settings.idle_ms, settings.forget_ms)
+        written = self._compactor.run(now)
+        dropped = self._blocks.retain(now)
+        if written or dropped:
+            self._blocks.forget_unused(self._index, self._head)
+        self._metrics.show(self.stats())
+
+    def _housekeeping(self) -> None:
+        while not self._stopping.wait(self._settings.maintain_seconds):
+            try:
+                self.maintain()
+            except Exception as error:  # the thread must live; the next round tries again
+                self._metrics.failures.labels("housekeeping").inc()
+                log.warning("housekeeping failed and will be tried again: %s", error)
 
     def _check_running(self) -> None:
         if not self._running:

@@ -29,3 +29,8 @@ class Growable(Generic[ScalarT]):
             grown[: len(self.data)] = self.data
             self.data = grown
         return self.data
+
+    def raise_to(self, least: Any) -> None:
+        """Let no entry, also none to come, be less than this."""
+        np.maximum(self.data, least, out=self.data)
+        self._fill = max(self._fill, least)

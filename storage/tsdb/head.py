@@ -11,7 +11,7 @@ import numpy.typing as npt
 from model.errors import StorageError
 from model.labels import Labels
 from model.samples import Floats, Ints, ScrapeBatch, is_no_sample, no_samples
-from storage.interface import Refs
+from storage.interface import TS_PAD, Refs
 from storage.tsdb.chunk import Chunk, encode_chunk, frame_order
 from storage.tsdb.growable import Growable
 from storage.tsdb.index import SeriesIndex
@@ -64,7 +64,19 @@ class Taken:
 
 
 class Head:
-    """Takes samples; see the module. ``lock`` is held by whoever changes anything."""
+    """Takes samples; see the module. ``lock`` is held by whoever changes anything.
+
+    The slab takes only what is newer than anything its series has; everything else goes through
+    the lane, which therefore always holds the later append. So chunks and slots of one series never
+    overlap, and where the lane has a sample for a time that they have too, the lane's is right.
+
+    Attributes:
+        index: Labels by ref.
+        slab: The newest columns.
+        lane: Samples with their own timestamps, and late ones.
+        sealed: Chunks in memory, oldest first; replaced as a whole.
+        persisted_ms: Scrapes before this time go through the lane: their window is closed.
+    """
 
     def __init__(self, index: SeriesIndex, block_ms: int) -> None:
         self.lock = threading.RLock()
@@ -77,18 +89,17 @@ class Head:
         self._layouts: dict[int, Layout] = {}
         self._layout_ids: dict[bytes, int] = {}
         self._next_layout = 1
-        self._late_until: Growable[np.int64] = Growable(np.int64, _LOWEST)
-        self._latest_late = _LOWEST
+        self._newest: Growable[np.int64] = Growable(np.int64, _LOWEST)
 
-    def layout(self, labels: Sequence[Labels]) -> Layout:
+    def layout(self, labels: Sequence[Labels], now_ms: int) -> Layout:
         """Return the layout of these series, making it if it is new.
 
         Raises:
             StorageError: If the limit of series is reached.
         """
-        return self.layout_of(self.index.intern(labels))
+        return self.layout_of(self.index.intern(labels), now_ms)
 
-    def layout_of(self, refs: Refs) -> Layout:
+    def layout_of(self, refs: Refs, now_ms: int) -> Layout:
         """Return the layout of these refs, making it if it is new."""
         with self.lock:
             key = refs.tobytes()
@@ -102,7 +113,7 @@ class Head:
                 take = np.sort(len(refs) - 1 - backwards)
                 once = refs[take]
             order, bounds = frame_order(self.index.metric_codes(once))
-            made = Layout(self._next_layout, refs, take, once, order, bounds)
+            made = Layout(self._next_layout, refs, take, once, order, bounds, used_ms=now_ms)
             self._next_layout += 1
             self._layouts[made.id] = made
             self._layout_ids[key] = made.id
@@ -129,35 +140,85 @@ class Head:
             )
         layout.used_ms = now_ms
         ts = batch.ts_ms
-        if ts <= layout.last_ms or ts < self.persisted_ms:
-            return Taken(False, values, self._late(layout, ts, values, None))
+        newest = self._newest.reserve(self.index.size)
+        older = newest[layout.refs] >= ts
+        if ts < self.persisted_ms or older.all():
+            return Taken(False, values, self._late(layout, ts, values, None, now_ms))
         late = None
-        if ts <= self._latest_late:
-            later = self._late_until.reserve(self.index.size)[layout.refs] >= ts
-            if later.any():
-                late = self._late(layout, ts, values, later)
-                values = np.where(later, no_samples(len(values)), values)
-        if layout.slot < 0:
-            layout.slot = self.slab.allocate(layout.refs)
-        elif self.slab.count.data[layout.slot] == WIDTH:
-            self.seal(layout, WIDTH - KEPT)
-        self.slab.write(layout.slot, ts, values)
-        layout.last_ms = ts
+        if older.any():
+            late = self._late(layout, ts, values, older, now_ms)
+            values = np.where(older, no_samples(len(values)), values)
+        self.put_column(layout, ts, values)
         return Taken(True, values, late)
 
-    def append_late(self, samples: Triples) -> None:
+    def put_column(self, layout: Layout, ts_ms: int, values: Floats) -> None:
+        """Write a column that is newer than all its series have; the caller holds the lock."""
+        if layout.slot < 0:
+            self._unpark(layout)
+        elif self.slab.count.data[layout.slot] == WIDTH:
+            self.seal(layout, WIDTH - KEPT)
+        self.slab.write(layout.slot, ts_ms, values)
+        layout.last_ms = ts_ms
+        newest = self._newest.reserve(self.index.size)
+        newest[layout.refs] = np.maximum(newest[layout.refs], ts_ms)
+
+    def set_floor(self, ts_ms: int) -> None:
+        """Send scrapes up to this time through the lane: blocks may hold later appends of that time."""
+        self._newest.raise_to(ts_ms)
+
+    def append_late(self, samples: Triples, now_ms: int) -> None:
         """Take samples with their own timestamps; the caller holds the lock."""
         if not samples.size:
             return
-        until = self._late_until.reserve(max(self.index.size, int(samples.refs.max()) + 1))
-        np.maximum.at(until, samples.refs, samples.ts_ms)
-        self._latest_late = max(self._latest_late, int(samples.ts_ms.max()))
-        self.lane.add(samples)
+        self.index.revive(samples.refs)
+        newest = self._newest.reserve(max(self.index.size, int(samples.refs.max()) + 1))
+        np.maximum.at(newest, samples.refs, samples.ts_ms)
+        self.lane.add(samples, now_ms)
 
-    def lane_withdraw(self, samples: Triples) -> None:
-        """Take late samples back that could not be made durable."""
+    def oldest_ms(self) -> int:
+        """Return the time of the oldest scrape in memory; a very late time if there is none."""
+        oldest = min((chunk.mint for chunk in self.sealed), default=TS_PAD)
+        return min(oldest, int(self.slab.ts_ms[:, 0].min(initial=TS_PAD)))
+
+    def close_until(self, until: int) -> list[Chunk]:
+        """Seal every scrape before a time, and return the chunks; scrapes from before now go through the lane."""
         with self.lock:
-            self.lane.withdraw(samples)
+            self.persisted_ms = max(self.persisted_ms, until)
+            layouts = [lay for lay in self._layouts.values() if lay.slot >= 0]
+        for layout in layouts:
+            with self.lock:
+                if layout.slot >= 0:
+                    columns = int(np.searchsorted(self.slab.columns(layout.slot)[0], until))
+                    if columns:
+                        self.seal(layout, columns)
+        return [chunk for chunk in self.sealed if chunk.mint < until]
+
+    def release(self, chunks: Sequence[Chunk]) -> None:
+        """Forget chunks that are in a block now."""
+        gone = {chunk.key for chunk in chunks}
+        with self.lock:
+            self.sealed = tuple(c for c in self.sealed if c.key not in gone)
+
+    def park_idle(self, now_ms: int, idle_ms: int, forget_ms: int) -> None:
+        """Seal layouts that get no samples and give their rows back; forget those unused for long."""
+        with self.lock:
+            layouts = list(self._layouts.values())
+        for layout in layouts:
+            idle = now_ms - layout.used_ms
+            if idle >= idle_ms and layout.slot >= 0:
+                with self.lock:
+                    self._park(layout)
+            elif idle >= forget_ms and layout.slot < 0:
+                with self.lock:
+                    del self._layouts[layout.id]
+                    del self._layout_ids[layout.given.tobytes()]
+
+    def refs_in_use(self) -> list[Refs]:
+        """Return the refs that anything in memory names; the caller holds the lock."""
+        slots = [lay.refs for lay in self._layouts.values() if lay.slot >= 0]
+        late = self.lane.view()
+        lanes = [run.refs for run in late.runs] + [one.refs for one in late.waiting]
+        return [*slots, *lanes, *(chunk.refs for chunk in self.sealed)]
 
     def seal(self, layout: Layout, columns: int) -> None:
         """Move a layout's oldest columns into chunks, cut at the edges of blocks."""
@@ -177,17 +238,35 @@ class Head:
         self.sealed = (*self.sealed, *made)
         self.slab.drop(layout.slot, columns)
 
+    def _unpark(self, layout: Layout) -> None:
+        """Give a layout rows; layouts that it takes most series from are sealed at once."""
+        owners = self.slab.owners(layout.refs)
+        for other in [lay for lay in self._layouts.values() if lay.slot in owners]:
+            if owners[other.slot] * 2 > len(other.refs):
+                self._park(other)
+        self.index.revive(layout.refs)
+        layout.slot = self.slab.allocate(layout.refs)
+
+    def _park(self, layout: Layout) -> None:
+        if layout.slot >= 0:
+            columns = int(self.slab.count.data[layout.slot])
+            if columns:
+                self.seal(layout, columns)
+            self.slab.free(layout.slot)
+            layout.slot = -1
+
     def _late(
         self,
         layout: Layout,
         ts_ms: int,
         values: Floats,
         which: npt.NDArray[np.bool_] | None,
+        now_ms: int,
     ) -> Triples:
         here = ~is_no_sample(values)
         if which is not None:
             here &= which
         refs = layout.refs[here]
         late = Triples(refs, np.full(len(refs), ts_ms, dtype=np.int64), values[here])
-        self.append_late(late)
+        self.append_late(late, now_ms)
         return late

@@ -59,6 +59,7 @@ class SeriesIndex:
         self._hashes: Growable[np.uint64] = Growable(np.uint64)
         self._label_counts: Growable[np.int32] = Growable(np.int32)
         self._live = BitMap()
+        self._alive: Growable[np.bool_] = Growable(np.bool_, fill=False)
         self._verdicts: dict[tuple[str, MatchOp, str], Verdicts] = {}
         self.size = 0
 
@@ -152,30 +153,32 @@ class SeriesIndex:
                 return {}
             return {v: len(p) for v, p in zip(label.values, label.postings, strict=True) if v and p}
 
-    def forget(self, refs: Refs) -> None:
-        """Let series be found no more, and make room below the limit; their refs stay valid.
+    def forget(self, keep: Sequence[Refs]) -> int:
+        """Let all series but these be found no more, and return how many went.
 
-        A ref that gets samples again is brought back with ``revive``.
+        Their refs stay theirs: a series that comes back, by its labels or by ``revive``, is the
+        same as before.
         """
         with self._lock:
-            gone = BitMap(refs.astype(np.uint32)) & self._live
-            self._live -= gone
-            for ref, key in zip(gone, self._hashes.data[gone.to_array()].tolist(), strict=True):
-                if self._by_hash.get(key) == ref:
-                    del self._by_hash[key]
-            self._post(np.array(gone.to_array(), dtype=np.int64), add=False)
+            alive = np.zeros(self.size, dtype=np.bool_)
+            for refs in keep:
+                alive[refs] = True
+            gone = np.flatnonzero(self._alive.data[: self.size] & ~alive)
+            if len(gone):
+                self._alive.data[gone] = False
+                self._live -= BitMap(gone.astype(np.uint32))
+                self._post(gone, add=False)
+            return len(gone)
 
     def revive(self, refs: Refs) -> None:
         """Let forgotten series be found again."""
+        if self._alive.data[refs].all():
+            return
         with self._lock:
-            back = BitMap(refs.astype(np.uint32)) - self._live
-            if back:
-                rows = np.array(back.to_array(), dtype=np.int64)
-                self._live |= back
-                self._by_hash.update(
-                    zip(self._hashes.data[rows].tolist(), rows.tolist(), strict=True)
-                )
-                self._post(rows, add=True)
+            back = np.unique(refs[~self._alive.data[refs]])
+            self._alive.data[back] = True
+            self._live |= BitMap(back.astype(np.uint32))
+            self._post(back, add=True)
 
     def _name(self, name: str) -> LabelIndex:
         label = self._names.get(name)
@@ -205,6 +208,7 @@ class SeriesIndex:
                 same &= self._names[name].codes.data[known] == codes[todo]
             refs[todo[same]] = known[same]
             todo, keys = todo[~same], _mix(keys[~same] + _ODD)
+        self.revive(refs)
         return refs
 
     def _check_limit(self, fresh: int) -> None:
@@ -242,6 +246,7 @@ class SeriesIndex:
         self._by_hash.update(zip(fresh_keys[order].tolist(), fresh.tolist(), strict=True))
         self.size = stop
         self._live.add_range(start, stop)
+        self._alive.reserve(stop)[start:stop] = True
         self._post(fresh, add=True)
         known = known.copy()
         known[missing] = start + rank[inverse.reshape(-1)]

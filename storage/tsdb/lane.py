@@ -4,6 +4,7 @@ New samples wait in arrival order; when enough wait they become a *run* sorted b
 runs of like size are merged, so that a sample is moved a handful of times. What arrived later wins.
 """
 
+import threading
 from dataclasses import dataclass
 from typing import Final
 
@@ -129,58 +130,79 @@ class LaneView:
             [empty, *(s.refs[(s.ts_ms >= mint) & (s.ts_ms <= maxt)] for s in parts)]
         )
 
+    def span(self) -> tuple[int, int]:
+        """Return the times of the oldest and the newest sample; the first is larger if there is none."""
+        parts = [run.samples for run in self.runs]
+        parts.extend(self.waiting)
+        low = min((int(p.ts_ms.min()) for p in parts), default=2**63 - 1)
+        return low, max((int(p.ts_ms.max()) for p in parts), default=-(2**63))
+
 
 class Lane:
-    """See the module. The writer holds the head's lock; ``view`` may be called by anybody."""
+    """See the module. Has a lock of its own; ``view`` never waits."""
 
     def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._frozen: tuple[Run, ...] = ()
         self._runs: tuple[Run, ...] = ()
         self._waiting: tuple[Triples, ...] = ()
         self._waits = 0
         self._view = LaneView((), ())
         self.size = 0
+        self.since_ms = 0
 
     def view(self) -> LaneView:
         """Return what is there now."""
         return self._view
 
-    def add(self, samples: Triples) -> None:
+    def add(self, samples: Triples, now_ms: int) -> None:
         """Take samples; they win over all that came before."""
-        self._waiting += (samples,)
-        self._waits += samples.size
-        if self._waits >= _WAITING or len(self._waiting) >= 1024:
-            self.tidy()
-        self._publish()
+        with self._lock:
+            if not self.size:
+                self.since_ms = now_ms
+            self._waiting += (samples,)
+            self._waits += samples.size
+            if self._waits >= _WAITING or len(self._waiting) >= 1024:
+                self.tidy()
+            self._publish()
 
     def withdraw(self, samples: Triples) -> None:
         """Take samples back that could not be made durable, if they still wait."""
-        left = tuple(s for s in self._waiting if s is not samples)
-        if len(left) < len(self._waiting):
-            self._waiting = left
-            self._waits -= samples.size
-            self._publish()
+        with self._lock:
+            left = tuple(s for s in self._waiting if s is not samples)
+            if len(left) < len(self._waiting):
+                self._waiting = left
+                self._waits -= samples.size
+                self._publish()
 
     def tidy(self) -> None:
         """Sort what waits into a run and merge runs of like size."""
-        if not self._waiting:
-            return
-        runs = [*self._runs, Run.of(settle(concat(list(self._waiting))))]
-        while len(runs) > 1 and runs[-1].samples.size * 2 >= runs[-2].samples.size:
-            last = runs.pop()
-            runs[-1] = Run.of(settle(concat([runs[-1].samples, last.samples])))
-        self._runs, self._waiting, self._waits = tuple(runs), (), 0
-        self._publish()
+        with self._lock:
+            if not self._waiting:
+                return
+            runs = [*self._runs, Run.of(settle(concat(list(self._waiting))))]
+            while len(runs) > 1 and runs[-1].samples.size * 2 >= runs[-2].samples.size:
+                last = runs.pop()
+                runs[-1] = Run.of(settle(concat([runs[-1].samples, last.samples])))
+            self._runs, self._waiting, self._waits = tuple(runs), (), 0
+            self._publish()
 
-    def take_all(self) -> Triples:
-        """Return everything, settled; the lane keeps it until ``clear``."""
-        self.tidy()
-        return settle(concat([run.samples for run in self._runs]))
+    def freeze(self) -> Triples:
+        """Return everything, settled; it stays to be read until ``release``."""
+        with self._lock:
+            self.tidy()
+            self._frozen, self._runs = (*self._frozen, *self._runs), ()
+            self._publish()
+            return settle(concat([run.samples for run in self._frozen]))
 
-    def clear(self) -> None:
-        """Forget everything."""
-        self._runs, self._waiting, self._waits = (), (), 0
-        self._publish()
+    def release(self, now_ms: int) -> None:
+        """Forget what was frozen."""
+        with self._lock:
+            self._frozen = ()
+            self.since_ms = now_ms
+            self._publish()
 
     def _publish(self) -> None:
-        self.size = sum(run.samples.size for run in self._runs) + self._waits
-        self._view = LaneView(self._runs, self._waiting)
+        runs = (*self._frozen, *self._runs)
+        self.size = sum(run.samples.size for run in runs) + self._waits
+        self._view = LaneView(runs, self._waiting)

@@ -56,7 +56,7 @@ def assemble(parts: Parts) -> tuple[Bools, tuple[Group, ...]]:
     touched = ragged.copy()
     for piece in parts.pieces:
         touched[piece.pos] = True
-    if len(parts.slab) > 1:
+    if parts.slab:  # a series that changed its target is in two slots for a while
         times_seen = np.bincount(np.concatenate([p.pos for p in parts.slab]), minlength=parts.size)
         touched |= times_seen > 1
     pieces = list(parts.pieces)

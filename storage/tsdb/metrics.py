@@ -5,6 +5,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from model.catalog import CATALOG
+from storage.tsdb.stats import TsdbStats
 
 _COMMIT_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 
@@ -32,6 +33,14 @@ class TsdbMetrics:
         self.failures = Counter(
             *_named("taskscope_storage_failures_total"), ("operation",), registry=registry
         )
+
+    def show(self, stats: TsdbStats) -> None:
+        """Set the gauges."""
+        self.series.set(stats.series)
+        self.frames.set(stats.head_frames)
+        self.blocks.set(stats.blocks)
+        self.block_bytes.set(stats.block_bytes)
+        self.wal_size.set(stats.wal_bytes)
 
 
 def _named(name: str) -> tuple[str, str]:

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from model.errors import StorageError
-from model.samples import ScrapeBatch
 from storage.interface import Metadata, Refs
 from storage.tsdb import records
 from storage.tsdb.growable import Growable
@@ -105,7 +104,7 @@ class _Segment:
             room[refs] = self._head.index.intern_table(table)
         elif kind is Kind.LAYOUT:
             layout_id, refs = records.read_layout(payload)
-            self._layouts[layout_id] = self._head.layout_of(self._known(refs))
+            self._layouts[layout_id] = self._head.layout_of(self._known(refs), self._now_ms)
         elif kind is Kind.SCRAPES:
             for scrape in records.read_scrapes(payload):
                 self._scrape(scrape)
@@ -114,7 +113,7 @@ class _Segment:
             self._info.late = True
             if self._late:
                 known = Triples(self._known(samples.refs), samples.ts_ms, samples.values)
-                self._head.append_late(known)
+                self._head.append_late(known, self._now_ms)
                 self._found.samples += samples.size
         else:
             self._found.metadata.update(records.read_metadata(payload))
@@ -124,7 +123,8 @@ class _Segment:
         layout = self._layouts[scrape.layout_id]
         if scrape.ts_ms <= layout.last_ms or scrape.ts_ms < self._head.persisted_ms:
             return  # there already: groups are written twice after a failed fsync
-        self._head.append(layout, ScrapeBatch(layout.id, scrape.ts_ms, scrape.values), self._now_ms)
+        layout.used_ms = self._now_ms
+        self._head.put_column(layout, scrape.ts_ms, scrape.values)
         self._found.samples += len(scrape.values)
 
     def _known(self, refs: Refs) -> Refs:

@@ -77,7 +77,8 @@ def unscale(ints: Ints, exponents: npt.NDArray[np.uint8]) -> Floats:
 
 def _fits(values: Floats, exponent: int) -> tuple[Floats, Bools]:
     power = _POWERS[exponent]
-    scaled = np.rint(values * power) if exponent else np.rint(values)
+    with np.errstate(over="ignore"):  # what overflows does not fit
+        scaled = np.rint(values * power) if exponent else np.rint(values)
     back = scaled / power if exponent else scaled
     return scaled, np.equal(back, values) & (np.abs(scaled) < _EXACT)
 

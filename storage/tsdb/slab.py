@@ -75,6 +75,13 @@ class Slab:
         """Rows that belong to a slot."""
         return self._used_rows
 
+    def owners(self, refs: Refs) -> dict[int, int]:
+        """Return the slots that hold some of these series now, and how many each."""
+        room = self._ref_row.reserve(int(refs.max(initial=-1)) + 1)
+        rows = room[refs]
+        slots, counts = np.unique(self._row_slot.data[rows[rows >= 0]], return_counts=True)
+        return dict(zip(slots.tolist(), counts.tolist(), strict=True))
+
     def allocate(self, refs: Refs) -> int:
         """Give a target a slot and rows for its series (each ref once), and return the slot."""
         size = len(refs)
@@ -164,6 +171,11 @@ class Slab:
         slots = self._row_slot.data[: self._top_row]
         refs = self._row_ref.data[: len(slots)]
         return refs[(slots >= 0) & (refs >= 0) & near[slots]]
+
+    def span(self) -> tuple[int, int]:
+        """Return the times of the oldest and the newest column; the first is larger if there is none."""
+        some = self.ts_ms[self.ts_ms != TS_PAD]
+        return int(some.min(initial=TS_PAD)), int(some.max(initial=-TS_PAD))
 
     def _try_gather(
         self, refs: Refs, lookup: Lookup, mint: int, maxt: int

@@ -219,7 +219,7 @@ class Wal:
             group.begun = time.monotonic()
             self._wake.notify_all()
         before = group.bytes
-        group.bytes += size
+        group.bytes += size + 1  # nothing at all still needs its ticket
         if before < self._settings.commit_bytes <= group.bytes:
             self._wake.notify_all()
         return group

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from prometheus_client import CollectorRegistry, generate_latest
 
+from alerting.view import GroupView, RuleView
 from model.alert import Alert, AlertState
 from model.health import CheckKind, HealthResult, Probe, TaskHealth
 from model.identity import prometheus_labels
@@ -44,6 +45,22 @@ HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
 MINUTE_MS = 60_000
 STEP_MS = 15_000
 MIB = 1024 * 1024
+
+
+DEMO_TARGETS = {
+    "activeTargets": [
+        {
+            "discoveredLabels": {"__address__": f"172.17.0.{host}:8080"},
+            "labels": {"job": "shop", "instance": f"172.17.0.{host}:8080"},
+            "scrapePool": "shop",
+            "scrapeUrl": f"http://172.17.0.{host}:8080/metrics",
+            "lastError": "" if host < 4 else "the answer is HTML, no metrics",
+            "health": "up" if host < 4 else "down",
+        }
+        for host in (2, 3, 4)
+    ],
+    "droppedTargets": [],
+}
 
 
 class SystemClock:
@@ -172,7 +189,14 @@ class Demo:
         self.logs.put(self.tasks[name].identity, at_ms * 1_000_000, message, level, **fields)
 
     def alert(
-        self, name: str, task: str, severity: str, minutes: int, *, summary: str, more: str = ""
+        self,
+        name: str,
+        task: str,
+        minutes: int,
+        summary: str,
+        *,
+        more: str = "",
+        severity: str = "warning",
     ) -> None:
         identity = self.tasks[task].identity
         state = AlertState.FIRING if minutes > 2 else AlertState.PENDING
@@ -181,8 +205,8 @@ class Demo:
         since = self.now_ms - minutes * MINUTE_MS
         self.alerts.append(Alert(Labels.of(labels), Labels.of(annotations), state, 3.0, since))
 
-    def rule_groups(self) -> list[Any]:
-        """Return groups shaped as ``alerting.view.GroupView``."""
+    def groups(self) -> list[GroupView]:
+        """Return rule groups in which the made-up alerts belong."""
         expressions = {
             "TaskCrashLoop": "increase(container_restarts_total[10m]) > 2",
             "TaskOomKilled": "increase(task_oom_kills_total[10m]) > 0",
@@ -195,8 +219,9 @@ class Demo:
             active = tuple(a for a in self.alerts if a.labels.get("alertname") == name)
             firing = any(a.state is AlertState.FIRING for a in active)
             state = AlertState.FIRING if firing else AlertState.PENDING
+            broken = name == "TargetDown"
             rules.append(
-                SimpleNamespace(
+                RuleView(
                     kind="alerting",
                     name=name,
                     query=query,
@@ -206,27 +231,29 @@ class Demo:
                     keep_firing_for_seconds=0.0,
                     state=state if active else AlertState.INACTIVE,
                     alerts=active,
-                    health="err" if name == "TargetDown" else "ok",
-                    last_error="1:4: parse error: unexpected end" if name == "TargetDown" else "",
+                    health="err" if broken else "ok",
+                    last_error="1:4: parse error: unexpected end of input" if broken else "",
                     evaluation_seconds=0.0012,
                     last_evaluation_ms=self.now_ms - 7000,
                 )
             )
-        shared = {
-            "interval_seconds": 15.0,
-            "limit": 0,
-            "evaluation_seconds": 0.004,
-            "last_evaluation_ms": self.now_ms - 7000,
-        }
+        recording = replace(
+            rules[0],
+            kind="recording",
+            name="app:cpu:rate2m",
+            query="sum by (app) (rate(container_cpu_usage_seconds_total[2m]))",
+            alerts=(),
+            state=AlertState.INACTIVE,
+        )
+        last = self.now_ms - 7000
         return [
-            SimpleNamespace(name="tasks", file="shipped", rules=tuple(rules[:4]), **shared),
-            SimpleNamespace(name="targets", file="rules/own.yml", rules=tuple(rules[4:]), **shared),
+            GroupView("tasks", "shipped", 15.0, 0, 0.0, tuple(rules[:4]), 0.004, last),
+            GroupView("own", "rules/own.yml", 15.0, 0, 0.0, (*rules[4:], recording), 0.001, last),
         ]
 
     def parts(self, registry: CollectorRegistry) -> Parts:
         health = SimpleNamespace(healths=lambda: self.healths)
-        rules = SimpleNamespace(groups=self.rule_groups, alerts=lambda: list(self.alerts))
-        targets = SimpleNamespace(targets=list)
+        rules = SimpleNamespace(groups=self.groups, alerts=lambda: list(self.alerts))
         return Parts(
             clock=SystemClock(),
             version="0.1.0",
@@ -238,7 +265,7 @@ class Demo:
             engine=Engine(),
             logs=self.logs,
             rules=rules,
-            targets=targets,
+            targets=lambda: DEMO_TARGETS,
         )
 
     def status(self) -> Mapping[str, Any]:
@@ -409,21 +436,14 @@ def make_demo(now_ms: int | None = None) -> Demo:
     demo.alert(
         "TaskCrashLoop",
         "report-job",
-        "critical",
         27,
         "report has started 12 times in 10 minutes",
-        "Its last run ended with exit 1 after 9 s. The last lines say why.",
+        more="Its last run ended with exit 1 after 9 s. The last lines say why.",
+        severity="critical",
     )
-    demo.alert(
-        "TaskOomKilled",
-        "leaky",
-        "warning",
-        4,
-        "leaky was killed for want of memory",
-        "Its limit is 64 MiB.",
-    )
-    demo.alert("TaskUnhealthy", "billing", "warning", 9, "billing is unhealthy: " + HOSTILE)
-    demo.alert("TaskNearMemoryLimit", "leaky", "warning", 1, "leaky uses 94 % of its memory limit")
+    demo.alert("TaskOomKilled", "leaky", 4, "leaky was killed for want of memory")
+    demo.alert("TaskUnhealthy", "billing", 9, f"billing is unhealthy: {HOSTILE}")
+    demo.alert("TaskNearMemoryLimit", "leaky", 1, "leaky uses 94 % of its memory limit")
     return demo
 
 

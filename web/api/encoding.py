@@ -1,5 +1,6 @@
 """Label tables, vectors and matrices as the JSON of Prometheus's API: arrays to bytes in bulk."""
 
+import re
 from itertools import repeat
 from typing import Final
 
@@ -15,15 +16,16 @@ from web.api.numbers import go_floats, timestamps
 Objects = npt.NDArray[np.object_]
 Indices = npt.NDArray[np.intp]
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _CHUNK_POINTS: Final = 65_536  # points rendered at once; bounds the memory of a large answer
 
 
 def json_text(text: str) -> bytes:
-    """Return a string as JSON; lone surrogates, which JSON cannot carry, become question marks."""
+    """Return a string as JSON; lone surrogates (bytes that were no UTF-8) become U+FFFD, as in Go."""
     try:
         return orjson.dumps(text)
     except TypeError:
-        return orjson.dumps(text.encode("utf-8", "replace").decode())
+        return orjson.dumps(_SURROGATE.sub("\ufffd", text))
 
 
 def value(result: Scalar | String | Vector | Matrix, limit: int) -> tuple[str, bytes, bool]:

@@ -4,18 +4,21 @@ Names, parameters, envelope and error texts are those of prometheus/prometheus
 docs/querying/api.md and web/api/v1/api.go.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
 import orjson
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
-from model.clock import now_ms
-from model.labels import Matcher, MatchOp, concat_tables
+from model.clock import Clock, now_ms
+from model.errors import ParseError
+from model.labels import Matcher, concat_tables
+from promql.ast import ValueType
 from promql.engine import Engine
 from promql.parser import parse, parse_selector
-from promql.regex import compile_anchored
+from promql.result import Result
+from promql.typecheck import type_of
 from storage.interface import Hints, Queryable
 from web.api import encoding, params
 from web.api.answers import need
@@ -24,6 +27,7 @@ from web.api.params import MAX_MS, MIN_MS, BadParameterError
 from web.parts import Parts
 
 MAX_POINTS: Final = 11_000
+MAX_SECONDS: Final = 120.0  # Prometheus's query.timeout
 _BOTH: Final = ["GET", "POST"]
 _NO_STORE: Final = (
     "This process keeps no series; ask the Taskscope server that its agent sends them to."
@@ -42,17 +46,16 @@ def blueprint(parts: Parts) -> Blueprint:
 
     @routes.route("/query", methods=_BOTH)
     def query() -> Response:
-        expr = params.text("query")
+        run = engine()
+        expr, _ = _expression()
         limit = params.limit()
         at = params.time_ms("time", now_ms(parts.clock))
-        _check_timeout()
-        result = engine().instant(store(), expr, at)
-        kind, data, cut = encoding.value(result.value, limit)
-        body = b'{"resultType":"' + kind.encode() + b'","result":' + data + b"}"
-        return success(body, _warnings(result.warnings, cut), result.infos)
+        result = run.instant(store(), expr, at, cancelled=_until_timeout(parts.clock))
+        return _answer(result, limit)
 
     @routes.route("/query_range", methods=_BOTH)
     def query_range() -> Response:
+        run = engine()
         start, end = params.time_ms("start"), params.time_ms("end")
         if end < start:
             raise BadParameterError(
@@ -70,21 +73,26 @@ def blueprint(parts: Parts) -> Blueprint:
                 "Try decreasing the query resolution (?step=XX)"
             )
         limit = params.limit()
-        _check_timeout()
-        result = engine().range(store(), params.text("query"), start, end, step)
-        kind, data, cut = encoding.value(result.value, limit)
-        body = b'{"resultType":"' + kind.encode() + b'","result":' + data + b"}"
-        return success(body, _warnings(result.warnings, cut), result.infos)
+        stop = _until_timeout(parts.clock)
+        expr, kind = _expression()
+        if kind not in (ValueType.VECTOR, ValueType.SCALAR):
+            raise BadParameterError(
+                f'invalid parameter "query": invalid expression type "{kind.value}" for range '
+                "query, must be Scalar or instant Vector"
+            )
+        result = run.range(store(), expr, start, end, step, cancelled=stop)
+        return _answer(result, limit)
 
     @routes.route("/series", methods=_BOTH)
     def series() -> Response:
+        series_of = store().select
         selectors = _matchers()
         if not selectors:
             raise BadParameterError("no match[] parameter provided")
         start, end = _window()
         limit = params.limit()
         hints = Hints(func="series", series_only=True)
-        tables = [store().select(one, start, end, hints).labels for one in selectors]
+        tables = [series_of(one, start, end, hints).labels for one in selectors]
         table = concat_tables(tables)
         if len(selectors) > 1:
             table = table.take(table.group(table.columns)[1])
@@ -121,7 +129,7 @@ def blueprint(parts: Parts) -> Blueprint:
     @routes.route("/query_exemplars", methods=_BOTH)
     def query_exemplars() -> Response:
         """Answer with none: exemplars are not kept. A query that is wrong is still told so."""
-        parse(params.text("query"))
+        _expression()
         return success(b"[]")
 
     @routes.get("/status/buildinfo")
@@ -143,26 +151,40 @@ def blueprint(parts: Parts) -> Blueprint:
     return routes
 
 
-def _check_timeout() -> None:
-    """Judge ``timeout``; the engine's own limit holds, which is never longer for being asked."""
+def _answer(result: Result, limit: int) -> Response:
+    kind, data, cut = encoding.value(result.value, limit)
+    body = b'{"resultType":"' + kind.encode() + b'","result":' + data + b"}"
+    return success(body, _warnings(result.warnings, cut), result.infos)
+
+
+def _until_timeout(clock: Clock) -> Callable[[], bool]:
+    """Return what tells the engine to stop: time is up, or nobody waits for the answer any more."""
+    longest = MAX_SECONDS
     if params.text("timeout"):
-        params.duration_ms("timeout")
+        longest = min(longest, params.duration_ms("timeout") / 1000)
+    end = clock.monotonic() + longest
+    is_gone = request.environ.get("waitress.client_disconnected", bool)
+    return lambda: clock.monotonic() >= end or is_gone()
+
+
+def _expression() -> tuple[str, ValueType]:
+    """Return ``query`` and what it gives.
+
+    Raises:
+        BadParameterError: If it cannot be parsed.
+    """
+    text = params.text("query")
+    try:
+        return text, type_of(parse(text))
+    except ParseError as error:
+        raise BadParameterError(f'invalid parameter "query": {error}') from error
 
 
 def _matchers() -> list[Sequence[Matcher]]:
-    selectors: list[Sequence[Matcher]] = [parse_selector(text) for text in params.texts("match[]")]
-    for one in selectors:
-        if all(_matches_empty(matcher) for matcher in one):
-            raise BadParameterError("match[] must contain at least one non-empty matcher")
-    return selectors
-
-
-def _matches_empty(matcher: Matcher) -> bool:
-    """Tell whether a matcher lets series pass that lack its label."""
-    if matcher.op in (MatchOp.EQUAL, MatchOp.NOT_EQUAL):
-        return (matcher.value == "") is (matcher.op is MatchOp.EQUAL)
-    hit = compile_anchored(matcher.value).fullmatch("") is not None
-    return hit is (matcher.op is MatchOp.REGEX)
+    try:
+        return [parse_selector(text) for text in params.texts("match[]")]
+    except ParseError as error:
+        raise BadParameterError(f'invalid parameter "match[]": {error}') from error
 
 
 def _window() -> tuple[int, int]:

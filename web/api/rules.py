@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from flask import Blueprint, Response
 
+from alerting.view import GroupView, RuleView
 from model.alert import Alert
 from web.api import params
 from web.api.answers import need
@@ -52,19 +53,12 @@ def blueprint(parts: Parts) -> Blueprint:
 
     @routes.get("/targets")
     def targets() -> Response:
-        found = need(parts.targets, _NO_TARGETS).targets()
-        return success_of(
-            {
-                "activeTargets": [target_json(target) for target in found],
-                "droppedTargets": [],
-                "droppedTargetCounts": {},
-            }
-        )
+        return success_of(need(parts.targets, _NO_TARGETS)())
 
     return routes
 
 
-def group_json(group: Any, kind: str | None = None) -> dict[str, Any]:
+def group_json(group: GroupView, kind: str | None = None) -> dict[str, Any]:
     """Return one rule group, with rules of one kind only if asked."""
     return {
         "name": group.name,
@@ -77,7 +71,7 @@ def group_json(group: Any, kind: str | None = None) -> dict[str, Any]:
     }
 
 
-def rule_json(rule: Any) -> dict[str, Any]:
+def rule_json(rule: RuleView) -> dict[str, Any]:
     """Return one rule."""
     shared = {
         "name": rule.name,
@@ -119,34 +113,13 @@ def alert_json(alert: Alert) -> dict[str, Any]:
     }
 
 
-def target_json(target: Any) -> dict[str, Any]:
-    """Return one target with its last scrape."""
-    return {
-        "discoveredLabels": dict(target.discovered),
-        "labels": dict(target.labels),
-        "scrapePool": target.scrape_pool,
-        "scrapeUrl": target.scrape_url,
-        "globalUrl": target.scrape_url,
-        "lastError": target.last_error,
-        "lastScrape": rfc3339(target.last_scrape_ms),
-        "lastScrapeDuration": target.last_scrape_duration_seconds,
-        "health": target.health,
-        "scrapeInterval": f"{target.interval_seconds:g}s",
-        "scrapeTimeout": f"{target.timeout_seconds:g}s",
-    }
-
-
 def _exponent(value: float) -> str:
     """Return a value as Go's ``FormatFloat(v, 'e', -1, 64)``, which this one field has."""
     plain = go_float(value)
     if plain in ("NaN", "+Inf", "-Inf"):
         return plain
-    digits, _, power = f"{value:.17e}".partition("e")
-    for precision in range(17):
-        digits, _, power = f"{value:.{precision}e}".partition("e")
-        if float(f"{digits}e{power}") == value:
-            break
-    return f"{digits}e{power}"
+    # 17 digits always lead back to the same value
+    return next(text for n in range(17) if float(text := f"{value:.{n}e}") == value)
 
 
 def rfc3339(ms: int) -> str:

@@ -121,7 +121,9 @@ def test_torn_log_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
 
     assert "the last record is cut off" in lost
     assert status == [201]
-    assert find(_restart(db, tmp_path)) == ["a", "b"]
+    db = _restart(db, tmp_path)
+    assert find(db) == ["a", "b"]
+    db.stop()
 
 
 def test_missing_segment_is_reported(tmp_path: Path) -> None:
@@ -207,7 +209,9 @@ def test_retention_by_age(tmp_path: Path) -> None:
 
     assert find(db) == ["young, of the same time"]
     assert len(list((tmp_path / "segments").iterdir())) == 1
-    assert find(_restart(db, tmp_path)) == ["young, of the same time"]
+    db = _restart(db, tmp_path)
+    assert find(db) == ["young, of the same time"]
+    db.stop()
 
 
 def test_retention_by_size_spares_what_readers_hold(tmp_path: Path) -> None:

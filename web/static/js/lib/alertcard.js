@@ -17,9 +17,11 @@ export function alertCard(alert, { onTask = false } = {}) {
   const name = labels.task_name ?? labels.app ?? "";
   const others = Object.entries(labels).filter(([key]) => !IDENTITY.has(key));
   const description = annotations.description ?? "";
+  const tone = alert.state === "firing" ? "bad" : "warn";
+  const time = h("time", { class: "muted", datetime: alert.activeAt, title: format.dateTime(since) }, `for ${format.ago(since)}`);
   return h(
     "article",
-    { class: "alert-card", "data-tone": alert.state === "firing" ? "bad" : "warn" },
+    { class: onTask ? "alert-card compact" : "alert-card", "data-tone": tone },
     h(
       "header",
       {},
@@ -27,8 +29,7 @@ export function alertCard(alert, { onTask = false } = {}) {
       h("h3", {}, labels.alertname),
       labels.severity && h("span", { class: "tag", "data-severity": labels.severity }, labels.severity),
       !onTask && name && (labels.task_id ? h("a", { href: `/tasks/${encodeURIComponent(labels.task_id)}` }, name) : h("a", { href: `/?q=${encodeURIComponent(name)}` }, name)),
-      h("span", { class: "spacer" }),
-      h("time", { class: "muted", datetime: alert.activeAt, title: format.dateTime(since) }, `for ${format.ago(since)}`),
+      !onTask && [h("span", { class: "spacer" }), time],
     ),
     h("p", { class: "summary" }, annotations.summary ?? annotations.message ?? description),
     description && description !== annotations.summary && h("p", { class: "muted description" }, description),
@@ -36,10 +37,10 @@ export function alertCard(alert, { onTask = false } = {}) {
       "footer",
       {},
       isLink(annotations.runbook_url) && h("a", { href: annotations.runbook_url, rel: "noreferrer" }, "Runbook"),
-      labels.task_id && !onTask && h("a", { href: `/tasks/${encodeURIComponent(labels.task_id)}` }, "Task"),
-      logsLink(labels, since),
-      h("span", { class: "muted" }, `value ${format.number(Number(alert.value))}`),
+      !onTask && logsLink(labels, since),
+      !onTask && h("span", { class: "muted" }, `value ${format.number(Number(alert.value))}`),
       others.map(([key, value]) => h("span", { class: "tag" }, `${key}=${value}`)),
+      onTask && time,
     ),
   );
 }

@@ -6,11 +6,19 @@ import { fill, h } from "./dom.js";
 import * as format from "./format.js";
 
 const sync = uPlot.sync("charts");
-const HEIGHT = 170;
+const HEIGHT = 140;
+// axis steps for bytes: 1, 2, 4 ... of each unit
+const BINARY_STEPS = Array.from({ length: 50 }, (_, power) => 2 ** power);
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-export const seriesColor = (index) => css(`--series-${(index % 8) + 1}`);
+const NAMED_COLORS = 8;
+
+/** A colour for the nth line; beyond the chosen ones hues a golden angle apart. */
+function seriesColor(index) {
+  if (index < NAMED_COLORS) return css(`--series-${index + 1}`);
+  return `hsl(${Math.round(index * 137.5) % 360} 55% ${css("--series-lightness")})`;
+}
 
 function timeSplits(self, splits) {
   const span = self.scales.x.max - self.scales.x.min;
@@ -65,7 +73,7 @@ function withGaps(data, step) {
 
 /**
  * One chart with a title and a legend that shows the values under the cursor.
- * `options`: {title, description, unit: function, onZoom(start, end), height, markers: () => [{t, label}]}.
+ * `options`: {title, description, unit: function, binary: true for bytes, onZoom(start, end), height, markers: () => [{t, color}]}.
  */
 export class Chart {
   constructor(options) {
@@ -144,7 +152,13 @@ export class Chart {
       },
       axes: [
         { ...axis, values: timeSplits, space: 60, size: 28 },
-        { ...axis, values: (self, splits) => splits.map((v) => this.options.unit(v)), size: 62, space: 32 },
+        {
+          ...axis,
+          values: (self, splits) => splits.map((v) => this.options.unit(v)),
+          incrs: this.options.binary ? BINARY_STEPS : undefined,
+          size: 66,
+          space: 30,
+        },
       ],
       series: [
         {},
@@ -155,7 +169,7 @@ export class Chart {
             stroke,
             width: one.dash ? 1.25 : 1.5,
             dash: one.dash ? [5, 4] : undefined,
-            fill: one.fill ? `${stroke}1f` : undefined,
+            fill: one.fill ? `${stroke}1f` : undefined, // 12 % opaque
             points: { show: false },
             spanGaps: false,
           };
@@ -203,7 +217,7 @@ export class Chart {
       this.legend,
       this.series.map((one, index) => {
         const swatch = h("i", { class: one.dash ? "swatch dashed" : "swatch" });
-        swatch.style.setProperty("--color", one.color ? `var(${one.color})` : `var(--series-${(index % 8) + 1})`);
+        swatch.style.setProperty("--color", one.color ? css(one.color) : seriesColor(index));
         const entry = h("button", { type: "button", class: "legend-entry", title: one.label, "aria-pressed": "true" }, swatch, h("span", {}, one.label), this.values[index]);
         entry.addEventListener("click", () => {
           const show = !this.plot.series[index + 1].show;

@@ -15,15 +15,15 @@ export function bytes(value) {
     unit += 1;
   }
   const digits = unit === 0 || size >= 99.95 ? 0 : 1;
-  return `${value < 0 ? "−" : ""}${size.toFixed(digits)} ${units[unit]}`;
+  return `${value < 0 ? "−" : ""}${size.toFixed(digits).replace(/\.0$/, "")} ${units[unit]}`;
 }
 
-/** CPU in cores; below a tenth as millicores, which is what small tasks use. */
+/** CPU in cores, two digits that count. */
 export function cores(value) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   if (value === 0) return "0";
-  if (Math.abs(value) < 0.0005) return "<1 m";
-  if (Math.abs(value) < 0.1) return `${Math.round(value * 1000)} m`;
+  if (Math.abs(value) < 0.001) return "<0.001";
+  if (Math.abs(value) < 0.1) return value.toFixed(3);
   return value.toFixed(value < 10 ? 2 : 1);
 }
 
@@ -94,7 +94,8 @@ export function exitText(exit) {
   if (exit.oom) parts.push("out of memory");
   if (exit.code !== null) {
     const signal = exit.signal || (exit.code > 128 && exit.code < 160 ? exit.code - 128 : 0);
-    parts.push(`exit ${exit.code}${signal ? ` (${SIGNALS[signal] ?? `signal ${signal}`})` : ""}`);
+    const name = signal && !exit.oom ? ` (${SIGNALS[signal] ?? `signal ${signal}`})` : "";
+    parts.push(`exit ${exit.code}${name}`);
   } else if (exit.signal) parts.push(SIGNALS[exit.signal] ?? `signal ${exit.signal}`);
   else if (!exit.oom) parts.push("exit code unknown");
   if (exit.reason) parts.push(exit.reason);

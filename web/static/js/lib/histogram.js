@@ -100,7 +100,7 @@ export class Histogram {
     const count = (level) => (index === null ? this.counts[level].reduce((a, b) => a + b, 0) : this.counts[level][index]);
     fill(
       this.legend,
-      h("span", { class: "muted" }, index === null ? (this.levels.length ? "" : "No lines in this time") : format.moment(this.edges[index])),
+      (index !== null || !this.levels.length) && h("span", { class: "muted" }, index === null ? "No lines in this time" : format.moment(this.edges[index])),
       this.levels.map((level) =>
         h("span", { class: "legend" }, h("i", { class: "level-fill", "data-level": level }), `${level || "no level"} `, h("b", {}, count(level).toLocaleString("en"))),
       ),

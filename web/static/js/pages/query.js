@@ -71,7 +71,7 @@ function wrong(error) {
 async function graph(expression) {
   const { start, end } = picker.current();
   const step = stepFor(start, end, 300, 5);
-  const range = { start: Math.floor(start / step) * step, end: Math.ceil(end / step) * step, step };
+  const range = { start: Math.floor(start / step) * step, end: Math.floor(end / step) * step, step };
   const result = await queryRange(expression, range, step);
   if (!result.length) return { text: "No series", body: empty("No data in this time", "Check the metric's name and labels, or choose a longer time range.") };
   const shown = result.slice(0, MAX_LINES);

@@ -34,7 +34,7 @@ function showHead() {
       badge(task.state),
       !task.ended && (task.health.status !== "unknown" || task.health.checks.length > 0) && badge(task.health.status),
       task.health.ready === false && badge("not ready"),
-      h("span", { class: "muted" }, task.ended_ms ? `ended ${format.ago(since)} ago` : `for ${format.ago(since)}`),
+      h("span", { class: "muted" }, task.ended_ms ? `ended ${format.ago(since)} ago` : `started ${format.ago(since)} ago`),
     ),
     h(
       "p",
@@ -196,7 +196,7 @@ const rate = (value) => `${format.bytes(value)}/s`;
 
 const GRAPHS = [
   {
-    title: "CPU", unit: format.cores, description: "Cores used; throttled: share of a core it wanted and did not get.",
+    title: "CPU cores", unit: format.cores, description: "Cores used; throttled: share of a core it wanted and did not get.",
     queries: (w) => [
       ["used", `sum(rate(container_cpu_usage_seconds_total${selector}[${w}]))`, { fill: true, color: "--series-1" }],
       ["throttled", `sum(rate(container_cpu_cfs_throttled_seconds_total${selector}[${w}]))`, { color: "--series-3" }],
@@ -204,12 +204,12 @@ const GRAPHS = [
     limit: () => task?.cpu_limit,
   },
   {
-    title: "Memory", unit: format.bytes, description: "Working set: what counts against the limit and cannot be given back at once.",
+    title: "Memory", unit: format.bytes, binary: true, description: "Working set: what counts against the limit and cannot be given back at once.",
     queries: () => [["working set", `sum(container_memory_working_set_bytes${selector})`, { fill: true, color: "--series-2" }]],
     limit: () => task?.memory_limit_bytes,
   },
   {
-    title: "Network", unit: rate, description: "Bytes per second of the container's network namespace.",
+    title: "Network", unit: rate, binary: true, description: "Bytes per second of the container's network namespace.",
     queries: (w) => [
       ["received", `sum(rate(container_network_receive_bytes_total${selector}[${w}]))`, { color: "--series-4" }],
       ["sent", `sum(rate(container_network_transmit_bytes_total${selector}[${w}]))`, { color: "--series-5" }],
@@ -231,7 +231,7 @@ async function loadCharts(signal) {
   const { start, end } = picker.current();
   const step = stepFor(start, end);
   const window = `${Math.max(60, step * 2)}s`;
-  const range = { start: Math.floor(start / step) * step, end: Math.ceil(end / step) * step, step };
+  const range = { start: Math.floor(start / step) * step, end: Math.floor(end / step) * step, step };
   await Promise.all(
     GRAPHS.map(async (graph, index) => {
       const queries = graph.queries(window);

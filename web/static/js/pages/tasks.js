@@ -18,7 +18,7 @@ const COLUMNS = [
   ["name", "Task", (t) => t.identity.task_name || t.id, "text"],
   ["state", "State", (t) => STATE_ORDER.indexOf(t.state), "text"],
   ["health", "Health", (t) => HEALTH_ORDER.indexOf(t.health.status), "text"],
-  ["cpu", "CPU", (t) => -(t.cpu_cores ?? -1), "number"],
+  ["cpu", "CPU cores", (t) => -(t.cpu_cores ?? -1), "number"],
   ["memory", "Memory", (t) => -(t.memory_bytes ?? -1), "number"],
   ["restarts", "Restarts", (t) => -t.restarts, "number"],
   ["since", "Since", (t) => -(t.ended_ms ?? t.started_ms ?? t.created_ms), "number"],
@@ -127,7 +127,7 @@ function makeRow(id) {
       setBadge(state, task.state);
       const ended = task.last_exit && (task.ended || task.state === "restarting" || task.last_exit.oom);
       setText(how, ended ? `${task.ended ? "" : "last: "}${format.exitText(task.last_exit)}` : "");
-      setAttribute(how, "class", task.last_exit?.oom || task.last_exit?.code ? "sub how bad-text" : "sub how muted");
+      setAttribute(how, "class", task.last_exit?.oom || (task.last_exit?.code && task.state !== "killed") ? "sub how bad-text" : "sub how muted");
       const noHealth = task.health.status === "unknown" && task.health.checks.length === 0;
       health.hidden = noHealth || task.ended;
       setBadge(health, task.health.status, healthTitle(task.health));
@@ -267,10 +267,10 @@ function groupHead(key, tasks) {
   }
   const head = heads.get(key);
   const [namespace, app] = key.split("\n");
-  const running = tasks.filter((task) => !task.ended);
+  const running = tasks.filter((task) => task.state === "running");
   const sum = (pick) => running.reduce((total, task) => total + (pick(task) ?? 0), 0);
   setText(head.name, app || "(no app)");
-  setText(head.sums, [namespace, `${running.length} of ${format.plural(tasks.length, "task")} running`, `${format.cores(sum((t) => t.cpu_cores))} CPU`, format.bytes(sum((t) => t.memory_bytes))].join(" · "));
+  setText(head.sums, [namespace, `${running.length} of ${format.plural(tasks.length, "task")} running`, `${format.cores(sum((t) => t.cpu_cores))} cores`, format.bytes(sum((t) => t.memory_bytes))].join(" · "));
   return head.row;
 }
 
