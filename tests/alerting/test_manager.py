@@ -15,7 +15,7 @@ from alerting.rule import RuleGroup, Vector
 from model.alert import Alert, AlertState
 from model.errors import ConfigError, Problem
 from tests.alerting.helpers import Answers, alerting_rule, vector, words
-from tests.alerting.test_notify import WallClock
+from tests.alerting.hook import WallClock
 from tests.fakes.store import MemoryStore
 
 
