@@ -2,10 +2,10 @@
 
 import json
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Final
 
 import msgspec
+import numpy as np
 
 from logship.parse import timestamps
 from model.samples import Ints
@@ -56,9 +56,7 @@ def json_file(data: bytes, start: int) -> Lines:
     """Unwrap whole lines (``data`` ends in a newline) of a json-file log."""
     raw = data.split(b"\n")
     raw.pop()
-    lines = Lines(
-        [], list(accumulate((len(r) + 1 for r in raw), initial=start)), [], [], [], [], {}
-    )
+    lines = Lines([], _starts(raw, start), [], [], [], [], {})
     try:
         wrappers = _WRAPPERS.decode(b"[" + b",".join(raw) + b"]")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -74,6 +72,11 @@ def json_file(data: bytes, start: int) -> Lines:
     else:
         lines.texts = [text[:-1] for text in texts]
     return lines
+
+
+def _starts(raw: list[bytes], start: int) -> list[int]:
+    lengths = np.fromiter(map(len, raw), dtype=np.int64, count=len(raw))
+    return [start, *(start + np.cumsum(lengths + 1)).tolist()]
 
 
 def _unwrap(row: int, line: bytes, lines: Lines) -> Wrapper:
@@ -96,7 +99,7 @@ def plain(data: bytes, start: int) -> Lines:
     raw = data.split(b"\n")
     if not raw[-1]:
         raw.pop()
-    starts = list(accumulate((len(r) + 1 for r in raw), initial=start))
+    starts = _starts(raw, start)
     starts[-1] = start + len(data)
     try:
         texts = data.decode().split("\n")

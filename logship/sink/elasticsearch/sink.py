@@ -8,6 +8,7 @@ import numpy as np
 import orjson
 
 from logship import ecs
+from logship.batches import take
 from logship.sink.base import Sink
 from logship.sink.elasticsearch import template
 from logship.sink.elasticsearch.client import Connection, connect, explain
@@ -48,8 +49,12 @@ class ElasticsearchSink:
         """See ``Sink.write``."""
         try:
             client = self._ready({batch.dataset for batch in batches}, timeout_seconds)
-            documents = [ecs.documents(batch) for batch in batches]
-            deliveries = self._bulk(client, batches, documents)
+            indices = {self.index(batch.dataset) for batch in batches}
+            common = indices.pop() if len(indices) == 1 else ""
+            parts = [
+                ecs.bulk(batch, "" if common else self.index(batch.dataset)) for batch in batches
+            ]
+            deliveries = self._bulk(client, parts, common)
             self._as_text(client, batches, deliveries)
             return deliveries
         except DeliveryError:
@@ -90,19 +95,13 @@ class ElasticsearchSink:
                 self._datasets |= missing
         return client
 
-    def _bulk(self, client: "Elasticsearch", batches: Sequence[LogBatch], documents: Sequence[Sequence[bytes]]) -> list[Delivery]:  # fmt: skip
-        parts: list[bytes] = []
-        for batch, docs in zip(batches, documents, strict=True):
-            lines = [b""] * (2 * len(docs))
-            lines[0::2] = ecs.actions(batch, self.index(batch.dataset))
-            lines[1::2] = docs
-            parts += lines
-        parts.append(b"")
+    def _bulk(self, client: "Elasticsearch", parts: Sequence[Sequence[bytes]], index: str) -> list[Delivery]:  # fmt: skip
         answer: Any = client.bulk(
-            operations=b"\n".join(parts),  # type: ignore[arg-type]  # our serializer takes bytes
+            operations=b"".join([b"".join(part) for part in parts]),  # type: ignore[arg-type]  # our serializer takes bytes
+            index=index or None,
             filter_path="errors,items.*.status,items.*.error",
         ).body
-        sizes = [len(docs) for docs in documents]
+        sizes = [len(part) for part in parts]
         if not answer.get("errors"):
             return [Delivery(np.full(size, 201, dtype=np.int16)) for size in sizes]
         return _statuses(answer.get("items", []), sizes)
@@ -113,12 +112,9 @@ class ElasticsearchSink:
             rows = np.flatnonzero(delivery.status == 400)
             if not len(rows):
                 continue
-            from logship.batches import take
-
             refused = take(batch, rows)
-            again = self._bulk(client, [refused], [list(map(_text_only, ecs.documents(refused)))])[
-                0
-            ]
+            lines = list(map(_text_only, ecs.bulk(refused, "")))
+            (again,) = self._bulk(client, [lines], self.index(batch.dataset))
             status = delivery.status.copy()
             status[rows] = again.status
             reasons = {
@@ -134,12 +130,17 @@ _HEADERS = {
 }
 
 
-def _text_only(document: bytes) -> bytes:
-    data = orjson.loads(document)
+def _text_only(lines: bytes) -> bytes:
+    """Move a record's own fields to the end of its message."""
+    action, document = lines.split(b"\n", 1)
+    try:
+        data = orjson.loads(document)
+    except orjson.JSONDecodeError:  # nested too deep for us, too
+        return lines
     fields = data.pop("fields", None)
     if fields is not None:
         data["message"] = f"{data.get('message', '')} {orjson.dumps(fields).decode()}"
-    return orjson.dumps(data)
+    return action + b"\n" + orjson.dumps(data) + b"\n"
 
 
 def _statuses(items: Sequence[Mapping[str, Any]], sizes: Sequence[int]) -> list[Delivery]:
