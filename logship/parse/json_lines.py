@@ -9,7 +9,7 @@ and its shape is tried next.
 import functools
 import re
 from collections.abc import Sequence
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -44,6 +44,7 @@ class Shape:
             "Line", fields, rename=rename, forbid_unknown_fields=True, gc=False
         )
         self._decoder = msgspec.json.Decoder(list[line])  # type: ignore[valid-type]  # made at run time
+        self._columns = [attrgetter(name) for name, _ in fields]
         self._time, self._level, self._message, self._trace = (
             self._index(names) for names in _KNOWN
         )
@@ -64,7 +65,8 @@ class Shape:
             return None
         if len(lines) != len(texts):
             return None
-        values = list(zip(*map(msgspec.structs.astuple, lines), strict=True))
+        # by column: a tuple per line would keep the garbage collector busy
+        values = [list(map(get, lines)) for get in self._columns]
         columns = Columns.empty(len(texts))
         columns.message = list(map(str.encode, self._strings(values, self._message) or texts))
         if self._own:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from operator import attrgetter, methodcaller
 from typing import Final
 
 import msgspec
@@ -48,6 +49,8 @@ class Wrapper(msgspec.Struct, gc=False):
     time: str = ""
 
 
+_WHOLE: Final = methodcaller("endswith", "\n")
+_LOG, _STREAM, _TIME = attrgetter("log"), attrgetter("stream"), attrgetter("time")
 _WRAPPERS = msgspec.json.Decoder(list[Wrapper])
 _WRAPPER = msgspec.json.Decoder(Wrapper)
 
@@ -63,11 +66,11 @@ def json_file(data: bytes, start: int) -> Lines:
         wrappers = []
     if len(wrappers) != len(raw):  # a bad line, or two objects on one
         wrappers = [_unwrap(row, line, lines) for row, line in enumerate(raw)]
-    texts = [w.log for w in wrappers]
-    lines.streams = [w.stream for w in wrappers]
-    lines.times = [w.time for w in wrappers]
-    lines.partial = [row for row, text in enumerate(texts) if text[-1:] != "\n"]
-    if lines.partial:
+    texts = list(map(_LOG, wrappers))
+    lines.streams = list(map(_STREAM, wrappers))
+    lines.times = list(map(_TIME, wrappers))
+    if not all(map(_WHOLE, texts)):
+        lines.partial = [row for row, text in enumerate(texts) if text[-1:] != "\n"]
         lines.texts = [text[:-1] if text[-1:] == "\n" else text for text in texts]
     else:
         lines.texts = [text[:-1] for text in texts]

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -97,7 +98,7 @@ class ElasticsearchSink:
 
     def _bulk(self, client: "Elasticsearch", parts: Sequence[Sequence[bytes]], index: str) -> list[Delivery]:  # fmt: skip
         answer: Any = client.bulk(
-            operations=b"".join([b"".join(part) for part in parts]),  # type: ignore[arg-type]  # our serializer takes bytes
+            operations=b"".join(chain.from_iterable(parts)),  # type: ignore[arg-type]  # our serializer takes bytes
             index=index or None,
             filter_path="errors,items.*.status,items.*.error",
         ).body
