@@ -19,6 +19,7 @@ from model.log import Delivery, LogBatch
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
 
+HTTP_TOO_LARGE = 413
 TEMPLATE_NAME = "taskscope-logs"
 
 
@@ -55,7 +56,7 @@ class ElasticsearchSink:
             parts = [
                 ecs.bulk(batch, "" if common else self.index(batch.dataset)) for batch in batches
             ]
-            deliveries = self._bulk(client, parts, common)
+            deliveries = self._send(client, parts, common)
             self._as_text(client, batches, deliveries)
             return deliveries
         except DeliveryError:
@@ -96,6 +97,27 @@ class ElasticsearchSink:
                 self._datasets |= missing
         return client
 
+    def _send(self, client: "Elasticsearch", parts: Sequence[Sequence[bytes]], index: str) -> list[Delivery]:  # fmt: skip
+        """Send a request; one that is too large for the server is sent in halves."""
+        from elasticsearch import ApiError
+
+        try:
+            return self._bulk(client, parts, index)
+        except ApiError as error:
+            if error.status_code != HTTP_TOO_LARGE:
+                raise
+        if len(parts) > 1:
+            half = len(parts) // 2
+            return [*self._send(client, parts[:half], index), *self._send(client, parts[half:], index)]  # fmt: skip
+        (part,) = parts
+        if len(part) == 1:
+            why = f"a request of {len(part[0])} bytes is too large for the server"
+            return [Delivery(np.full(1, 400, dtype=np.int16), {0: why})]
+        half = len(part) // 2
+        (first,), (second,) = (self._send(client, [piece], index) for piece in (part[:half], part[half:]))  # fmt: skip
+        reasons = first.reasons | {half + row: why for row, why in second.reasons.items()}
+        return [Delivery(np.concatenate([first.status, second.status]), reasons)]
+
     def _bulk(self, client: "Elasticsearch", parts: Sequence[Sequence[bytes]], index: str) -> list[Delivery]:  # fmt: skip
         answer: Any = client.bulk(
             operations=b"".join(chain.from_iterable(parts)),  # type: ignore[arg-type]  # our serializer takes bytes
@@ -115,7 +137,7 @@ class ElasticsearchSink:
                 continue
             refused = take(batch, rows)
             lines = list(map(_text_only, ecs.bulk(refused, "")))
-            (again,) = self._bulk(client, [lines], self.index(batch.dataset))
+            (again,) = self._send(client, [lines], self.index(batch.dataset))
             status = delivery.status.copy()
             status[rows] = again.status
             reasons = {
