@@ -107,6 +107,7 @@ export class LogView {
 
   setLevel(level) {
     this.level = level;
+    this.query = this.input.value.trim(); // what was typed a moment ago counts too
     this.changed();
   }
 
@@ -288,6 +289,8 @@ export class LogView {
       on: {
         filter: (term) => this.setQuery(this.query ? `(${this.query}) AND ${term}` : term),
         around: (ms) => this.jumpTo(ms),
+        // what somebody reads does not run away under their eyes
+        opened: () => (this.following = false),
       },
     });
     row.record = record;
