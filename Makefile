@@ -16,7 +16,7 @@ install: .venv/.installed web/static/vendor/.installed ## the local environment 
 	@echo "installing into .venv (once)"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip -q --disable-pip-version-check install --require-hashes -r requirements-dev.lock
-	@$(BIN)/pip -q --disable-pip-version-check install --no-deps --no-build-isolation -e . 2>/dev/null || $(BIN)/pip -q --disable-pip-version-check install --no-deps -e .
+	@$(BIN)/pip -q --disable-pip-version-check install --no-deps --no-build-isolation -e .
 	@touch $@
 
 web/static/vendor/.installed: web/package-lock.json .venv/.installed
@@ -46,7 +46,10 @@ services: ## what the service tests need (root on Debian; elsewhere says what is
 test: install lint services ## everything; under CI=true a service that is missing is a failure
 	@$(BIN)/python -m pytest -q --durations=15; code=$$?; tests/services/stop.sh; exit $$code
 
+docs: install ## the reference pages made from the code
+	@$(BIN)/python -m taskscope.reference
+
 promqltest: install ## Prometheus's own scripts against the engine, passed/total by file
 	@$(BIN)/python -m tests.promql.promqltest
 
-.PHONY: help install run fmt lint check services test promqltest
+.PHONY: help install run fmt lint check services test docs promqltest

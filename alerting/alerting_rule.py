@@ -185,8 +185,8 @@ def needs_sending(alert: Alert, now_ms: int, resend_delay_ms: int) -> bool:
     return alert.last_sent_ms + resend_delay_ms < now_ms
 
 
-def series(rule: AlertingRule, alerts: Alerts) -> tuple[list[Labels], list[float]]:
-    """Return the rule's ``ALERTS`` and ``ALERTS_FOR_STATE`` series and their values."""
+def series(alerts: Alerts) -> tuple[list[Labels], list[float]]:
+    """Return a rule's ``ALERTS`` and ``ALERTS_FOR_STATE`` series and their values."""
     labels, values = [], []
     for alert in alerts.values():
         if alert.state is AlertState.INACTIVE:

@@ -1,12 +1,13 @@
 """From the configuration's patterns to rule groups, or to every problem in every file."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from alerting.query import parse
 from alerting.rule import ExpressionParser, RuleGroup
 from alerting.rule_file import RuleFile, groups_of, read
-from alerting.shipped import SHIPPED_RULES
-from model.errors import Problem
+from alerting.shipped import SHIPPED_NAME, SHIPPED_RULES
 
 
 def files_of(patterns: Sequence[str], directory: Path, *, shipped: bool) -> list[Path]:
@@ -31,7 +32,7 @@ def files_of(patterns: Sequence[str], directory: Path, *, shipped: bool) -> list
 
 def load_groups(
     files: Sequence[Path],
-    parse_expression: ExpressionParser,
+    parse_expression: ExpressionParser = parse,
     evaluation_interval_seconds: float = 15.0,
 ) -> tuple[RuleGroup, ...]:
     """Return all groups of all files.
@@ -39,13 +40,17 @@ def load_groups(
     Raises:
         ConfigError: With every problem of every file.
     """
-    return groups_of([_read(file, parse_expression, evaluation_interval_seconds) for file in files])
+    return groups_of(
+        [read_file(file, parse_expression, evaluation_interval_seconds) for file in files]
+    )
 
 
-def check(files: Sequence[Path], parse_expression: ExpressionParser) -> list[Problem]:
-    """Return every problem of rule files; none if they are good."""
-    return [problem for file in files for problem in _read(file, parse_expression, 15.0).problems]
-
-
-def _read(file: Path, parse_expression: ExpressionParser, interval_seconds: float) -> RuleFile:
-    return read(file, parse_expression, int(interval_seconds * 1000))
+def read_file(
+    file: Path, parse_expression: ExpressionParser = parse, interval_seconds: float = 15.0
+) -> RuleFile:
+    """Return one file's groups or its problems."""
+    found = read(file, parse_expression, int(interval_seconds * 1000))
+    if file == SHIPPED_RULES:
+        named = tuple(replace(group, file=SHIPPED_NAME) for group in found.groups)
+        return replace(found, groups=named)
+    return found

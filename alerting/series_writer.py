@@ -15,7 +15,11 @@ class SeriesWriter:
     def __init__(self, appender: Appender) -> None:
         self._appender = appender
         self._labels: tuple[Labels, ...] = ()
-        self._layout = 0
+        self._layout: int | None = None
+
+    def resume(self, labels: Sequence[Labels]) -> None:
+        """Take these for what was written last; for what a process before this one wrote."""
+        self._labels, self._layout = tuple(labels), None
 
     def write(self, labels: Sequence[Labels], values: Floats, ts_ms: int) -> None:
         """Store one evaluation's results.
@@ -24,19 +28,19 @@ class SeriesWriter:
             StorageError: If the store takes no more series.
         """
         now = tuple(labels)
-        if now != self._labels:
+        if now != self._labels or self._layout is None:
             here = set(now)
             gone = [one for one in self._labels if one not in here]
-            layout = self._appender.layout(now) if now else 0
+            layout = self._appender.layout(now) if now else None
             self._mark_stale(gone, ts_ms)
             self._labels, self._layout = now, layout
-        if now:
+        if self._layout is not None:
             self._appender.append(ScrapeBatch(self._layout, ts_ms, values))
 
     def forget(self, ts_ms: int) -> None:
         """Mark everything stale; the rule is gone."""
         self._mark_stale(self._labels, ts_ms)
-        self._labels = ()
+        self._labels, self._layout = (), None
 
     def _mark_stale(self, labels: Sequence[Labels], ts_ms: int) -> None:
         if labels:

@@ -35,29 +35,30 @@ def problems(document: Document, section: type[BaseModel], error: ValidationErro
     """Turn pydantic's errors into problems with places and suggestions."""
     found = []
     for item in error.errors(include_url=False, include_input=False):
-        path = _in_file(document, item["loc"])
-        message = item["msg"].removeprefix("Value error, ")
+        path = _in_file(document, item["loc"], keep_last=item["type"] == "missing")
+        message = item["msg"].removeprefix("Value error, ").replace("Input should", "should")
         if item["type"] == "extra_forbidden":
             message = "unknown key" + _suggestion(section, path)
         elif item["type"] == "missing":
             message = "is missing"
+        elif item["type"] == "union_tag_invalid":
+            message = "type {tag!r} is not known; it is one of {expected_tags}".format(
+                **item["ctx"]
+            )
+        elif item["type"] == "union_tag_not_found":
+            message = "needs a type"
         in_value = item["type"] not in {"extra_forbidden", "missing"}
         found.append(document.problem(path, message, in_value=in_value))
     return sorted(set(found), key=lambda p: (p.line, p.column, p.key))
 
 
-def _in_file(document: Document, loc: tuple[str | int, ...]) -> KeyPath:
+def _in_file(document: Document, loc: tuple[str | int, ...], *, keep_last: bool) -> KeyPath:
     """Drop what pydantic puts into a path and no file has: the tag of a union, the name of a validator."""
     path: KeyPath = ()
     for position, part in enumerate(loc):
-        last = position == len(loc) - 1
-        if (*path, part) in document.places or (last and not _is_tag(part)):
+        if (*path, part) in document.places or (keep_last and position == len(loc) - 1):
             path = (*path, part)
     return path
-
-
-def _is_tag(part: str | int) -> bool:
-    return isinstance(part, str) and ("[" in part or "-" in part)
 
 
 def _suggestion(section: type[BaseModel], path: KeyPath) -> str:

@@ -7,7 +7,7 @@ import sys
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
@@ -91,6 +91,8 @@ def _tag(section: type[BaseModel]) -> str:
 
 
 def _values(annotation: Any) -> str:
+    if get_origin(annotation) is Annotated:
+        return _values(get_args(annotation)[0])
     if get_origin(annotation) is Literal:
         return ", ".join(f"`{arg}`" for arg in get_args(annotation))
     if isinstance(annotation, types.UnionType) or get_args(annotation):
@@ -118,7 +120,7 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True)
-    if value is PydanticUndefined or value is None or value in ("", (), [], {}):
+    if value is PydanticUndefined or value is None or value in ("", (), [], {}, SecretStr("")):
         return "none"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"

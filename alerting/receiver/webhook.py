@@ -88,7 +88,7 @@ def _rfc3339(ms: int) -> str:
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     """A redirect would lose the body; it is answered as an error."""
 
-    def redirect_request(  # noqa: PLR0917 - the signature is the base class's
+    def redirect_request(
         self,
         req: urllib.request.Request,
         fp: IO[bytes],

@@ -72,6 +72,11 @@ class Container:
         return cls(identity, TaskStatus(TaskState.STAGING, at_ms, labels=labels))
 
     @property
+    def address(self) -> str:
+        """Where the host reaches it, "" if nowhere."""
+        return self._status.address
+
+    @property
     def ended_ms(self) -> int:
         """When it ended, for the retention time; 0 while it has not."""
         if not self.task.status.state.ended:

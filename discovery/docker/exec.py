@@ -1,10 +1,14 @@
 """Commands inside containers, by Docker's exec API."""
 
+import contextlib
+import os
+import signal
 import struct
 import time
 from typing import Final
 
 from discovery.docker.client import DockerClient, DockerError, DockerStream
+from discovery.proc import cgroup_path
 
 MAX_OUTPUT_BYTES: Final = 4096  # as much as Docker keeps of a HEALTHCHECK's output
 _HEADER: Final = struct.Struct(">BxxxL")  # stream, length: API docs, "Stream format"
@@ -23,7 +27,8 @@ class DockerExec:
     ) -> tuple[int, str]:
         """Run a command and wait for its end.
 
-        Docker has no way to end an exec: after a time-out the command may go on in the container.
+        Docker has no way to end an exec: after a time-out its process is killed from the host where
+        that is permitted; else it may go on in the container.
 
         Returns:
             Exit code (126 or 127 where the command cannot be started) and the first 4 KiB of output.
@@ -51,14 +56,25 @@ class DockerExec:
             raise
         try:
             output = read_output(stream, deadline)
+            while True:
+                found = self._client.get(f"/exec/{exec_id}/json")
+                if not found.get("Running"):
+                    return int(found.get("ExitCode") or 0), output
+                _left(deadline)
+                time.sleep(0.02)
+        except TimeoutError:
+            self._kill(exec_id, container_id)
+            raise
         finally:
             stream.close()
-        while True:
+
+    def _kill(self, exec_id: str, container_id: str) -> None:
+        with contextlib.suppress(DockerError, OSError):
             found = self._client.get(f"/exec/{exec_id}/json")
-            if not found.get("Running"):
-                return int(found.get("ExitCode") or 0), output
-            _left(deadline)
-            time.sleep(0.02)
+            pid = int(found.get("Pid") or 0)
+            # only what is in the container: not another engine's pid, nor one used again
+            if found.get("Running") and container_id in cgroup_path(pid):
+                os.kill(pid, signal.SIGKILL)
 
 
 def read_output(stream: DockerStream, deadline: float) -> str:

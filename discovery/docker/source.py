@@ -1,51 +1,35 @@
 """The containers of one Docker Engine as tasks: its events as they come, a full listing now and then.
 
-One thread reads the event stream into a queue, another takes events from it, inspects the
-containers they touch and publishes the outcome. A container that lives 200 ms is inspected at its
+One thread takes events as they come, inspects the containers they touch and publishes the outcome. A container that lives 200 ms is inspected at its
 `create` and `start`; should it be gone before that, the events alone make a task of it. While
 Docker cannot be asked, all tasks stay as they were last seen.
 """
 
-import json
 import logging
-import queue
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any, Final
 
-from discovery.docker.client import DockerClient, DockerError, DockerStream
+from discovery.docker.client import DockerClient, DockerError
 from discovery.docker.container import Container
+from discovery.docker.events import ACTIONS, ContainerEvent, EventQueue
 from discovery.docker.history import History
 from discovery.docker.inspect import Inspection, parse_inspection
 from discovery.proc import cgroup_path
 from discovery.source import SourceStatus, count_states
 from model.clock import Clock, now_ms
-from model.task import HealthStatus, Task
+from model.task import HealthStatus, Task, TaskState
 
 _log = logging.getLogger(__name__)
 
-# exec_* is left out: each HEALTHCHECK makes three of them
-_EVENTS: Final = [
-    "create",
-    "start",
-    "restart",
-    "die",
-    "oom",
-    "kill",
-    "stop",
-    "destroy",
-    "pause",
-    "unpause",
-    "rename",
-    "update",
-    "health_status",
-]
-_INSPECT_AFTER: Final = frozenset(_EVENTS) - {"destroy", "kill", "health_status", "oom"}
+_SAYS_LITTLE: Final = frozenset({"destroy", "kill", "stop", "oom"})  # of one never heard of
+_INSPECT_AFTER: Final = frozenset(ACTIONS) - {"destroy", "kill", "health_status", "oom"}
+_MAX_REMOVED: Final = 2000  # removed containers listed, whatever the retention time
+_START_SECONDS: Final = 2.0  # a container that is created mostly starts within this
 _SAVE_SECONDS: Final = 2.0  # at most one write of the history per this
 _BACKOFF_SECONDS: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
 _FIRST_LISTING_SECONDS: Final = 1.0  # how long start() waits
-_END: Final = None  # in the queue: the stream is over
 
 
 class DockerSource:
@@ -84,13 +68,13 @@ class DockerSource:
         self._proc = proc
         self._containers: dict[str, Container] = {}
         self._tasks: frozenset[Task] = frozenset()
-        self._queue: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        self._stream: DockerStream | None = None
+        self._events: EventQueue | None = None
         self._stop = Event()
         self._listed = Event()
         self._thread: Thread | None = None
         self._changed: Callable[[], None] = _nothing
         self._last_event_ns = 0
+        self._created: dict[str, float] = {}  # when to look again
         self._unsaved = False
         self._save_at = 0.0
         self._ok = False
@@ -103,6 +87,7 @@ class DockerSource:
         self._changed = changed
         for container in self._history.load():
             self._containers[container.task.identity.container_id] = container
+            self._last_event_ns = max(self._last_event_ns, container.last_event_ns)
         self._publish()
         self._thread = Thread(target=self._run, name="docker", daemon=True)
         self._thread.start()
@@ -111,7 +96,8 @@ class DockerSource:
     def stop(self, timeout_seconds: float = 5.0) -> None:
         """See ``RuntimeSource.stop``."""
         self._stop.set()
-        self._queue.put(_END)
+        if self._events is not None:
+            self._events.end()
         thread, self._thread = self._thread, None
         if thread is not None:
             thread.join(timeout_seconds)
@@ -166,11 +152,8 @@ class DockerSource:
             DockerError: When it does.
         """
         self._engine = str(self._client.negotiate().get("Version", ""))
-        stream = self._stream = self._open_events()
-        events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        self._queue = events
-        reader = Thread(target=_read, args=(stream, events), name="docker-events", daemon=True)
-        reader.start()
+        # opened before the listing, so that nothing falls between the two
+        events = self._events = EventQueue(self._client, self._last_event_ns)
         try:
             self._list()
             list_at = self._clock.monotonic() + self._list_seconds
@@ -180,64 +163,47 @@ class DockerSource:
                     self._list()
                     list_at = self._clock.monotonic() + self._list_seconds
                 self._save()
-                self._take(self._wait(min(list_at - now, _SAVE_SECONDS)))
+                self._look_again()
+                self._take(events.take(min(list_at - now, _SAVE_SECONDS)))
         finally:
-            stream.close()
-            reader.join(2.0)
+            events.close()
 
-    def _open_events(self) -> DockerStream:
-        query = {"filters": json.dumps({"type": ["container"], "event": _EVENTS})}
-        if self._last_event_ns:
-            # Docker keeps the last 256 events: what happened while we were away
-            seconds, nanos = divmod(self._last_event_ns, 10**9)
-            query["since"] = f"{seconds}.{nanos:09d}"
-        return self._client.stream("/events", query)
-
-    def _wait(self, timeout_seconds: float) -> list[dict[str, Any]]:
-        """Return the events that are there, waiting for the first.
-
-        Raises:
-            DockerError: If the stream is over.
-        """
-        found: list[dict[str, Any]] = []
-        try:
-            item = self._queue.get(timeout=max(timeout_seconds, 0.01))
-            while item is not _END:
-                found.append(item)
-                item = self._queue.get_nowait()
-        except queue.Empty:
-            return found
-        if found and not self._stop.is_set():
-            self._queue.put(_END)  # first what came before the end
-            return found
-        raise DockerError("Docker ended its stream of events (was it stopped?)")
-
-    def _take(self, events: list[dict[str, Any]]) -> None:
+    def _take(self, events: list[ContainerEvent]) -> None:
         touched: dict[str, None] = {}
         for event in events:
-            actor = event.get("Actor") or {}
-            container_id, attributes = str(actor.get("ID", "")), actor.get("Attributes") or {}
-            at_ns = int(event.get("timeNano") or 0)
-            action = str(event.get("Action", ""))
-            if not container_id:
-                continue
-            self._last_event_ns = max(self._last_event_ns, at_ns)
-            container = self._containers.get(container_id)
+            self._last_event_ns = max(self._last_event_ns, event.at_ns)
+            container = self._containers.get(event.container_id)
             if container is None:
-                container = self._containers[container_id] = Container.unseen(
-                    container_id,
-                    attributes,
-                    at_ns // 1_000_000,
+                if event.action in _SAYS_LITTLE:
+                    continue
+                container = self._containers[event.container_id] = Container.unseen(
+                    event.container_id,
+                    event.attributes,
+                    event.at_ns // 1_000_000,
                     cluster=self._cluster,
                     host=self._host,
                 )
-            container.event(action, attributes, at_ns)
-            if action in _INSPECT_AFTER:
-                touched[container_id] = None
+            container.event(event.action, event.attributes, event.at_ns)
+            if event.action == "create":
+                self._created[event.container_id] = self._clock.monotonic() + _START_SECONDS
+            if event.action in _INSPECT_AFTER:
+                touched[event.container_id] = None
         for container_id in touched:
             if not self._containers[container_id].removed:
                 self._inspect(container_id)
         if events:
+            self._publish()
+
+    def _look_again(self) -> None:
+        """Inspect what was created a while ago and did not start: of a failed start there is no event."""
+        now = self._clock.monotonic()
+        due = [name for name, at in self._created.items() if at <= now]
+        for container_id in due:
+            del self._created[container_id]
+            container = self._containers.get(container_id)
+            if container is not None and container.docker_state == "created":
+                self._inspect(container_id)
+        if due:
             self._publish()
 
     def _list(self) -> None:
@@ -253,6 +219,10 @@ class DockerSource:
         for container_id, container in self._containers.items():
             if container_id not in seen and not container.removed:
                 container.gone(now)
+        for container_id, container in self._containers.items():
+            # the container whose network it shares may have been listed after it
+            if container.network_of and not container.removed and not container.address:
+                self._inspect(container_id)
         self._ok = True
         self._listed.set()
         self._publish(listed=True)
@@ -284,21 +254,28 @@ class DockerSource:
         return other.task.status.address if other else found.address
 
     def _publish(self, *, listed: bool = False) -> None:
-        now = now_ms(self._clock)
-        tasks = []
-        for container_id, container in list(self._containers.items()):
-            expired = 0 < container.ended_ms < now - self._retention_ms
-            if expired and container.removed:
-                del self._containers[container_id]
-            elif not expired and not container.ignored:
-                tasks.append(container.task)
-        new = frozenset(tasks)
+        self._forget()
+        oldest = now_ms(self._clock) - self._retention_ms
+        new = frozenset(
+            container.task
+            for container in self._containers.values()
+            if not container.ignored and not 0 < container.ended_ms < oldest
+        )
         if new != self._tasks:
             self._tasks = new
             self._unsaved = True
             self._changed()
         elif listed:
             self._changed()  # the source's own state may have
+
+    def _forget(self) -> None:
+        """Forget what Docker no longer has and nobody needs to see: the old, and the oldest of too many."""
+        gone = [(c.ended_ms, name) for name, c in self._containers.items() if c.removed]
+        oldest = now_ms(self._clock) - self._retention_ms
+        gone.sort(reverse=True)
+        for position, (ended_ms, name) in enumerate(gone):
+            if position >= _MAX_REMOVED or ended_ms < oldest:
+                del self._containers[name]
 
     def _save(self, *, force: bool = False) -> None:
         now = self._clock.monotonic()
@@ -312,27 +289,13 @@ def _nothing() -> None:
     """Stand in for a listener before there is one."""
 
 
-def _read(stream: DockerStream, events: "queue.SimpleQueue[dict[str, Any] | None]") -> None:
-    """Put the events of a stream into a queue, at last the end mark."""
-    try:
-        for line in stream.lines():
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(event, dict):
-                events.put(event)
-    except DockerError as error:
-        _log.debug("event stream: %s", error)
-    finally:
-        events.put(_END)
-
-
 def _differs(container: Container | None, entry: dict[str, Any]) -> bool:
     """Whether a container must be inspected, judged by its line in the listing."""
     if container is None or container.removed or container.docker_state != entry.get("State"):
         return True
     status = container.task.status
+    if status.state is TaskState.STAGING:
+        return True  # it may have failed to start
     names = {str(name).removeprefix("/") for name in entry.get("Names") or ()}
     if names and container.task.identity.container_name not in names:
         return True

@@ -113,6 +113,13 @@ def make_cgroup(name: str, root: Path = Path("/sys/fs/cgroup")) -> Cgroup:
     return Cgroup(name, directories, unified=unified)
 
 
+def remove_if_empty(name: str, root: Path = Path("/sys/fs/cgroup")) -> None:
+    """Remove what a killed supervisor left behind; a cgroup with processes in it stays."""
+    for parent in (root / PARENT, *(root / c / PARENT for c in _V1_CONTROLLERS)):
+        with contextlib.suppress(OSError):
+            (parent / name).rmdir()
+
+
 def cgroup_refusal(root: Path = Path("/sys/fs/cgroup")) -> str:
     """Say why no cgroup can be made here; "" if one can. Makes one and removes it."""
     try:

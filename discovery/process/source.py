@@ -10,6 +10,7 @@ from threading import Event, Thread
 from typing import Final
 
 from discovery.proc import start_ticks
+from discovery.process.cgroup import remove_if_empty
 from discovery.process.taskfile import FILE_NAME, TaskFile, read_task_file
 from discovery.source import SourceStatus, count_states
 from model import task_labels
@@ -180,6 +181,8 @@ class ProcessSource:
         if runs and runs[-1].ended_ms is None:
             end = Exit(None, reason="its supervisor is gone")
             runs = (*runs[:-1], replace(runs[-1], ended_ms=ended, exit=end))
+        if status.cgroup:
+            remove_if_empty(known.task.identity.task_id)
         known.task = Task(
             known.task.identity, replace(status, state=TaskState.LOST, runs=runs, pid=0)
         )

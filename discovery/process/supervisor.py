@@ -202,10 +202,6 @@ class _Supervisor:
             missing = isinstance(error, FileNotFoundError)
             return Exit(_NOT_FOUND if missing else _NOT_EXECUTABLE, reason=sentence)
         self._process = process
-        copiers = [
-            _copier(process.stdout, out, sys.stdout if self._spec.echo else None),
-            _copier(process.stderr, err, sys.stderr if self._spec.echo else None),
-        ]
         self._set(
             state=TaskState.RUNNING,
             runs=self._runs(run),
@@ -213,6 +209,11 @@ class _Supervisor:
             pid=process.pid,
             cgroup=self.task.status.cgroup or cgroup_path(process.pid),
         )
+        # after the file: whoever reads a line can know the run it is from
+        copiers = [
+            _copier(process.stdout, out, sys.stdout if self._spec.echo else None),
+            _copier(process.stderr, err, sys.stderr if self._spec.echo else None),
+        ]
         killed = self._wait(process)
         self._process = None
         for copier in copiers:

@@ -10,6 +10,7 @@ from model.catalog import (
     alerting,
     container,
     healthcheck,
+    logdb,
     logship,
     node,
     scrape,
@@ -22,6 +23,8 @@ from model.catalog.metric import Metric
 
 __all__ = ["CATALOG", "Metric"]
 
-_AREAS = (task, container, node, scrape, healthcheck, logship, storage, alerting, web, self_)
+_AREAS = (
+    task, container, node, scrape, healthcheck, logship, storage, logdb, alerting, web, self_,
+)  # fmt: skip
 
 CATALOG: Final[dict[str, Metric]] = {m.name: m for area in _AREAS for m in area.METRICS}

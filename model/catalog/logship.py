@@ -72,4 +72,25 @@ METRICS: Final[tuple[Metric, ...]] = (
         "1 if the last delivery to the sink worked.",
         ("sink",),
     ),
+    Metric(
+        "taskscope_logship_marked_records_total",
+        "counter",
+        "",
+        "Records shipped with a mark: truncated, unparsed, bad_time.",
+        ("mark",),
+    ),
+    Metric(
+        "taskscope_logship_truncated_files_total",
+        "counter",
+        "",
+        "Log files that were truncated in place; what was not read before is lost.",
+    ),
+    Metric(
+        "taskscope_logship_buffer_bytes",
+        "gauge",
+        "bytes",
+        "Bytes read and not delivered yet, by sink.",
+        ("sink",),
+    ),
+    Metric("taskscope_logship_open_files", "gauge", "", "Log files and streams that are followed."),
 )

@@ -18,7 +18,6 @@ LEVEL_ALIASES: Final = {
     "panic": "fatal",
 }
 LEVELS: Final = LEVEL_NAMES[1:]
-NUMERIC_FIELDS: Final = frozenset({"log.offset", "taskscope.task.run"})
 _UNDOTTED: Final = frozenset({MESSAGE, TIMESTAMP})
 
 
@@ -64,13 +63,3 @@ def timestamp_ns(text: str) -> int | None:
         moment = moment.replace(tzinfo=UTC)
     whole = moment.replace(microsecond=0)
     return int(whole.timestamp()) * 1_000_000_000 + moment.microsecond * 1000
-
-
-def number(text: str) -> float | None:
-    """Return a plain decimal number, None for anything else (``nan``, ``inf`` and ``1_0`` are text)."""
-    if not text or text[-1] not in "0123456789." or "_" in text:
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        return None

@@ -103,7 +103,8 @@ class _Parser:
         start = self.pos
         if start == len(self.text) or self.text[start] == ")":
             self._fail("the query ends where a term is expected", start, start)
-        if (word := self._peek()) is not None:
+        if self._peek() is not None:
+            word = self.text[start:].split(maxsplit=1)[0]
             self._fail(f"{word} needs a term before it", start, start + len(word))
         if self.text[start] == "(":
             return self._brackets(field)

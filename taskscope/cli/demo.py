@@ -23,7 +23,6 @@ def demo(data_dir: Path | None, *, stop: bool, processes: bool) -> None:
     chatty task, and one that leaks until the kernel kills it.
     """
     from discovery.docker.client import DockerClient
-
     from taskscope.demo.containers import ContainerDemo
     from taskscope.demo.processes import ProcessDemo
 

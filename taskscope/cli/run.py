@@ -66,7 +66,6 @@ def run(
     from discovery.process.spec import RunSpec, parse_size
     from discovery.process.supervisor import supervise
     from discovery.process.taskfile import tasks_directory
-
     from taskscope.clock import SystemClock
 
     spec = RunSpec(

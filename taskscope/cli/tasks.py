@@ -60,7 +60,7 @@ def _list(found: list[Shown]) -> None:
             t["identity"]["task_name"],
             output.coloured(t["state"]),
             "" if t["ended"] else output.coloured(t["health"]["status"]),
-            "-" if t["cpu_cores"] is None else f"{t['cpu_cores']:.2f}",
+            _cpu(t),
             _memory(t),
             str(t["restarts"]),
             output.age_text((now - since) / 1000),
@@ -84,7 +84,7 @@ def _show(t: Shown) -> None:
         ("health", output.coloured(t["health"]["status"])),
         (
             "usage",
-            f"{'-' if t['cpu_cores'] is None else format(t['cpu_cores'], '.2f')} cores, {_memory(t)}",
+            f"{_cpu(t)} of a core, {_memory(t)}",
         ),
         ("logs", t["sandbox"] or t["log_driver"]),
     ]
@@ -104,6 +104,10 @@ def _show(t: Shown) -> None:
         )
         click.echo(f"run {run['number']:<4} {output.time_text(run['started_ms'])} {ended}")
     click.echo()
+
+
+def _cpu(t: Shown) -> str:
+    return "-" if t["cpu_cores"] is None else f"{t['cpu_cores'] * 100:.1f}%"
 
 
 def _memory(t: Shown) -> str:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from discovery.docker.client import DockerClient
-
 from model.errors import DiscoveryError
 from taskscope.demo import image
 from taskscope.demo.cluster import MARK, TASKS, DemoTask

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Final
 
 from discovery.process.taskfile import tasks_directory
-
 from taskscope.demo.cluster import MARK, NAMESPACE, TASKS, DemoTask
 
 _STATE: Final = "demo.json"

@@ -51,9 +51,9 @@ class Logs:
         raise NotImplementedError
 
 
-def alert(*, active: int = 600, **labels: str) -> Alert:
-    """Make an alert that fires since some seconds after T0."""
-    at = T0 + active * 1000
+def alert(**labels: str) -> Alert:
+    """Make an alert that fires since 10 minutes after T0."""
+    at = T0 + 600_000
     return Alert(
         Labels.of({"alertname": "A", **labels}),
         Labels.of({"summary": "s"}),

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from alerting import notify
 from alerting.dispatcher import Dispatcher
 from alerting.metrics import AlertingMetrics
 from alerting.notification import Notification, Reason
@@ -152,8 +153,11 @@ def test_a_restart_neither_repeats_nor_loses(tmp_path: Path, hook: Hook) -> None
         assert len(hook.posts) == posts
 
 
-def test_what_is_not_taken_is_tried_again(tmp_path: Path, hook: Hook) -> None:
+def test_what_is_not_taken_is_tried_again(
+    tmp_path: Path, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """500 and 429 are retried; failures and successes are counted."""
+    monkeypatch.setattr(notify, "_FIRST_RETRY_SECONDS", 0.05)
     hook.answers = [500, 429]
     hook.headers = {"Retry-After": "0"}
     registry = CollectorRegistry()

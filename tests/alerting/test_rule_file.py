@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from alerting.check import check
 from alerting.duration import parse_duration, show_duration
-from alerting.loading import check, files_of, load_groups
+from alerting.loading import files_of, load_groups
 from alerting.place import locate
 from alerting.rule import AlertingRule, RecordingRule
 from alerting.shipped import SHIPPED_RULES
@@ -66,7 +67,7 @@ def test_a_good_file_becomes_groups(tmp_path: Path) -> None:
 BAD = """\
 groups:
   - name: one
-    intervall: 1m
+    interval_: 1m
     rules:
       - alert: Down
         expr: up !! 0

@@ -1,40 +1,43 @@
 """What every store of series must do, held against the fake and the real one."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pytest
+from prometheus_client import CollectorRegistry
 
 from model.labels import Labels, Matcher, MatchOp
-from model.samples import NO_SAMPLE, STALE, ScrapeBatch, is_no_sample, is_stale
-from storage.interface import TS_PAD, Hints, SeriesSet
+from model.samples import NO_SAMPLE, STALE, ScrapeBatch, is_stale
+from storage.interface import Appender, Hints, Metadata, Queryable
+from storage.tsdb.db import Tsdb
+from storage.tsdb.settings import TsdbSettings
+from tests.fakes.clock import FakeClock
 from tests.fakes.store import MemoryStore
+from tests.storage.points import point_bits, points
 
 UP = Labels.of({"__name__": "up", "job": "a"})
 LOAD = Labels.of({"__name__": "load", "job": "a"})
 
 
-@pytest.fixture(params=[MemoryStore])
-def store(request: pytest.FixtureRequest) -> MemoryStore:
-    """Return each store in turn."""
-    make: Callable[[], MemoryStore] = request.param
-    return make()
+class Store(Appender, Queryable, Protocol):
+    """Both sides of a store of series."""
 
 
-def points(found: SeriesSet) -> dict[Labels, list[tuple[int, float]]]:
-    """Flatten a SeriesSet: samples by labels, stale markers as the word they are."""
-    out = {}
-    for group in found.groups:
-        for row, ts_row, values in zip(group.rows, group.ts_row, group.values, strict=True):
-            ts = group.ts_ms[ts_row]
-            here = (ts != TS_PAD) & ~is_no_sample(values)
-            out[found.labels.labels(int(row))] = list(
-                zip(ts[here].tolist(), values[here].tolist(), strict=True)
-            )
-    return out
+@pytest.fixture(params=["memory", "tsdb"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """Give each store in turn."""
+    if request.param == "memory":
+        yield MemoryStore()
+        return
+    tsdb = Tsdb(tmp_path / "tsdb", TsdbSettings(), FakeClock(), CollectorRegistry())
+    tsdb.start()
+    yield tsdb
+    tsdb.stop()
 
 
-def test_a_scrape_comes_back(store: MemoryStore) -> None:
+def test_a_scrape_comes_back(store: Store) -> None:
     """What one scrape brought is what a select gives."""
     layout = store.layout([UP, LOAD])
     store.append(ScrapeBatch(layout, 1000, np.array([1.0, 0.5]))).wait()
@@ -45,7 +48,7 @@ def test_a_scrape_comes_back(store: MemoryStore) -> None:
     assert points(found) == {UP: [(1000, 1.0), (2000, 1.0)], LOAD: [(1000, 0.5)]}
 
 
-def test_old_samples_are_taken(store: MemoryStore) -> None:
+def test_old_samples_are_taken(store: Store) -> None:
     """Samples from 1970 and out of order are stored in time order."""
     refs = store.series([UP, UP])
     store.append_samples(refs, np.array([60_000, 0]), np.array([2.0, 1.0])).wait()
@@ -55,7 +58,7 @@ def test_old_samples_are_taken(store: MemoryStore) -> None:
     assert points(found) == {UP: [(0, 1.0), (60_000, 2.0)]}
 
 
-def test_stale_markers_keep_their_bits(store: MemoryStore) -> None:
+def test_stale_markers_keep_their_bits(store: Store) -> None:
     """A stale marker is the same 64 bits on the way out."""
     layout = store.layout([UP])
     store.append(ScrapeBatch(layout, 1000, STALE.copy())).wait()
@@ -65,7 +68,7 @@ def test_stale_markers_keep_their_bits(store: MemoryStore) -> None:
     assert is_stale(found.groups[0].values).sum() == 1
 
 
-def test_labels_are_listed(store: MemoryStore) -> None:
+def test_labels_are_listed(store: Store) -> None:
     """Names and values of labels can be listed, narrowed by matchers."""
     store.append(ScrapeBatch(store.layout([UP, LOAD]), 1000, np.array([1.0, 0.5]))).wait()
 
@@ -74,3 +77,146 @@ def test_labels_are_listed(store: MemoryStore) -> None:
     assert store.label_values(
         "__name__", [Matcher("__name__", MatchOp.NOT_REGEX, "l.+")], 0, 5000
     ) == ["up"]
+
+
+def everything(store: Store) -> dict[Labels, list[tuple[int, float]]]:
+    """Return all samples of all times."""
+    return points(store.select([], 0, 2**62, Hints()))
+
+
+def test_a_series_keeps_its_identity_when_its_target_changes(store: Store) -> None:
+    """A target that loses one series and gains another goes on with those it keeps, in one row each."""
+    more = Labels.of({"__name__": "more", "job": "a"})
+    store.append(ScrapeBatch(store.layout([UP, LOAD]), 1000, np.array([1.0, 10.0])))
+    store.append(ScrapeBatch(store.layout([more, UP]), 2000, np.array([20.0, 2.0])))
+    store.append(ScrapeBatch(store.layout([UP, LOAD]), 3000, np.array([3.0, 30.0]))).wait()
+
+    assert everything(store) == {
+        UP: [(1000, 1.0), (2000, 2.0), (3000, 3.0)],
+        LOAD: [(1000, 10.0), (3000, 30.0)],
+        more: [(2000, 20.0)],
+    }
+
+
+def test_the_same_series_have_the_same_layout(store: Store) -> None:
+    """Order counts: a layout is a sequence."""
+    assert store.layout([UP, LOAD]) == store.layout([UP, LOAD])
+    assert store.layout([UP, LOAD]) != store.layout([LOAD, UP])
+
+
+def put(store: Store, how: str, ts: int, value: float) -> None:
+    """Append one sample of UP, as a scrape of one of two targets or with its own timestamp."""
+    if how == "late":
+        store.append_samples(store.series([UP]), np.array([ts]), np.array([value])).wait()
+        return
+    labels = [UP] if how == "scrape" else [LOAD, UP]
+    values = np.array([value] if how == "scrape" else [0.0, value])
+    store.append(ScrapeBatch(store.layout(labels), ts, values)).wait()
+
+
+@pytest.mark.parametrize("first", ["scrape", "other", "late"])
+@pytest.mark.parametrize("second", ["scrape", "other", "late"])
+def test_the_later_append_wins(store: Store, first: str, second: str) -> None:
+    """Of two samples of one series with the same time the one appended later stays, whatever their way in."""
+    put(store, first, 1000, 1.0)
+    put(store, second, 2000, 2.0)
+    put(store, first, 2000, 3.0)
+    put(store, second, 1000, 4.0)
+
+    assert everything(store)[UP] == [(1000, 4.0), (2000, 3.0)]
+
+
+def test_samples_out_of_order_are_merged(store: Store) -> None:
+    """Samples between, before and behind scrapes come back in time order."""
+    layout = store.layout([UP, LOAD])
+    for ts in (10_000, 20_000, 30_000):
+        store.append(ScrapeBatch(layout, ts, np.array([ts / 1000, 0.5])))
+    refs = store.series([UP])
+    times = np.array([25_000, 5_000, 35_000, 15_000])
+    store.append_samples(np.repeat(refs, 4), times, times / 1000).wait()
+
+    found = everything(store)
+
+    assert found[UP] == [(ts, ts / 1000) for ts in range(5_000, 35_001, 5_000)]
+    assert found[LOAD] == [(ts, 0.5) for ts in (10_000, 20_000, 30_000)]
+
+
+def test_a_series_that_stands_twice_in_a_scrape_is_one(store: Store) -> None:
+    """The last of the values of a repeated series counts."""
+    layout = store.layout([UP, LOAD, UP])
+    store.append(ScrapeBatch(layout, 1000, np.array([1.0, 5.0, 2.0]))).wait()
+
+    assert everything(store) == {UP: [(1000, 2.0)], LOAD: [(1000, 5.0)]}
+
+
+def test_the_range_is_closed(store: Store) -> None:
+    """Both ends of the range belong to it, and series without samples in it are not in the answer."""
+    layout = store.layout([UP])
+    for ts in (1000, 2000, 3000):
+        store.append(ScrapeBatch(layout, ts, np.array([float(ts)]))).wait()
+
+    assert points(store.select([], 1000, 2000, Hints())) == {UP: [(1000, 1000.0), (2000, 2000.0)]}
+    assert points(store.select([], 2001, 2999, Hints())) == {}
+    assert store.select([], 3001, 2**62, Hints()).labels.size == 0
+
+
+def test_special_values_keep_their_bits(store: Store) -> None:
+    """NaNs with payload, infinities and -0.0 come back bit for bit by both ways in."""
+    bits = [0x7FF8000000000001, 0x7FF0000000000002, 0x7FF0000000000000, -(2**63), 1]
+    layout, refs = store.layout([UP]), store.series([LOAD])
+    for number, one in enumerate(bits):
+        value = np.array([one], dtype=np.int64).view(np.float64)
+        store.append(ScrapeBatch(layout, 1000 + number, value))
+        store.append_samples(refs, np.array([1000 + number]), value).wait()
+
+    found = point_bits(store.select([], 0, 5000, Hints()))
+
+    wanted = [(1000 + number, one) for number, one in enumerate(bits)]
+    assert found == {UP: wanted, LOAD: wanted}
+
+
+def test_many_series_at_once(store: Store) -> None:
+    """A write of many series with their own timestamps is stored whole."""
+    labels = [Labels.of({"__name__": "m", "i": str(i)}) for i in range(500)]
+    refs = np.tile(store.series(labels), 3)
+    times = np.repeat(np.array([3000, 1000, 2000]), 500) + np.tile(np.arange(500), 3)
+    store.append_samples(refs, times, refs + times / 1e6).wait()
+
+    found = everything(store)
+
+    assert len(found) == 500
+    for i, one in enumerate(labels):
+        assert [ts for ts, _ in found[one]] == [1000 + i, 2000 + i, 3000 + i]
+
+
+def test_metadata_is_kept_by_name(store: Store) -> None:
+    """What an exposition said last of a family is what is known."""
+    store.set_metadata({"up": Metadata("gauge", "old", ""), "load": Metadata("gauge", "", "")})
+    store.set_metadata({"up": Metadata("gauge", "new", "")})
+
+    assert store.metadata("up") == {"up": Metadata("gauge", "new", "")}
+    assert sorted(store.metadata()) == ["load", "up"]
+    assert store.metadata("none") == {}
+
+
+def test_a_restart_in_the_middle_changes_nothing(tmp_path: Path) -> None:
+    """Before and after a restart of the real store the answers are the same, and appending goes on."""
+    registry = CollectorRegistry()
+    first = Tsdb(tmp_path, TsdbSettings(), FakeClock(), registry)
+    first.start()
+    put(first, "other", 1000, 1.0)
+    put(first, "late", 500, 0.5)
+    put(first, "late", 1000, 1.5)
+    before = everything(first)
+    first.stop()
+
+    second = Tsdb(tmp_path, TsdbSettings(), FakeClock(), CollectorRegistry())
+    second.start()
+    between = everything(second)
+    put(second, "other", 2000, 2.0)
+    put(second, "scrape", 2000, 2.5)
+    after = everything(second)
+    second.stop()
+
+    assert between == before == {UP: [(500, 0.5), (1000, 1.5)], LOAD: [(1000, 0.0)]}
+    assert after == {UP: [(500, 0.5), (1000, 1.5), (2000, 2.5)], LOAD: [(1000, 0.0), (2000, 0.0)]}

@@ -92,6 +92,7 @@ def test_text_gives_tree(text: str, want: Node) -> None:
         ("a b)", 3, "closing bracket"),
         ('x "abc', 2, "quote is never closed"),
         ("AND a", 0, "AND needs a term before it"),
+        ("&&", 0, "&& needs a term before it"),
         ("a OR OR b", 5, "OR needs a term before it"),
         ("a AND", 5, "ends where a term is expected"),
         ("NOT", 3, "ends where a term is expected"),

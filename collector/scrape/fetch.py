@@ -1,0 +1,338 @@
+"""One thread that fetches from all targets at once, with a selector and timers.
+
+Connections are kept for the next scrape. Names are looked up on a few threads of their own, as
+that can block; everything else never waits.
+"""
+
+import heapq
+import ipaddress
+import itertools
+import logging
+import selectors
+import socket
+import ssl
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Thread
+from typing import Final
+
+from collector.scrape.connection import Connection, describe
+from collector.scrape.http import FetchError, Response
+from collector.scrape.target import Target, Tls
+
+log: Final = logging.getLogger(__name__)
+
+# As Prometheus asks, without protobuf.
+ACCEPT: Final = (
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,"
+    "application/openmetrics-text;version=0.0.1;q=0.4,"
+    "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,"
+    "text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
+)
+_NAME_SECONDS: Final = 60.0
+_RESOLVERS: Final = 4
+
+Done = Callable[[Response | FetchError], None]
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """One scrape under way."""
+
+    target: Target
+    done: Done
+    request: bytes
+    deadline: float
+    connection: Connection | None = None
+    fresh: bool = True
+    over: bool = False
+
+
+class Fetcher:
+    """See the module. ``call_at`` and ``fetch`` are for its own thread, ``call`` for any.
+
+    Args:
+        user_agent: What the targets see.
+    """
+
+    def __init__(self, user_agent: str = "Taskscope") -> None:
+        self._user_agent = user_agent
+        self._selector = selectors.DefaultSelector()
+        self._wake_read, self._wake_write = socket.socketpair()
+        self._wake_read.setblocking(False)
+        self._wake_write.setblocking(False)
+        self._selector.register(self._wake_read, selectors.EVENT_READ, None)
+        self._calls: deque[Callable[[], None]] = deque()
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = itertools.count()
+        self._idle: dict[object, Connection] = {}
+        self._contexts: dict[Tls, ssl.SSLContext] = {}
+        self._names: dict[str, tuple[float, str]] = {}
+        self._resolving: dict[str, list[_Exchange]] = {}
+        self._resolvers: ThreadPoolExecutor | None = None
+        self._thread: Thread | None = None
+        self._stopping = False
+
+    def start(self) -> None:
+        """Begin to work off calls and timers."""
+        if self._thread is None and not self._stopping:
+            self._thread = Thread(target=self._run, name="scrape-fetch", daemon=True)
+            self._thread.start()
+
+    def stop(self, timeout_seconds: float = 5.0) -> None:
+        """Drop what is under way and close every connection; safe twice and before start."""
+        self._stopping = True
+        self._wake()
+        if self._thread is not None:
+            self._thread.join(timeout_seconds)
+            self._thread = None
+        if self._resolvers is not None:
+            self._resolvers.shutdown(wait=False, cancel_futures=True)
+        if self._selector.get_map() is not None:
+            for key in list(self._selector.get_map().values()):
+                if isinstance(key.data, _Exchange) and key.data.connection is not None:
+                    key.data.connection.close()
+            for connection in self._idle.values():
+                connection.close()
+            self._selector.close()
+        self._wake_read.close()
+        self._wake_write.close()
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Run a function on the fetching thread soon; from any thread."""
+        self._calls.append(function)
+        self._wake()
+
+    def call_at(self, when: float, function: Callable[[], None]) -> None:
+        """Run a function at a time of ``time.monotonic()``."""
+        heapq.heappush(self._timers, (when, next(self._numbers), function))
+
+    def forget(self, target: Target) -> None:
+        """Close the connection kept for a target."""
+        connection = self._idle.pop(target.key, None)
+        if connection is not None:
+            connection.close()
+
+    def fetch(self, target: Target, done: Done) -> None:
+        """Ask a target; ``done`` gets the complete response or why there is none, on this thread."""
+        exchange = _Exchange(target, done, b"", time.monotonic() + target.timeout_seconds)
+        self.call_at(exchange.deadline, lambda: self._time_out(exchange))
+        try:
+            exchange.request = self._request(target)
+            self._begin(exchange)
+        except FetchError as error:
+            self._finish(exchange, error)
+        except OSError as error:
+            self._finish(exchange, describe(error))
+
+    # ------------------------------------------------------------ the loop
+
+    def _run(self) -> None:
+        while not self._stopping:
+            wait = None
+            if self._timers:
+                wait = max(self._timers[0][0] - time.monotonic(), 0.0)
+            for key, _ in self._selector.select(0 if self._calls else wait):
+                if key.data is None:
+                    self._drain()
+                else:
+                    self._advance(key.data)
+            while self._calls:
+                self._guard(self._calls.popleft())
+            now = time.monotonic()
+            while self._timers and self._timers[0][0] <= now:
+                self._guard(heapq.heappop(self._timers)[2])
+
+    def _guard(self, function: Callable[[], None]) -> None:
+        try:
+            function()
+        except Exception:
+            log.exception("a step of scraping failed")
+
+    def _wake(self) -> None:
+        try:
+            self._wake_write.send(b"\0")
+        except (BlockingIOError, OSError):  # full: it is awake; closed: it is gone
+            return
+
+    def _drain(self) -> None:
+        try:
+            while self._wake_read.recv(4096):
+                continue
+        except BlockingIOError:
+            return
+
+    # ------------------------------------------------------------ one exchange
+
+    def _request(self, target: Target) -> bytes:
+        try:
+            authorization = target.job.credentials.header()
+        except (OSError, UnicodeDecodeError) as error:
+            raise FetchError("credentials", f"the credentials cannot be read: {error}") from error
+        lines = [
+            f"GET {target.path} HTTP/1.1",
+            f"Host: {target.address}",
+            f"User-Agent: {self._user_agent}",
+            f"Accept: {ACCEPT}",
+            f"X-Prometheus-Scrape-Timeout-Seconds: {target.timeout_seconds:g}",
+        ]
+        if target.job.enable_compression:
+            lines.append("Accept-Encoding: gzip")
+        if authorization:
+            lines.append(f"Authorization: {authorization}")
+        if any("\r" in line or "\n" in line for line in lines):
+            raise FetchError("credentials", "the credentials contain a line break")
+        return "\r\n".join([*lines, "", ""]).encode("utf-8")
+
+    def _begin(self, exchange: _Exchange) -> None:
+        target = exchange.target
+        idle = self._idle.pop(target.key, None)
+        if idle is not None:
+            exchange.fresh = False
+            self._send(exchange, idle)
+            return
+        address = self._address(exchange)
+        if address:
+            self._connect(exchange, address)
+
+    def _connect(self, exchange: _Exchange, address: str) -> None:
+        target = exchange.target
+        context = self._context(target.job.tls) if target.scheme == "https" else None
+        server_name = target.job.tls.server_name or target.host
+        exchange.fresh = True
+        self._send(exchange, Connection(address, target.port, context, server_name))
+
+    def _send(self, exchange: _Exchange, connection: Connection) -> None:
+        exchange.connection = connection
+        connection.send(exchange.request, Response(exchange.target.job.body_size_limit_bytes))
+        self._selector.register(connection, selectors.EVENT_WRITE, exchange)
+
+    def _advance(self, exchange: _Exchange) -> None:
+        connection = exchange.connection
+        if connection is None or exchange.over:
+            return
+        try:
+            events = connection.advance()
+        except FetchError as error:
+            if self._try_again(exchange, error.reason == "closed"):
+                return
+            self._finish(exchange, error)
+        except OSError as error:
+            if self._try_again(exchange, lost=True):
+                return
+            self._finish(exchange, describe(error))
+        except Exception as error:
+            log.exception("a scrape failed")
+            self._finish(exchange, FetchError("internal", f"{type(error).__name__}: {error}"))
+        else:
+            if connection.response.done:
+                self._finish(exchange, connection.response)
+            elif self._selector.get_key(connection).events != events:
+                self._selector.modify(connection, events, exchange)
+
+    def _try_again(self, exchange: _Exchange, lost: bool) -> bool:
+        """Connect anew where a kept connection turns out to have been closed by the far side."""
+        connection = exchange.connection
+        if connection is None or exchange.fresh or not lost or not connection.silent:
+            return False
+        self._drop(connection)
+        exchange.connection = None
+        try:
+            address = self._address(exchange)
+            if address:
+                self._connect(exchange, address)
+        except FetchError as error:
+            self._finish(exchange, error)
+        except OSError as error:
+            self._finish(exchange, describe(error))
+        return True
+
+    def _time_out(self, exchange: _Exchange) -> None:
+        if not exchange.over:
+            seconds = exchange.target.timeout_seconds
+            self._finish(exchange, FetchError("timeout", f"no answer within {seconds:g} s"))
+
+    def _finish(self, exchange: _Exchange, result: Response | FetchError) -> None:
+        if exchange.over:
+            return
+        exchange.over = True
+        connection = exchange.connection
+        if connection is not None:
+            if isinstance(result, Response) and result.keep_alive:
+                self._selector.unregister(connection)
+                self._idle[exchange.target.key] = connection
+            else:
+                self._drop(connection)
+        self._guard(lambda: exchange.done(result))
+
+    def _drop(self, connection: Connection) -> None:
+        if connection.fileno() >= 0:
+            try:
+                self._selector.unregister(connection)
+            except KeyError:
+                connection.close()
+                return
+        connection.close()
+
+    # ------------------------------------------------------------ names and certificates
+
+    def _address(self, exchange: _Exchange) -> str:
+        """Return the target's numeric address; "" if it must be looked up first."""
+        host = exchange.target.host
+        try:
+            return str(ipaddress.ip_address(host))
+        except ValueError:
+            known = self._names.get(host)
+        if known is not None and known[0] > time.monotonic():
+            return known[1]
+        waiting = self._resolving.setdefault(host, [])
+        waiting.append(exchange)
+        if len(waiting) == 1:
+            if self._resolvers is None:
+                self._resolvers = ThreadPoolExecutor(_RESOLVERS, "scrape-resolve")
+            self._resolvers.submit(self._resolve, host)
+        return ""
+
+    def _resolve(self, host: str) -> None:
+        """Look a name up; runs on a resolver thread."""
+        try:
+            found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            address = str(found[0][4][0])
+        except (OSError, UnicodeError, IndexError):
+            address = ""
+        self.call(lambda: self._resolved(host, address))
+
+    def _resolved(self, host: str, address: str) -> None:
+        if address:
+            self._names[host] = (time.monotonic() + _NAME_SECONDS, address)
+        for exchange in self._resolving.pop(host, []):
+            if exchange.over:
+                continue
+            if not address:
+                self._finish(exchange, FetchError("name", f"the name {host!r} has no address"))
+                continue
+            try:
+                self._connect(exchange, address)
+            except FetchError as error:
+                self._finish(exchange, error)
+            except OSError as error:
+                self._finish(exchange, describe(error))
+
+    def _context(self, tls: Tls) -> ssl.SSLContext:
+        known = self._contexts.get(tls)
+        if known is not None:
+            return known
+        try:
+            context = ssl.create_default_context(cafile=tls.ca_file or None)
+            if tls.cert_file:
+                context.load_cert_chain(tls.cert_file, tls.key_file or None)
+        except (OSError, ValueError) as error:
+            raise FetchError("tls", f"the TLS files cannot be used: {error}") from error
+        if tls.insecure_skip_verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        self._contexts[tls] = context
+        return context

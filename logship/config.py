@@ -1,0 +1,70 @@
+"""What an operator can say about log shipping (``logship:`` in the configuration)."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from configfile.validate import Section
+
+_NAME = r"^[a-z0-9][a-z0-9_.]{0,99}$"
+
+
+class EmbeddedSinkConfig(Section):
+    """Into the log store of this process or, for ``agent``, of the server."""
+
+    type: Literal["embedded"]
+
+
+class ElasticsearchSinkConfig(Section):
+    """Into Elasticsearch data streams ``logs-<dataset>-<namespace>``."""
+
+    type: Literal["elasticsearch"]
+    endpoints: tuple[str, ...] = ("http://127.0.0.1:9200",)
+    username: str = ""
+    password_file: str = ""
+    api_key_file: str = ""
+    ca_file: str = ""
+    dataset: str = Field(default="task", pattern=_NAME)
+    namespace: str = Field(default="default", pattern=_NAME)
+    compress: bool = False
+
+    @field_validator("endpoints")
+    @classmethod
+    def _urls(cls, endpoints: tuple[str, ...]) -> tuple[str, ...]:
+        if not endpoints:
+            raise ValueError("needs at least one URL, like http://127.0.0.1:9200")
+        for endpoint in endpoints:
+            if not endpoint.startswith(("http://", "https://")):
+                raise ValueError(f"{endpoint!r} is no URL; it must start with http:// or https://")
+        return endpoints
+
+    @model_validator(mode="after")
+    def _one_login(self) -> "ElasticsearchSinkConfig":
+        if self.username and self.api_key_file:
+            raise ValueError("username and api_key_file exclude each other; keep one")
+        if self.username and not self.password_file:
+            raise ValueError("username needs password_file")
+        return self
+
+
+SinkConfig = Annotated[EmbeddedSinkConfig | ElasticsearchSinkConfig, Field(discriminator="type")]
+
+
+class LogshipConfig(Section):
+    """The section ``logship:``."""
+
+    enabled: bool = True
+    sinks: tuple[SinkConfig, ...] = (EmbeddedSinkConfig(type="embedded"),)
+    dataset: str = Field(default="task", pattern=_NAME)
+    redact: bool = True
+    buffer_bytes: int = Field(default=8 << 20, ge=1 << 20, le=1 << 30)
+    request_timeout_seconds: float = Field(default=30.0, gt=0, le=600)
+    checkpoint_interval_seconds: float = Field(default=1.0, gt=0, le=60)
+    poll_interval_seconds: float = Field(default=0.25, ge=0.02, le=10)
+
+    @field_validator("sinks")
+    @classmethod
+    def _each_once(cls, sinks: tuple[SinkConfig, ...]) -> tuple[SinkConfig, ...]:
+        if len({sink.type for sink in sinks}) != len(sinks):
+            raise ValueError("a sink of each type may stand once")
+        return sinks

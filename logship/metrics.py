@@ -1,0 +1,28 @@
+"""What log shipping counts of itself; names as in ``model.catalog.logship``."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from model.catalog import CATALOG
+
+
+class LogshipMetrics:
+    """One set of counters in a registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str) -> Counter:
+            return Counter(f"taskscope_logship_{name}", CATALOG[f"taskscope_logship_{name}_total"].help, CATALOG[f"taskscope_logship_{name}_total"].labels, registry=registry)  # fmt: skip
+
+        def gauge(name: str) -> Gauge:
+            metric = CATALOG[f"taskscope_logship_{name}"]
+            return Gauge(metric.name, metric.help, metric.labels, registry=registry)
+
+        self.received = counter("received_records")
+        self.sent = counter("sent_records")
+        self.dropped = counter("dropped_records")
+        self.errors = counter("errors")
+        self.redactions = counter("redactions")
+        self.marked = counter("marked_records")
+        self.truncated_files = counter("truncated_files")
+        self.sink_up = gauge("sink_up")
+        self.buffer_bytes = gauge("buffer_bytes")
+        self.open_files = gauge("open_files")

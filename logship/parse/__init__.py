@@ -1,0 +1,1 @@
+"""From the bytes of a log file to ``LogBatch``: unwrap, join, structure, batch. Pure; the data never raises."""

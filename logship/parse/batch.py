@@ -1,0 +1,171 @@
+"""From understood records to ``LogBatch``: spans over one buffer, secrets out, one batch per stream and run."""
+
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+import numpy as np
+
+from logship.batches import take
+from logship.parse.columns import Columns
+from logship.parse.join import Records
+from logship.parse.lines import LINE_BYTES_MAX
+from logship.parse.timestamps import NO_TIME, usable
+from logship.redact import Redactor
+from model.log import Flag, LogBatch, Spans
+from model.samples import Ints
+from model.task import TaskIdentity
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Whose records they are; ``run_starts_ns`` are the starts of the runs still known, rising."""
+
+    identity: TaskIdentity
+    source_id: str
+    stream: str
+    dataset: str
+    run_starts_ns: tuple[int, ...] = ()
+    run_numbers: tuple[int, ...] = ()
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What parsing met; the shipper adds it to its counters."""
+
+    bad_times: int = 0
+    truncated: int = 0
+    unparsed: int = 0
+    redactions: dict[str, int] = field(default_factory=dict)
+
+
+def build(
+    records: Records, columns: Columns, origin: Origin, redactor: Redactor | None, read_ns: int
+) -> tuple[list[LogBatch], Tally]:
+    """Make batches of records; ``records`` and ``columns`` have the same n > 0 rows."""
+    tally = Tally()
+    size = len(columns.message)
+    flags = np.zeros(size, dtype=np.uint8)
+    for row, bits in records.flags.items():
+        flags[row] = bits
+    flags[np.array(columns.unparsed, dtype=np.intp)] |= np.uint8(Flag.UNPARSED)
+    original = np.zeros(size, dtype=np.int64)
+    _cut(columns, records, flags, original)
+    times = _times(records, columns, flags, read_ns, tally)
+    buf, starts, ends = _buffer(columns)
+    redacted = redactor.redact(buf) if redactor is not None else None
+    if redacted is not None:
+        flags[redacted.touched(starts, ends).reshape(size, 2).any(axis=1)] |= np.uint8(
+            Flag.REDACTED
+        )
+        buf, starts, ends = redacted.buf, redacted.moved(starts), redacted.moved(ends)
+        tally.redactions = redacted.counts
+    tally.truncated = int(np.count_nonzero(flags & np.uint8(Flag.TRUNCATED)))
+    tally.unparsed = int(np.count_nonzero(flags & np.uint8(Flag.UNPARSED)))
+    whole = LogBatch(
+        identity=origin.identity,
+        source_id=origin.source_id,
+        stream=origin.stream,
+        run=0,
+        dataset=origin.dataset,
+        buf=buf,
+        message=Spans(starts[0::2], ends[0::2]),
+        fields=Spans(starts[1::2], ends[1::2]),
+        ts_ns=times,
+        read_ns=read_ns,
+        levels=np.array(columns.levels, dtype=np.uint8),
+        offsets=np.array(records.starts, dtype=np.int64),
+        flags=flags,
+        end_offset=records.end,
+        original_bytes=original,
+        trace_ids=columns.traces,
+        tags=origin.tags,
+    )
+    return _split(whole, records, origin), tally
+
+
+def _cut(columns: Columns, records: Records, flags: "np.ndarray[tuple[int], np.dtype[np.uint8]]", original: Ints) -> None:  # fmt: skip
+    for row, size in records.sizes.items():
+        flags[row] |= np.uint8(Flag.TRUNCATED)
+        original[row] = size
+    if max(map(len, columns.message)) <= LINE_BYTES_MAX:
+        return
+    for row, message in enumerate(columns.message):
+        if len(message) > LINE_BYTES_MAX:
+            flags[row] |= np.uint8(Flag.TRUNCATED)
+            original[row] = max(int(original[row]), len(message))
+            columns.message[row] = message[:LINE_BYTES_MAX].decode("utf-8", "ignore").encode()
+
+
+def _times(records: Records, columns: Columns, flags: "np.ndarray[tuple[int], np.dtype[np.uint8]]", read_ns: int, tally: Tally) -> Ints:  # fmt: skip
+    """Choose each record's time: its own, else the runtime's, else as read."""
+    times = np.array(columns.times, dtype=np.int64)
+    good = usable(times, read_ns)
+    if good.all():
+        return times
+    tally.bad_times = int(np.count_nonzero(~good & (times != NO_TIME)))
+    runtime = records.times if records.times is not None else np.full(len(times), NO_TIME)
+    fallback = ~usable(runtime, read_ns)
+    flags[~good & fallback] |= np.uint8(Flag.TIME_FROM_READER)
+    chosen: Ints = np.where(good, times, np.where(fallback, read_ns, runtime))
+    return chosen
+
+
+def _buffer(columns: Columns) -> tuple[bytes, Ints, Ints]:
+    """Lay messages and fields one after another, parted by NUL: spans of row r are at 2r and 2r+1."""
+    pieces: list[bytes] = [b""] * (2 * len(columns.message))
+    pieces[0::2] = columns.message
+    pieces[1::2] = columns.fields
+    lengths = np.fromiter(map(len, pieces), dtype=np.int64, count=len(pieces))
+    ends = np.cumsum(lengths + 1) - 1
+    return b"\0".join(pieces), ends - lengths, ends
+
+
+def _split(whole: LogBatch, records: Records, origin: Origin) -> list[LogBatch]:
+    """Part a batch by stream and run.
+
+    A store may take a batch for everything its source holds from the first record to
+    ``end_offset``. So each stream of a wrapped file is a source of its own, and a run's batch ends
+    where the next run starts.
+    """
+    runs = _runs(whole, records, origin)
+    streams = records.streams
+    if not streams:
+        return _by_run(whole, runs)
+    first = streams[0]
+    if streams.count(first) == len(streams):
+        return _by_run(_of_stream(whole, first), runs)
+    names = np.array(streams)
+    parts = []
+    for stream in dict.fromkeys(streams):
+        rows = np.flatnonzero(names == stream)
+        parts += _by_run(_of_stream(take(whole, rows), stream), runs[rows] if runs is not None else None)  # fmt: skip
+    return parts
+
+
+def _of_stream(batch: LogBatch, stream: str) -> LogBatch:
+    return replace(batch, stream=stream, source_id=f"{batch.source_id}/{stream}")
+
+
+def _runs(whole: LogBatch, records: Records, origin: Origin) -> Ints | None:
+    """Return the run that wrote each record, rising, or None where nobody knows."""
+    if not origin.run_numbers:
+        return None
+    when = records.times if records.times is not None else whole.ts_ns
+    index = np.searchsorted(np.array(origin.run_starts_ns), when, side="right") - 1
+    numbers: Ints = np.array(origin.run_numbers, dtype=np.int64)[np.maximum(index, 0)]
+    return np.maximum.accumulate(numbers)
+
+
+def _by_run(batch: LogBatch, runs: Ints | None) -> list[LogBatch]:
+    if runs is None:
+        return [batch]
+    if runs[0] == runs[-1]:
+        return [replace(batch, run=int(runs[0]))]
+    parts = []
+    edges = [0, *(np.flatnonzero(np.diff(runs)) + 1).tolist(), len(runs)]
+    for first, last in pairwise(edges):
+        part = take(batch, np.arange(first, last))
+        end = int(batch.offsets[last]) if last < len(runs) else batch.end_offset
+        parts.append(replace(part, run=int(runs[first]), end_offset=end))
+    return parts

@@ -1,0 +1,25 @@
+"""The understood form of records on their way into a batch: one list per column."""
+
+from dataclasses import dataclass, field
+
+from logship.parse.timestamps import NO_TIME
+
+
+@dataclass(slots=True)
+class Columns:
+    """n records: message and own fields as UTF-8 bytes, time (``NO_TIME`` if the record gave none), level.
+
+    ``bad_times`` counts times that were there and cannot be meant (year 9999).
+    """
+
+    message: list[bytes]
+    fields: list[bytes]
+    times: list[int]
+    levels: list[int]
+    unparsed: list[int] = field(default_factory=list)
+    traces: dict[int, str] = field(default_factory=dict)
+
+    @classmethod
+    def empty(cls, size: int) -> "Columns":
+        """Return columns to be filled row by row."""
+        return cls([b""] * size, [b""] * size, [NO_TIME] * size, [0] * size)

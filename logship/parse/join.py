@@ -1,0 +1,154 @@
+"""From lines to records: Docker's 16 KiB partials and stack traces become one each.
+
+A record may be incomplete at the end of what was read. Then everything from the first incomplete
+record on stays in the file: the next read starts there. So a position is all the state there is,
+and what is read after a restart is cut into the same records.
+"""
+
+from dataclasses import dataclass
+
+from logship.parse.levels import LevelFinder
+from logship.parse.lines import LINE_BYTES_MAX, Lines
+from logship.parse.multiline import GAP_NS, LINES_MAX, SUSPECT, Kind, goes_on, opens
+from model.log import Flag, Level
+from model.samples import Ints
+
+
+@dataclass(slots=True)
+class Records:
+    """n records, before their text is understood.
+
+    ``times`` is None where the runtime gave none, ``levels`` (what plain lines name) where all
+    lines are JSON. ``flags`` and ``sizes`` (bytes before a cut) are by row.
+    """
+
+    texts: list[str]
+    starts: list[int]
+    streams: list[str]
+    times: Ints | None
+    levels: list[int] | None
+    flags: dict[int, int]
+    sizes: dict[int, int]
+    end: int
+
+
+@dataclass(slots=True)
+class _Open:
+    """A record that may go on."""
+
+    row: int
+    parts: list[str]
+    size: int
+    kind: Kind
+    partial: bool
+    last: int  # row of its last line
+    lines: int = 1
+
+
+def join(lines: Lines, levels: LevelFinder, *, multiline: bool, closing: bool, final: bool) -> Records:  # fmt: skip
+    """Join the lines.
+
+    Args:
+        lines: What was read.
+        levels: Tells the level of plain lines.
+        multiline: Whether stack traces are joined.
+        closing: Nothing has followed for so long that open traces are complete.
+        final: Nothing will ever follow: what is left of a partial line is complete too.
+    """
+    times = lines.runtime_ns()
+    flags = dict.fromkeys(lines.unwrapped, int(Flag.UNPARSED))
+    structured = all(text[:1] == "{" for text in lines.texts)
+    found = None if structured else levels.levels(lines.texts)
+    if not lines.partial and (structured or not multiline):  # the usual case, at the speed of C
+        return Records(lines.texts, lines.starts[:-1], lines.streams, times, found, flags, lines.sizes, lines.starts[-1])  # fmt: skip
+    return _Joiner(lines, times, found, multiline=multiline).run(closing=closing, final=final)
+
+
+class _Joiner:
+    def __init__(self, lines: Lines, times: Ints | None, levels: list[int] | None, *, multiline: bool) -> None:  # fmt: skip
+        self._lines = lines
+        self._times = times
+        self._clock = times.tolist() if times is not None else None
+        self._levels = levels
+        self._multiline = multiline
+        self._open: dict[str, _Open] = {}
+        self._joined: dict[int, _Open] = {}
+
+    def run(self, *, closing: bool, final: bool) -> Records:
+        lines, open_, levels = self._lines, self._open, self._levels
+        partial = set(lines.partial)
+        streams = lines.streams or [""] * len(lines.texts)
+        multiline = self._multiline and levels is not None
+        suspect = SUSPECT.match
+        rows = []
+        for row, (text, stream) in enumerate(zip(lines.texts, streams, strict=True)):
+            current = open_.get(stream) if open_ else None
+            if current is not None:
+                if self._add(current, row, text, partial=row in partial):
+                    continue
+                del open_[stream]
+            rows.append(row)
+            kind = Kind.CLOSED
+            if multiline and text[:1] != "{":
+                level = levels[row] if levels else 0
+                if level >= Level.WARN or suspect(text):
+                    kind = opens(text, level)
+            if kind or row in partial:
+                open_[stream] = _Open(row, [text], len(text), kind, row in partial, row)
+        end = lines.starts[-1]
+        for current in open_.values():
+            incomplete = current.partial or (current.kind is not Kind.CLOSED and not closing)
+            if incomplete and not final:
+                end = min(end, lines.starts[current.row])
+        return self._records([row for row in rows if lines.starts[row] < end], end)
+
+    def _add(self, current: _Open, row: int, text: str, *, partial: bool) -> bool:
+        """Add a line to an open record, if it belongs to it."""
+        if current.partial:
+            separator = ""
+        else:
+            if current.lines >= LINES_MAX or current.size > LINE_BYTES_MAX:
+                return False
+            if self._clock and self._clock[row] - self._clock[current.last] > GAP_NS:
+                return False
+            kind = goes_on(current.kind, text)
+            if kind is None:
+                return False
+            current.kind = kind
+            current.lines += 1
+            separator = "\n"
+        if current.size <= LINE_BYTES_MAX:
+            current.parts.append(separator + text)
+        current.size += len(separator) + len(text)
+        current.partial = partial
+        current.last = row
+        self._joined[current.row] = current
+        return True
+
+    def _records(self, rows: list[int], end: int) -> Records:
+        lines = self._lines
+        unwrapped = set(lines.unwrapped)
+        records = Records(
+            [lines.texts[row] for row in rows],
+            [lines.starts[row] for row in rows],
+            [lines.streams[row] for row in rows] if lines.streams else [],
+            self._times[rows] if self._times is not None else None,
+            [self._levels[row] for row in rows] if self._levels is not None else None,
+            {},
+            {},
+            end,
+        )
+        if not (unwrapped or self._joined or lines.sizes):
+            return records
+        for index, row in enumerate(rows):
+            joined = self._joined.get(row)
+            if joined is not None:
+                records.texts[index] = "".join(joined.parts)
+                if joined.size > LINE_BYTES_MAX:
+                    records.sizes[index] = joined.size
+            bits = (Flag.MULTILINE if joined and joined.lines > 1 else 0) | (Flag.UNPARSED if row in unwrapped else 0)  # fmt: skip
+            if bits:
+                records.flags[index] = bits
+            if row in lines.sizes:
+                records.sizes[index] = lines.sizes[row]
+        return records

@@ -1,0 +1,108 @@
+"""From bytes to lines: what a json-file wrapper or a raw file holds, before records are made of it."""
+
+import json
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Final
+
+import msgspec
+
+from logship.parse import timestamps
+from model.samples import Ints
+
+LINE_BYTES_MAX: Final = 1 << 20  # a record is cut here
+
+
+@dataclass(slots=True)
+class Lines:
+    """n physical lines of one source, in order.
+
+    Attributes:
+        texts: Without the line's own newline.
+        starts: Offset of each line in its source; one more than n: the last is where it goes on.
+        streams: "stdout" or "stderr" per line; empty where all lines are of one stream.
+        times: As the runtime wrote them; empty where it wrote none.
+        partial: Rows of lines that go on in the next line of the same stream (Docker cuts at 16 KiB).
+        unwrapped: Rows whose wrapper could not be read; they stand as they are.
+        sizes: Bytes before a cut by row, for rows that were cut.
+    """
+
+    texts: list[str]
+    starts: list[int]
+    streams: list[str]
+    times: list[str]
+    partial: list[int]
+    unwrapped: list[int]
+    sizes: dict[int, int]
+
+    def runtime_ns(self) -> Ints | None:
+        """Return the runtime's times, int64 shape (n,), or None."""
+        return timestamps.column(self.times) if self.times else None
+
+
+class Wrapper(msgspec.Struct, gc=False):
+    """A line of Docker's json-file driver; ``attrs`` and whatever else is there is passed over."""
+
+    log: str
+    stream: str = "stdout"
+    time: str = ""
+
+
+_WRAPPERS = msgspec.json.Decoder(list[Wrapper])
+_WRAPPER = msgspec.json.Decoder(Wrapper)
+
+
+def json_file(data: bytes, start: int) -> Lines:
+    """Unwrap whole lines (``data`` ends in a newline) of a json-file log."""
+    raw = data.split(b"\n")
+    raw.pop()
+    lines = Lines(
+        [], list(accumulate((len(r) + 1 for r in raw), initial=start)), [], [], [], [], {}
+    )
+    try:
+        wrappers = _WRAPPERS.decode(b"[" + b",".join(raw) + b"]")
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        wrappers = []
+    if len(wrappers) != len(raw):  # a bad line, or two objects on one
+        wrappers = [_unwrap(row, line, lines) for row, line in enumerate(raw)]
+    texts = [w.log for w in wrappers]
+    lines.streams = [w.stream for w in wrappers]
+    lines.times = [w.time for w in wrappers]
+    lines.partial = [row for row, text in enumerate(texts) if text[-1:] != "\n"]
+    if lines.partial:
+        lines.texts = [text[:-1] if text[-1:] == "\n" else text for text in texts]
+    else:
+        lines.texts = [text[:-1] for text in texts]
+    return lines
+
+
+def _unwrap(row: int, line: bytes, lines: Lines) -> Wrapper:
+    """Unwrap one line on its own: torn ones (a crash in mid-write) stand as they are."""
+    try:
+        return _WRAPPER.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        value = json.loads(line)
+        text = value["log"].encode("utf-8", "replace").decode()
+        return Wrapper(text, str(value.get("stream", "stdout")), str(value.get("time", "")))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        lines.unwrapped.append(row)
+        return Wrapper(line.decode("utf-8", "replace") + "\n")
+
+
+def plain(data: bytes, start: int) -> Lines:
+    """Split whole lines of a raw file; a final line without newline counts as one."""
+    raw = data.split(b"\n")
+    if not raw[-1]:
+        raw.pop()
+    starts = list(accumulate((len(r) + 1 for r in raw), initial=start))
+    starts[-1] = start + len(data)
+    try:
+        texts = data.decode().split("\n")
+        del texts[len(raw) :]
+    except UnicodeDecodeError:
+        texts = [r.decode("utf-8", "replace") for r in raw]
+    if "\r" in texts[0][-1:] or b"\r\n" in data:
+        texts = [text.removesuffix("\r") for text in texts]
+    return Lines(texts, starts, [], [], [], [], {})

@@ -1,0 +1,138 @@
+"""One stream's parser: whole lines in, batches out, and where the next read starts.
+
+The only state is what was learned of the stream's shape, which never changes a result. So a
+position in the file is all a restart needs.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from logship.parse import lines as unwrap
+from logship.parse import text_lines
+from logship.parse.batch import Origin, Tally, build
+from logship.parse.columns import Columns
+from logship.parse.join import Records, join
+from logship.parse.json_lines import JsonLines
+from logship.parse.levels import LevelFinder
+from logship.parse.lines import Lines
+from logship.redact import Redactor
+from model.log import Flag, LogBatch
+
+Format = Literal["auto", "json", "logfmt", "plain"]
+Wrapping = Literal["json-file", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What a read came to.
+
+    Attributes:
+        batches: Complete records; all end at ``end``. May be empty.
+        end: Offset at which the next read starts; where the read started if nothing was complete.
+        tally: Counts of what parsing met.
+    """
+
+    batches: list[LogBatch]
+    end: int
+    tally: Tally
+
+
+class Parser:
+    """Parses one stream."""
+
+    def __init__(
+        self,
+        redactor: Redactor | None,
+        *,
+        wrapping: Wrapping = "none",
+        format: Format = "auto",  # noqa: A002  # the word of the container label
+        multiline: bool = True,
+    ) -> None:
+        self._redactor = redactor
+        self._split: Callable[[bytes, int], Lines] = (
+            unwrap.json_file if wrapping == "json-file" else unwrap.plain
+        )
+        self._format = format
+        self._multiline = multiline
+        self._json = JsonLines()
+        self._levels = LevelFinder()
+
+    def parse(self, data: bytes, start: int, origin: Origin, read_ns: int, *, closing: bool, final: bool = False) -> Parsed:  # fmt: skip
+        """Parse whole lines read at an offset.
+
+        Args:
+            data: Ends in a newline, or is the last of a closed file.
+            start: Where ``data`` starts in its source.
+            origin: Whose lines these are.
+            read_ns: When they were read.
+            closing: Nothing has followed for so long that open traces are complete.
+            final: Nothing will ever follow.
+        """
+        if not data:
+            return Parsed([], start, Tally())
+        return self.lines(self._split(data, start), origin, read_ns, closing=closing, final=final)
+
+    def lines(
+        self, lines: Lines, origin: Origin, read_ns: int, *, closing: bool, final: bool = False
+    ) -> Parsed:
+        """Parse lines that are unwrapped already (from Docker's API, or one that was cut)."""
+        records = join(lines, self._levels, multiline=self._multiline, closing=closing, final=final)
+        if not records.texts:
+            return Parsed([], records.end, Tally())
+        try:
+            columns = self._understand(records)
+        except Exception:  # a line that our own code cannot stand is shipped as it is
+            columns = Columns.empty(len(records.texts))
+            columns.message = [text.encode("utf-8", "replace") for text in records.texts]
+            columns.unparsed = list(range(len(records.texts)))
+        batches, tally = build(records, columns, origin, self._redactor, read_ns)
+        return Parsed(batches, records.end, tally)
+
+    def _understand(self, records: Records) -> Columns:
+        texts = records.texts
+        if self._format == "plain":
+            return self._plain(records)
+        json_rows = [row for row, text in enumerate(texts) if text[:1] == "{" and row not in records.sizes]  # fmt: skip
+        if len(json_rows) == len(texts):
+            return self._json.decode(texts)
+        rows: dict[str, list[int]] = {"json": json_rows, "logfmt": [], "plain": []}
+        is_json = set(json_rows)
+        for row, text in enumerate(texts):
+            if row not in is_json:
+                pairs = text_lines.looks_logfmt(text) and not records.flags.get(row)
+                rows["logfmt" if pairs else "plain"].append(row)
+        if len(rows["plain"]) == len(texts):
+            return self._plain(records)
+        columns = Columns.empty(len(texts))
+        for kind, decode in (
+            ("json", self._json.decode),
+            ("logfmt", text_lines.logfmt),
+            ("plain", text_lines.plain),
+        ):
+            if rows[kind]:
+                _merge(columns, decode([texts[row] for row in rows[kind]]), rows[kind])
+        _trace_levels(columns, records)
+        return columns
+
+    def _plain(self, records: Records) -> Columns:
+        columns = text_lines.plain(records.texts, records.levels)
+        _trace_levels(columns, records)
+        return columns
+
+
+def _trace_levels(columns: Columns, records: Records) -> None:
+    """A joined trace whose first line names no level is an error."""
+    for row, bits in records.flags.items():
+        if bits & Flag.MULTILINE and not columns.levels[row]:
+            columns.levels[row] = text_lines.trace_level(columns.message[row])
+
+
+def _merge(into: Columns, part: Columns, rows: list[int]) -> None:
+    for index, row in enumerate(rows):
+        into.message[row] = part.message[index]
+        into.fields[row] = part.fields[index]
+        into.times[row] = part.times[index]
+        into.levels[row] = part.levels[index]
+    into.unparsed += [rows[index] for index in part.unparsed]
+    into.traces.update({rows[index]: trace for index, trace in part.traces.items()})

@@ -1,0 +1,152 @@
+"""Times as logs write them, to nanoseconds since the epoch.
+
+``column`` reads many texts at once with numpy; what does not have the common ISO 8601 shape goes
+through ``scalar``, one by one. Times without a zone are UTC. Nothing raises: ``NO_TIME`` says
+that a text is no usable time.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from model.samples import Ints
+
+NO_TIME: Final = np.iinfo(np.int64).min
+EARLIEST_NS: Final = (
+    946_684_800_000_000_000  # 2000-01-01: what is older is a clock that was never set
+)
+WIDTH: Final = 30  # "2026-01-01T00:00:00.123456789Z"
+
+_ISO = re.compile(
+    r"[\[(]?(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9})\d*)?\s?(Z|[+-]\d\d:?\d\d)?"
+)
+_SLASHED = re.compile(
+    r"[\[(]?(\d{4})/(\d\d)/(\d\d) (\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9})\d*)?(Z|[+-]\d\d:?\d\d)?"
+)
+# Apache's common log format, anywhere in the line: [22/Nov/2026:10:00:00 +0000]
+_CLF = re.compile(r"\[(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d):(\d\d):(\d\d) ([+-]\d{4})\]")
+_NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_MONTHS = {name: n for n, name in enumerate(_NAMES, 1)}  # fmt: skip
+_NUMBER = re.compile(r"\d{9,19}(?:\.\d+)?(?:[eE][+]?\d+)?")
+
+_DIGITS_AT = np.array([0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18])
+_FRACTION = 10 ** np.arange(8, -1, -1, dtype=np.int64)
+
+
+def column(texts: Sequence[str]) -> Ints:
+    """Return the time at the start of each text, int64 shape (n,), ``NO_TIME`` where there is none."""
+    try:
+        raw = np.array([text[:WIDTH] for text in texts], dtype=f"S{WIDTH}")
+    except (UnicodeEncodeError, ValueError):
+        return np.array([scalar(text) for text in texts], dtype=np.int64)
+    chars = raw.view(np.uint8).reshape(len(texts), WIDTH)
+    times, common = _iso(chars)
+    for row in np.flatnonzero(~common).tolist():
+        times[row] = scalar(texts[row])
+    return times
+
+
+def _iso(chars: npt.NDArray[np.uint8]) -> tuple[Ints, npt.NDArray[np.bool_]]:
+    """Read ``dddd-dd-dd[T ]dd:dd:dd[.,]d*`` with no zone or Z; the mask says which rows have that shape."""
+    digits = chars[:, _DIGITS_AT].astype(np.int64) - 48
+    shape = (
+        ((digits >= 0) & (digits <= 9)).all(axis=1)
+        & (chars[:, 4] == ord("-"))
+        & (chars[:, 7] == ord("-"))
+        & ((chars[:, 10] == ord("T")) | (chars[:, 10] == ord(" ")))
+        & (chars[:, 13] == ord(":"))
+        & (chars[:, 16] == ord(":"))
+    )
+    year = digits[:, :4] @ np.array([1000, 100, 10, 1])
+    two = digits[:, 4::2] * 10 + digits[:, 5::2]
+    month, day, hour, minute, second = two.T
+    has_fraction = (chars[:, 19] == ord(".")) | (chars[:, 19] == ord(","))
+    fraction = chars[:, 20:29].astype(np.int64) - 48
+    good = ((fraction >= 0) & (fraction <= 9)) & has_fraction[:, None]
+    count = np.cumprod(good, axis=1).sum(axis=1)
+    nanos = (np.where(np.arange(9) < count[:, None], fraction, 0) * _FRACTION[: fraction.shape[1]]).sum(axis=1)  # fmt: skip
+    after = np.take_along_axis(chars, np.where(has_fraction, 20 + count, 19)[:, None], axis=1)[:, 0]
+    shape &= ~np.isin(after, np.frombuffer(b"+-0123456789", dtype=np.uint8))
+    # a zone may follow a space ("10:00:00 +0200"); the scalar reader knows
+    following = np.minimum(np.where(has_fraction, 20 + count, 19) + 1, chars.shape[1] - 1)
+    zone = np.take_along_axis(chars, following[:, None], axis=1)[:, 0]
+    shape &= ~((after == ord(" ")) & ((zone == ord("+")) | (zone == ord("-"))))
+    shape &= (month >= 1) & (month <= 12) & (day >= 1) & (day <= _days_in(year, month))
+    shape &= (hour < 24) & (minute < 60) & (second <= 60) & (year >= 1970) & (year < 2262)
+    times = (_days(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second) * 1_000_000_000
+    return np.where(shape, times + nanos, NO_TIME), shape
+
+
+def _days(year: Ints, month: Ints, day: Ints) -> Ints:
+    """Days since the epoch (howardhinnant.github.io/date_algorithms.html, days_from_civil)."""
+    y = year - (month <= 2)
+    era = y // 400
+    yoe = y - era * 400
+    doy = (153 * (month + np.where(month > 2, -3, 9)) + 2) // 5 + day - 1
+    days: Ints = era * 146_097 + yoe * 365 + yoe // 4 - yoe // 100 + doy - 719_468
+    return days
+
+
+def _days_in(year: Ints, month: Ints) -> Ints:
+    lengths = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
+    leap = (month == 2) & (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
+    days: Ints = lengths[np.clip(month, 1, 12) - 1] + leap
+    return days
+
+
+def scalar(text: str) -> int:
+    """Return the time that a text starts with (or is, as a number since the epoch), or ``NO_TIME``."""
+    head = text[:1]
+    found = (_ISO.match(text) or _SLASHED.match(text)) if head.isdigit() or head in "[(" else None
+    try:
+        if found:
+            year, month, day, hour, minute, second, fraction, zone = found.groups()
+            moment = datetime(
+                int(year), int(month), int(day), int(hour), int(minute), min(int(second), 59), tzinfo=UTC
+            )  # fmt: skip
+            return _ns(moment - _zone(zone)) + int((fraction or "0").ljust(9, "0"))
+        found = _CLF.search(text[:128]) if "[" in text else None
+        if found:
+            day, name, year, hour, minute, second, zone = found.groups()
+            moment = datetime(
+                int(year), _MONTHS[name], int(day), int(hour), int(minute), min(int(second), 59), tzinfo=UTC
+            )  # fmt: skip
+            return _ns(moment - _zone(zone))
+    except (ValueError, KeyError, OverflowError):
+        return NO_TIME
+    return _number(text) if _NUMBER.fullmatch(text) else NO_TIME
+
+
+def _number(text: str) -> int:
+    """Read seconds, milliseconds, microseconds or nanoseconds since the epoch, told apart by size."""
+    whole, dot, fraction = text.partition(".")
+    if dot and len(whole) == 10 and fraction.isdigit():
+        return int(whole) * 1_000_000_000 + int(fraction[:9].ljust(9, "0"))
+    value = float(text)
+    for limit, scale in ((1e11, 1_000_000_000), (1e14, 1_000_000), (1e17, 1_000), (9.2e18, 1)):
+        if value < limit:
+            exact = int(whole) if not dot and whole.isdigit() else value
+            return int(exact * scale)
+    return NO_TIME
+
+
+def _ns(moment: datetime) -> int:
+    delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    seconds = delta.days * 86_400 + delta.seconds
+    return seconds * 1_000_000_000 if 0 <= seconds < 9_200_000_000 else NO_TIME // 2
+
+
+def _zone(text: str | None) -> timedelta:
+    if not text or text == "Z":
+        return timedelta(0)
+    minutes = int(text[1:3]) * 60 + int(text[-2:])
+    return timedelta(minutes=-minutes if text[0] == "-" else minutes)
+
+
+def usable(times: Ints, read_ns: int) -> npt.NDArray[np.bool_]:
+    """Tell which times can be meant: from 2000 until a day after now."""
+    return (times >= EARLIEST_NS) & (times <= read_ns + 86_400_000_000_000)

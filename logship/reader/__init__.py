@@ -1,0 +1,1 @@
+"""Reading log records back from where they were shipped to."""

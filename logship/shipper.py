@@ -1,0 +1,301 @@
+"""Reads every task's logs and hands them to the lanes; the checkpoint follows what was delivered.
+
+One thread reads all files in turn, at most one read of 256 KiB per file and turn, so a noisy task
+never keeps a quiet one waiting. Another watches for tasks and opens the files of new ones at
+once: a container that lives 200 ms is read although it is gone. Each lane has a thread.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import CollectorRegistry
+
+from logship.checkpoint import CheckpointFile
+from logship.deadletter import DeadLetters
+from logship.events import EventLog
+from logship.lane import Lane, SinkStatus
+from logship.ledger import Ledger
+from logship.metrics import LogshipMetrics
+from logship.redact import Redactor
+from logship.sink.base import Sink
+from logship.source.chunk import Chunk, Stream
+from logship.source.docker_api import ApiStream
+from logship.source.finder import Finder
+from logship.source.known import KnownFiles
+from model.clock import Clock
+from model.samples import SeriesBlock, SeriesSource
+from model.task import (
+    ContainerID,
+    Task,
+    TaskID,
+    TaskIdentity,
+    TaskSource,
+    TaskState,
+    TaskStatus,
+)
+
+EVENTS: Final = "taskscope/events"
+KEEP_SECONDS: Final = 7 * 86_400  # positions of files that are gone, in case they come back
+FAST_SECONDS: Final = 0.1
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to ship; sizes in bytes, times in seconds."""
+
+    dataset: str = "task"
+    redact: bool = True
+    buffer_bytes: int = 8 << 20
+    request_timeout_seconds: float = 30.0
+    checkpoint_interval_seconds: float = 1.0
+    poll_interval_seconds: float = 0.25
+    docker_socket: str = "/var/run/docker.sock"  # "" never asks Docker's API
+
+
+@dataclass(frozen=True, slots=True)
+class ShipperStatus:
+    """For start-up, ``doctor`` and the console: how sinks are doing, what cannot be read, warnings.
+
+    ``through_api`` logs are read through the runtime's API, because their files may not be read or
+    there are none.
+    """
+
+    sinks: tuple[SinkStatus, ...]
+    problems: tuple[str, ...]
+    streams: int
+    through_api: int = 0
+
+
+class Shipper:
+    """The whole way from tasks to sinks."""
+
+    def __init__(
+        self,
+        tasks: TaskSource,
+        sinks: Sequence[Sink],
+        directory: Path,
+        settings: Settings,
+        clock: Clock,
+        registry: CollectorRegistry,
+        *,
+        events: EventLog | None = None,
+    ) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self._tasks = tasks
+        self._settings = settings
+        self._clock = clock
+        self._metrics = LogshipMetrics(registry)
+        self._ledger = Ledger()
+        self._wake = threading.Event()
+        self._dirty = False
+        self._lanes = [
+            Lane(
+                sink,
+                DeadLetters(directory, sink.name),
+                self._metrics,
+                clock,
+                buffer_bytes=settings.buffer_bytes,
+                timeout_seconds=settings.request_timeout_seconds,
+                on_delivered=self._delivered,
+            )
+            for sink in sinks
+        ]
+        self._checkpoint = CheckpointFile(directory)
+        loaded = self._checkpoint.load()
+        self._warnings = list(loaded.warnings)
+        self._known = KnownFiles(loaded.entries)
+        names = [sink.name for sink in sinks]
+        redactor = Redactor() if settings.redact else None
+        self._finder = Finder(
+            redactor,
+            self._known,
+            names,
+            dataset=settings.dataset,
+            docker_socket=settings.docker_socket,
+        )
+        self._streams: dict[str, Stream] = {}
+        if events is not None:
+            self._streams[EVENTS] = self._finder.events(_nobody(), events.path)
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._saved_at = 0.0
+        self._checkpoint_problem = ""
+
+    # ------------------------------------------------------------ life
+
+    def start(self) -> None:
+        """Start; returns when the logs of the tasks known now are open."""
+        self._find(self._tasks.snapshot())
+        for lane in self._lanes:
+            lane.start()
+        for name, body in (("reader", self._read_all), ("watcher", self._watch)):
+            thread = threading.Thread(target=self._forever, args=(body,), name=f"logship-{name}", daemon=True)  # fmt: skip
+            thread.start()
+            self._threads.append(thread)
+
+    def stop(self, timeout_seconds: float = 10.0) -> None:
+        """Stop reading, deliver what is buffered within the time, save the checkpoint; safe twice."""
+        self._stop.set()
+        self._wake.set()
+        for thread in self._threads:
+            thread.join(timeout_seconds)
+        for lane in self._lanes:
+            lane.stop(timeout_seconds / max(1, len(self._lanes)))
+        if self._threads:
+            self._save()
+        self._threads.clear()
+        for stream in self._streams.values():
+            stream.close()
+
+    def _forever(self, body: Callable[[], None]) -> None:
+        """Run a loop's body until stopped; whatever goes wrong is counted and said, and it goes on."""
+        while not self._stop.is_set():
+            try:
+                body()
+            except Exception as error:
+                self._metrics.errors.labels("reader", type(error).__name__).inc()
+                _log.exception("log shipping met an error and goes on")
+                self._stop.wait(1.0)
+
+    # ------------------------------------------------------------ finding
+
+    def _watch(self) -> None:
+        for tasks in self._tasks.watch(self._stop):
+            self._find(tasks)
+            self._wake.set()
+        self._stop.wait(1.0)
+
+    def _find(self, tasks: frozenset[Task]) -> None:
+        with self._lock:
+            new = self._finder.update(
+                self._streams, tasks, self._clock.monotonic(), self._clock.now_ns()
+            )
+            self._streams = self._streams | new
+
+    # ------------------------------------------------------------ reading
+
+    def _read_all(self) -> None:
+        """Make one turn over all streams, then wait unless there is more."""
+        with self._lock:
+            streams = list(self._streams.values())
+        more = False
+        for stream in streams:
+            if self._stop.is_set():
+                return
+            try:
+                if stream.refresh(self._clock.monotonic(), self._clock.now_ns()):
+                    more |= self._read(stream)
+            except Exception as error:
+                self._metrics.errors.labels("reader", type(error).__name__).inc()
+                stream.problem = f"{stream.key}: {type(error).__name__}: {error}"
+                _log.exception("a log cannot be read; the others go on")
+        self._retire(streams)
+        self._metrics.open_files.set(len(streams))
+        now = self._clock.monotonic()
+        if self._known.urgent or (self._dirty and now - self._saved_at >= self._settings.checkpoint_interval_seconds):  # fmt: skip
+            self._save()
+        if not more:
+            self._wake.wait(self._settings.poll_interval_seconds)
+            self._wake.clear()
+
+    def _read(self, stream: Stream) -> bool:
+        """Give each lane the next chunk of a stream; one read serves all that are at the same place."""
+        if self._known.urgent:
+            self._save()
+        more = False
+        chunk: Chunk | None = None
+        for lane in self._lanes:
+            if not lane.has_room:
+                continue
+            if chunk is None or not stream.fits(lane.name, chunk):
+                chunk = stream.read(lane.name, self._clock.monotonic(), self._clock.now_ns())
+            if chunk is None:
+                continue
+            stream.advance(lane.name, chunk)
+            self._count(chunk)
+            lane.put(chunk)
+            more = True
+        return more
+
+    def _count(self, chunk: Chunk) -> None:
+        if chunk.start < chunk.source.counted:
+            return  # another lane was here before
+        chunk.source.counted = chunk.end
+        self._ledger.count(chunk)
+        metrics, tally = self._metrics, chunk.tally
+        for batch in chunk.batches:
+            metrics.received.labels(batch.stream).inc(len(batch))
+        for rule, count in tally.redactions.items():
+            metrics.redactions.labels(rule).inc(count)
+        for mark, count in (("truncated", tally.truncated), ("unparsed", tally.unparsed), ("bad_time", tally.bad_times)):  # fmt: skip
+            if count:
+                metrics.marked.labels(mark).inc(count)
+
+    def _retire(self, streams: Iterable[Stream]) -> None:
+        """Drop the streams of tasks that are no longer known, once everything is delivered."""
+        finished = [s for s in streams if s.finished]
+        if not finished:
+            return
+        known = {task.identity.task_id for task in self._tasks.snapshot()}
+        finished = [s for s in finished if s.task.identity.task_id not in known]
+        if not finished:
+            return
+        now_s = self._clock.now_ns() // 1_000_000_000
+        with self._lock:
+            for stream in finished:
+                stream.close()
+                self._known.release(stream.key, now_s)
+                self._streams = {k: s for k, s in self._streams.items() if s is not stream}
+        self._dirty = True
+
+    # ------------------------------------------------------------ positions
+
+    def _delivered(self) -> None:
+        self._dirty = True
+        self._wake.set()
+
+    def _save(self) -> None:
+        now_s = self._clock.now_ns() // 1_000_000_000
+        self._dirty = False
+        try:
+            self._checkpoint.save(self._known.entries(now_s, KEEP_SECONDS))
+            self._known.urgent = False
+            self._checkpoint_problem = ""
+        except OSError as error:
+            self._dirty = True
+            self._metrics.errors.labels("checkpoint", type(error).__name__).inc()
+            self._checkpoint_problem = f"the log checkpoint cannot be written: {error.strerror}; lines may be sent twice after a restart"  # fmt: skip
+        self._saved_at = self._clock.monotonic()
+
+    # ------------------------------------------------------------ telling
+
+    def collect(self, now_ms: int) -> list[SeriesBlock]:
+        """See ``model.samples.SeriesSource``."""
+        with self._lock:
+            streams = list(self._streams.values())
+        return self._ledger.collect(streams, self._clock.monotonic())
+
+    def status(self) -> ShipperStatus:
+        """Return how it is going."""
+        with self._lock:
+            streams = list(self._streams.values())
+        problems = [*self._warnings, *(s.problem for s in streams if s.problem)]
+        if self._checkpoint_problem:
+            problems.append(self._checkpoint_problem)
+        return ShipperStatus(tuple(lane.status for lane in self._lanes), tuple(problems), len(streams), sum(isinstance(s, ApiStream) for s in streams))  # fmt: skip
+
+
+def _nobody() -> Task:
+    """Return the owner of the spool of events, whose records are all somebody else's."""
+    none = TaskIdentity("", "", "", "", "", "", TaskID(""), ContainerID(""))
+    return Task(none, TaskStatus(TaskState.RUNNING, 0))
+
+
+if TYPE_CHECKING:
+    _: type[SeriesSource] = Shipper

@@ -1,0 +1,33 @@
+"""What a sink is."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from model.log import Delivery, LogBatch
+
+
+class Sink(Protocol):
+    """Delivers batches to one place, at least once; ``write`` is called by one thread at a time.
+
+    Attributes:
+        name: Unique among the sinks of a shipper; the checkpoint keeps positions under it.
+    """
+
+    name: str
+
+    def write(self, batches: Sequence[LogBatch], timeout_seconds: float) -> Sequence[Delivery]:
+        """Deliver batches in one go and return when the far side has them durably.
+
+        Returns:
+            One delivery per batch, in order. Records that are retryable are given again, alone;
+            those with 400 go to the dead-letter file.
+
+        Raises:
+            DeliveryError: If nothing was taken. It is tried again later whatever ``retryable``
+                says; False (a wrong password) means rarely, and the message is shown to people.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of connections; safe twice."""
+        ...

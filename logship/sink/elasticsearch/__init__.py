@@ -1,0 +1,1 @@
+"""The Elasticsearch sink: data streams, bulk ``create``, per-item status."""

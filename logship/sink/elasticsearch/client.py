@@ -1,0 +1,154 @@
+"""The official client, made late and lean.
+
+Importing ``elasticsearch`` imports pyarrow and pandas where they are installed, which would cost
+the agent 60 MB for nothing; they are hidden from this one import, in this one thread.
+"""
+
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from model.errors import DeliveryError
+
+if TYPE_CHECKING:
+    from elastic_transport import Serializer
+    from elasticsearch import Elasticsearch
+
+_HIDDEN = {"pyarrow", "pandas"}
+_BULK_HEAD = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How to reach Elasticsearch. Secrets are read from their files at each connect, never kept in a repr."""
+
+    endpoints: tuple[str, ...]
+    username: str = ""
+    password_file: str = ""
+    api_key_file: str = ""
+    ca_file: str = ""
+    compress: bool = False
+
+
+class _Hide(MetaPathFinder):
+    def __init__(self) -> None:
+        self._thread = threading.get_ident()
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname in _HIDDEN and threading.get_ident() == self._thread:
+            raise ModuleNotFoundError(fullname, name=fullname)
+        return None
+
+
+def connect(connection: Connection, timeout_seconds: float) -> "Elasticsearch":
+    """Make a client; nothing is sent yet.
+
+    Raises:
+        DeliveryError: If a file with a secret cannot be read; not retryable at once.
+    """
+    finder = _Hide()
+    sys.meta_path.insert(0, finder)
+    try:
+        import elasticsearch
+    finally:
+        sys.meta_path.remove(finder)
+    options: dict[str, Any] = {}
+    if connection.api_key_file:
+        options["api_key"] = _secret(connection.api_key_file)
+    elif connection.username:
+        options["basic_auth"] = (connection.username, _secret(connection.password_file))
+    if connection.ca_file:
+        options["ca_certs"] = connection.ca_file
+    try:
+        return elasticsearch.Elasticsearch(
+            list(connection.endpoints),
+            request_timeout=timeout_seconds,
+            max_retries=0,  # retrying is the lane's business, with its own back-off
+            http_compress=connection.compress,
+            serializers=_serializers(),
+            **options,
+        )
+    except (OSError, ValueError) as error:
+        raise DeliveryError(f"Elasticsearch cannot be set up: {error}", retryable=False) from error
+
+
+def _secret(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8"
+        raise DeliveryError(f"the secret in {path} cannot be read: {reason}", retryable=False) from error  # fmt: skip
+
+
+def _serializers() -> dict[str, "Serializer"]:
+    """JSON by orjson, bulk bodies as the bytes they are.
+
+    A bulk answer without errors is not taken apart: it says so in its first bytes.
+    """
+    from elastic_transport import SerializationError, Serializer
+
+    class Json(Serializer):
+        mimetype = "application/vnd.elasticsearch+json"
+
+        def dumps(self, data: Any) -> bytes:
+            return data if isinstance(data, bytes) else orjson.dumps(data)
+
+        def loads(self, data: bytes) -> Any:
+            if b'"errors":false' in data[:_BULK_HEAD]:
+                return {"errors": False, "items": []}
+            try:
+                return orjson.loads(data)
+            except orjson.JSONDecodeError as error:
+                raise SerializationError(f"not JSON: {data[:200]!r}", errors=(error,)) from error
+
+    class Lines(Json):
+        mimetype = "application/vnd.elasticsearch+x-ndjson"
+
+    return {kind.mimetype: kind() for kind in (Json, Lines)}
+
+
+def explain(error: Exception, connection: Connection) -> DeliveryError:
+    """Turn what the client raised into one clear sentence."""
+    import elasticsearch
+
+    where = connection.endpoints[0] if connection.endpoints else "?"
+    if isinstance(error, elasticsearch.AuthenticationException):
+        who = f"user {connection.username}" if connection.username else "the API key"
+        return DeliveryError(
+            f"Elasticsearch at {where} refuses {who}: check "
+            f"{connection.api_key_file or connection.password_file or 'username and password_file'}",
+            retryable=False,
+        )
+    if isinstance(error, elasticsearch.ApiError):
+        retry = error.status_code in {403, 408, 429} or error.status_code >= 500
+        return DeliveryError(
+            f"Elasticsearch at {where} answers {error.status_code}: {_reason(error.body)}",
+            retryable=retry,
+            retry_after_seconds=_retry_after(error.meta.headers),
+        )
+    if isinstance(error, elasticsearch.ConnectionTimeout):
+        return DeliveryError(f"Elasticsearch at {where} does not answer in time", retryable=True)
+    if isinstance(error, elasticsearch.ConnectionError):
+        return DeliveryError(f"Elasticsearch at {where} cannot be reached: {error.message}", retryable=True)  # fmt: skip
+    return DeliveryError(f"Elasticsearch at {where}: {error}", retryable=True)
+
+
+def _reason(body: Any) -> str:
+    if isinstance(body, Mapping) and isinstance(body.get("error"), Mapping):
+        return str(body["error"].get("reason") or body["error"].get("type") or "")[:300]
+    return str(body)[:300]
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    value = headers.get("retry-after", "")
+    return min(float(value), 300.0) if value.isdigit() else None

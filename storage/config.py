@@ -1,0 +1,37 @@
+"""The ``storage`` section of the configuration file: how long series are kept.
+
+The log store's settings have a section of their own, ``storage.logdb.config``.
+"""
+
+from pydantic import Field
+
+from configfile.validate import Section
+from storage.tsdb.settings import HOUR_MS, TsdbSettings
+
+
+class StorageConfig(Section):
+    """The embedded store of series.
+
+    Attributes:
+        retention_days: How long samples are kept; 0 keeps them for ever.
+        retention_bytes: Oldest blocks go once all take more than this; 0 is no limit.
+        max_series: Most series that are known at once; what would be above is refused.
+        block_hours: Length of the blocks that are written to disk.
+        cache_bytes: Memory for decoded frames.
+    """
+
+    retention_days: float = Field(15.0, ge=0)
+    retention_bytes: int = Field(0, ge=0)
+    max_series: int = Field(2_000_000, ge=1)
+    block_hours: int = Field(2, ge=1, le=24)
+    cache_bytes: int = Field(32 << 20, ge=1 << 20)
+
+    def tsdb_settings(self) -> TsdbSettings:
+        """Return the section as the store takes it."""
+        return TsdbSettings(
+            retention_ms=int(self.retention_days * 24 * HOUR_MS),
+            retention_bytes=self.retention_bytes,
+            max_series=self.max_series,
+            block_ms=self.block_hours * HOUR_MS,
+            cache_bytes=self.cache_bytes,
+        )

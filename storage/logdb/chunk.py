@@ -1,0 +1,72 @@
+"""One batch as the store holds it until it is sealed, and what makes a record the same record."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from model.log import LogBatch, Spans
+from model.samples import Ints
+
+MASK64: Final = 2**64 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The records of one appended batch that were not there before.
+
+    Attributes:
+        seq: Number of the batch in the store, rising; the tail resumes by it.
+        source: ``source_key`` of the batch's source; together with the offset it is the record.
+        taken_ns: When the store took it; retention counts from here.
+        batch: The records.
+    """
+
+    seq: int
+    source: int
+    taken_ns: int
+    batch: LogBatch
+
+    @property
+    def size(self) -> int:
+        """Bytes this holds in memory, about."""
+        return len(self.batch.buf) + 60 * len(self.batch) + 1000
+
+
+def source_key(source_id: str) -> int:
+    """Return 64 bits for a source, signed as Parquet has them."""
+    digest = hashlib.blake2b(source_id.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+def record_id(source: int, offset: int) -> str:
+    """Return the document id: 16 hex digits of the source, then the offset in hex."""
+    return f"{source & MASK64:016x}{offset & MASK64:x}"
+
+
+def keep(batch: LogBatch, mask: npt.NDArray[np.bool_]) -> LogBatch:
+    """Return the batch with only some of its records; its bytes stay as they are."""
+    index = np.flatnonzero(mask)
+    position = {int(old): new for new, old in enumerate(index)}
+    return replace(
+        batch,
+        message=_take(batch.message, index),
+        fields=_take(batch.fields, index),
+        ts_ns=batch.ts_ns[index],
+        levels=batch.levels[index],
+        offsets=batch.offsets[index],
+        flags=batch.flags[index],
+        original_bytes=batch.original_bytes[index],
+        trace_ids={position[i]: v for i, v in batch.trace_ids.items() if i in position},
+    )
+
+
+def _take(spans: Spans, index: npt.NDArray[Any]) -> Spans:
+    return Spans(spans.starts[index], spans.ends[index])
+
+
+def slice_text(buf: bytes, starts: Ints, ends: Ints, index: int) -> str:
+    """Return one piece of a buffer; bytes that are no UTF-8 are replaced, as they are in segments."""
+    return buf[starts[index] : ends[index]].decode("utf-8", "replace")

@@ -1,0 +1,166 @@
+"""Small segments into a larger one, as a stream: memory is a few thousand records of each, not all of them.
+
+All inputs have the same order. Each round finds how far every input is known, takes what lies before
+that point from all of them, sorts it and writes it out.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from storage.logdb.segment import DICTIONARIES, ROW_GROUP, Segment, open_writer, place
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FAN_IN: Final = 8
+_BATCH: Final = 4096
+_TIER_BYTES: Final = 64 * 1024
+
+Key = tuple[str, int, int, int]  # task_id, ts_ns, source, offset
+
+
+def plan(segments: Sequence[Segment], max_bytes: int, max_age_ns: int) -> list[Segment]:
+    """Return neighbours in age of about one size that should become one segment; [] if there is nothing to do.
+
+    Each record is written about log8(max_bytes / smallest) times. Segments that are more than
+    ``max_age_ns`` apart stay apart, so that old ones can be deleted without the younger.
+    """
+    run: list[Segment] = []
+    for segment in sorted(segments, key=lambda s: s.taken_ns):
+        same = (
+            run
+            and _tier(segment.size) == _tier(run[0].size)
+            and segment.taken_ns - run[0].taken_ns <= max_age_ns
+        )
+        if not same or sum(s.size for s in run) + segment.size > max_bytes:
+            run = []
+        if segment.size <= max_bytes // 2:
+            run.append(segment)
+        if len(run) == FAN_IN:
+            return run
+    return []
+
+
+def merge(segments: Sequence[Segment], files: Sequence[Path], path: Path) -> Segment:
+    """Write the records of some segments as one; on disk for good when this returns.
+
+    Raises:
+        OSError: If that failed; nothing is left of it then.
+    """
+    place(path, lambda temporary: _write(files, temporary))
+    return Segment(
+        name=path.name,
+        rows=sum(s.rows for s in segments),
+        size=path.stat().st_size,
+        min_ts_ns=min(s.min_ts_ns for s in segments),
+        max_ts_ns=max(s.max_ts_ns for s in segments),
+        min_seq=min(s.min_seq for s in segments),
+        max_seq=max(s.max_seq for s in segments),
+        taken_ns=max(s.taken_ns for s in segments),
+    )
+
+
+def _tier(size: int) -> int:
+    tier = 0
+    while size > _TIER_BYTES:
+        size //= FAN_IN
+        tier += 1
+    return tier
+
+
+def _write(files: Sequence[Path], target: Path) -> None:
+    import pyarrow as pa
+
+    inputs = [_Input(file) for file in files]
+    waiting: list[Any] = []
+    rows = 0
+    with open_writer(target, inputs[0].schema) as writer:
+        for table in _rounds(inputs):
+            waiting.append(table)
+            rows += table.num_rows
+            if rows >= ROW_GROUP:
+                whole = pa.concat_tables(waiting).unify_dictionaries()
+                full = rows - rows % ROW_GROUP
+                writer.write_table(whole.slice(0, full), row_group_size=ROW_GROUP)
+                waiting, rows = [whole.slice(full)], rows - full
+        if rows:
+            writer.write_table(pa.concat_tables(waiting).unify_dictionaries())
+
+
+def _rounds(inputs: "list[_Input]") -> "Iterator[pa.Table]":
+    """Yield all records in order, a table at a time."""
+    import pyarrow as pa
+
+    while inputs := [one for one in inputs if one.fill()]:
+        known = min(one.last for one in inputs)
+        parts = [one.take(known) for one in inputs]
+        yield _sorted(pa.concat_tables(part for part in parts if part.num_rows))
+
+
+def _sorted(table: "pa.Table") -> "pa.Table":
+    import pyarrow as pa
+
+    table = table.unify_dictionaries().combine_chunks()
+    task = table.column("task_id").chunk(0)
+    rank = np.argsort(np.argsort(np.array(task.dictionary.to_pylist(), dtype=object)))
+    order = np.lexsort(
+        (
+            table.column("offset").to_numpy(),
+            table.column("source").to_numpy(),
+            table.column("ts_ns").to_numpy(),
+            rank[task.indices.to_numpy()],
+        )
+    )
+    return table.take(pa.array(order))
+
+
+class _Input:
+    """One segment, read from its beginning a batch at a time."""
+
+    def __init__(self, file: Path) -> None:
+        import pyarrow.parquet as pq
+
+        self._file = pq.ParquetFile(file, read_dictionary=list(DICTIONARIES))
+        self.schema = self._file.schema_arrow
+        self._batches = self._file.iter_batches(batch_size=_BATCH, use_threads=False)
+        self._table: Any = None
+        self.last: Key = ("", 0, 0, 0)
+
+    def fill(self) -> bool:
+        """Have records at hand; False if there are no more."""
+        import pyarrow as pa
+
+        if self._table is not None and self._table.num_rows:
+            return True
+        batch = next(self._batches, None)
+        if batch is None:
+            self._file.close()
+            return False
+        self._table = pa.Table.from_batches([batch])
+        end = self._table.num_rows - 1
+        names = ("task_id", "ts_ns", "source", "offset")
+        task, ts_ns, source, offset = (self._table.column(name)[end].as_py() for name in names)
+        self.last = (task, ts_ns, source, offset)
+        return True
+
+    def take(self, until: Key) -> "pa.Table":
+        """Remove and return the records at hand up to a key, that one included."""
+        count = int(self._upto(until).sum())
+        taken, self._table = self._table.slice(0, count), self._table.slice(count)
+        return taken
+
+    def _upto(self, until: Key) -> npt.NDArray[np.bool_]:
+        task = self._table.column("task_id").combine_chunks()
+        names = task.dictionary.to_pylist()
+        side = np.array([(name > until[0]) - (name < until[0]) for name in names])
+        order = side[task.indices.to_numpy()]
+        for name, value in zip(("ts_ns", "source", "offset"), until[1:], strict=True):
+            column = self._table.column(name).to_numpy()
+            here = (column > value).astype(np.int8) - (column < value).astype(np.int8)
+            order = np.where(order == 0, here, order)
+        mask: npt.NDArray[np.bool_] = order <= 0
+        return mask

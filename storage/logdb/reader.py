@@ -1,0 +1,144 @@
+"""Finding records: pages of a search, the tail, counts over time."""
+
+import time
+from collections.abc import Iterator, Mapping
+from threading import Event
+
+import numpy as np
+import numpy.typing as npt
+
+from model.errors import QueryError
+from model.samples import Ints
+from storage.interface import LogPage, LogQuery, LogRecord
+from storage.logdb import recent
+from storage.logdb.cursor import Stored, read_cursor, search_cursor, tail_cursor
+from storage.logdb.document import level_name
+from storage.logdb.metrics import LogDbMetrics
+from storage.logdb.parts import Parts, Snapshot
+from storage.logdb.recent import Key, Window
+from storage.logdb.sealed import Sealed
+from storage.logquery import Node, parse
+
+_PAGE = 500
+_HEARTBEAT_SECONDS = 10.0
+_END = 2**63 - 1
+
+
+class Reader:
+    """See ``storage.interface.LogReader``."""
+
+    def __init__(
+        self, parts: Parts, sealed: Sealed, metrics: LogDbMetrics, stopping: Event
+    ) -> None:
+        self._parts = parts
+        self._sealed = sealed
+        self._metrics = metrics
+        self._stopping = stopping
+
+    def search(self, query: LogQuery) -> LogPage:
+        """See ``LogReader.search``; QueryError if the cursor is none of a search."""
+        node = parse(query.text)
+        after = read_cursor(query.cursor) if query.cursor else None
+        if isinstance(after, Stored):
+            raise QueryError("this is the cursor of a tail; a search goes on by its own")
+        window = Window(query.start_ns, query.end_ns, query.ascending, after)
+        with self._metrics.search_duration.time():
+            return self._page(node, window, query.limit)[0]
+
+    def histogram(
+        self, query: LogQuery, buckets: int
+    ) -> tuple[Ints, Mapping[str, npt.NDArray[np.int64]]]:
+        """See ``LogReader.histogram``; an open range is closed at the first and last record there is."""
+        node = parse(query.text)
+        with self._parts.snapshot(query.start_ns, query.end_ns) as now:
+            start, end = _span(query, now)
+            width = max(1, -(-(end - start + 1) // buckets))
+            edges = start + width * np.arange(buckets, dtype=np.int64)
+            window = Window(start, end, ascending=True)
+            counts = {}
+            if now.files:
+                counts = self._sealed.histogram(now.files, node, window, edges, width)
+            for chunk in now.chunks:
+                index = np.fromiter(recent.matching(chunk, node, window), dtype=np.intp)
+                bucket = (chunk.batch.ts_ns[index] - start) // width
+                levels = chunk.batch.levels[index]
+                for level in np.unique(levels).tolist():
+                    column = counts.setdefault(level, np.zeros(buckets, dtype=np.int64))
+                    column += np.bincount(bucket[levels == level], minlength=buckets)
+        return edges, {level_name(level): column for level, column in sorted(counts.items())}
+
+    def tail(self, text: str, cursor: str, stop: Event) -> Iterator[LogPage]:
+        """See ``LogReader.tail``; behind a search's cursor it goes on in the order of time up to now, then live."""
+        node = parse(text)
+        place = read_cursor(cursor) if cursor else None
+        with self._parts.snapshot() as snapshot:
+            now = Stored(snapshot.newest_seq, _END)
+        return self._tail(node, place or now, now, stop)
+
+    def _page(self, node: Node, window: Window, limit: int) -> tuple[LogPage, Key | None]:
+        with self._parts.snapshot(window.start_ns, window.end_ns) as now:
+            found = recent.search(now.chunks, node, window, limit + 1)
+            if now.files:
+                found += self._sealed.search(now.files, node, window, limit + 1)
+        found.sort(key=lambda item: item[0], reverse=not window.ascending)
+        last = found[limit - 1][0] if len(found) > limit > 0 else None
+        records = tuple(record for _, record in found[:limit])
+        return LogPage(records, search_cursor(last) if last else ""), last
+
+    def _tail(self, node: Node, place: Key | Stored, now: Stored, stop: Event) -> Iterator[LogPage]:
+        if not isinstance(place, Stored):
+            yield from self._catch_up(node, place, now)
+            place = now
+        said = time.monotonic()
+        while not stop.is_set() and not self._stopping.is_set():
+            records, place, more = self._stored_behind(node, place)
+            if records or time.monotonic() - said >= _HEARTBEAT_SECONDS:
+                said = time.monotonic()
+                yield LogPage(tuple(records), tail_cursor(place))
+            if more:
+                continue
+            with self._parts.arrived:
+                if self._parts.next_seq - 1 <= place.seq and not self._stopping.is_set():
+                    self._parts.arrived.wait(0.2)  # short, as ``stop`` does not wake us
+
+    def _catch_up(self, node: Node, after: Key | None, now: Stored) -> Iterator[LogPage]:
+        while after is not None:
+            window = Window(-(2**63), _END, ascending=True, after=after, max_seq=now.seq)
+            page, after = self._page(node, window, _PAGE)
+            if page.records:
+                yield page if after else LogPage(page.records, tail_cursor(now))
+
+    def _stored_behind(self, node: Node, place: Stored) -> tuple[list[LogRecord], Stored, bool]:
+        """Return some records behind a place, the place behind them, and whether there may be more."""
+        with self._parts.snapshot() as now:
+            first = now.chunks[0].seq if now.chunks else now.newest_seq + 1
+            segments = [s for s in now.segments if s.max_seq >= place.seq]
+            if segments and place.seq < first and place != Stored(first - 1, _END):
+                files = [f for f, s in zip(now.files, now.segments, strict=True) if s in segments]
+                after = (place.seq, place.offset)
+                rows = self._sealed.stored_after(files, node, after, first, _PAGE)
+                records = [record for _, record in rows]
+                if len(rows) == _PAGE:
+                    return records, Stored(*rows[-1][0]), True
+                return records, Stored(first - 1, _END), True
+        records = []
+        for chunk in now.chunks:
+            if chunk.seq < place.seq:
+                continue
+            offset = place.offset if chunk.seq == place.seq else -(2**63)
+            records += recent.stored_behind(chunk, node, offset)
+            place = Stored(chunk.seq, _END)
+            if len(records) >= _PAGE:
+                return records, place, True
+        return records, place, False
+
+
+def _span(query: LogQuery, now: Snapshot) -> tuple[int, int]:
+    """Return the closed range of times that a histogram is over."""
+    starts = [int(chunk.batch.ts_ns.min()) for chunk in now.chunks]
+    ends = [int(chunk.batch.ts_ns.max()) for chunk in now.chunks]
+    starts += [segment.min_ts_ns for segment in now.segments]
+    ends += [segment.max_ts_ns for segment in now.segments]
+    start = query.start_ns if query.start_ns > 0 else max(0, min(starts, default=0))
+    end = query.end_ns if query.end_ns < _END else max(ends, default=start)
+    return start, max(start, end)

@@ -1,0 +1,254 @@
+"""The log store's write-ahead log: what was acknowledged and is in no segment yet.
+
+A file is a header (magic ``TSLOGWAL``, uint32 version, uint32 0) and records: uint32 length, uint32
+CRC-32, then that many bytes of zstd with one chunk, self-contained. A record is written by one
+``write`` before the append returns, so it survives ``kill -9``; ``sync`` makes it survive a power
+loss. What follows a damaged record in its file cannot be told apart any more and is given up.
+"""
+
+import os
+import struct
+import zlib
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import orjson
+import zstandard
+
+from model.errors import StorageError
+from model.log import LogBatch, Spans
+from model.samples import Ints
+from model.task import ContainerID, TaskID, TaskIdentity
+from storage.logdb.chunk import Chunk
+
+MAGIC: Final = b"TSLOGWAL"
+VERSION: Final = 1
+_FILE_HEADER: Final = struct.Struct("<8sII")
+_RECORD_HEADER: Final = struct.Struct("<II")
+_MAX_RECORD: Final = 1 << 30
+
+
+class WalWriter:
+    """Appends chunks to one file; not thread-safe but for ``sync``."""
+
+    def __init__(self, path: Path) -> None:
+        """Create the file.
+
+        Raises:
+            OSError: If it cannot be made.
+        """
+        self.path = path
+        self._compressor = zstandard.ZstdCompressor(level=1)
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        try:
+            os.write(self._fd, _FILE_HEADER.pack(MAGIC, VERSION, 0))
+        except OSError:
+            os.close(self._fd)
+            path.unlink()
+            raise
+        self.size = _FILE_HEADER.size
+        self.synced = self.size
+
+    def write(self, chunk: Chunk) -> None:
+        """Write one chunk; it survives the death of this process when this returns.
+
+        Raises:
+            OSError: If it could not be written whole; nothing of it is in the file then.
+        """
+        payload = self._compressor.compress(encode(chunk))
+        record = _RECORD_HEADER.pack(len(payload), zlib.crc32(payload)) + payload
+        view = memoryview(record)
+        try:
+            while view:
+                view = view[os.write(self._fd, view) :]
+        except OSError:
+            os.ftruncate(self._fd, self.size)
+            raise
+        self.size += len(record)
+
+    def sync(self) -> None:
+        """Bring everything written so far to the disk.
+
+        Raises:
+            OSError: If that failed; this file must not be written any more then.
+        """
+        size = self.size
+        os.fdatasync(self._fd)
+        self.synced = size
+
+    @property
+    def dirty(self) -> bool:
+        """Whether something is written that is not synced."""
+        return self.synced < self.size
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was written yet."""
+        return self.size == _FILE_HEADER.size
+
+    def close(self) -> None:
+        """Close the file; twice does no harm."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What one file gave: its chunks, and how many bytes at its end could not be read and why."""
+
+    chunks: list[Chunk]
+    lost_bytes: int = 0
+    reason: str = ""
+
+
+def replay(path: Path) -> Replay:
+    """Read one file as far as it is whole.
+
+    Raises:
+        StorageError: If the file has a format version that this program does not know.
+    """
+    data = path.read_bytes()
+    if len(data) < _FILE_HEADER.size:
+        return Replay([], len(data), "the file ends within its header")
+    magic, version, _ = _FILE_HEADER.unpack_from(data)
+    if magic != MAGIC:
+        return Replay([], len(data), "it is no write-ahead log")
+    if version != VERSION:
+        raise StorageError(
+            f"{path} has format version {version}; this Taskscope knows {VERSION}. "
+            "Use the version that wrote it, or another data directory."
+        )
+    chunks: list[Chunk] = []
+    pos = _FILE_HEADER.size
+    while pos < len(data):
+        if len(data) - pos < _RECORD_HEADER.size:
+            return Replay(chunks, len(data) - pos, "the last record is cut off")
+        length, crc = _RECORD_HEADER.unpack_from(data, pos)
+        payload = data[pos + _RECORD_HEADER.size : pos + _RECORD_HEADER.size + length]
+        if length > _MAX_RECORD or len(payload) < length:
+            return Replay(chunks, len(data) - pos, "the last record is cut off")
+        if zlib.crc32(payload) != crc:
+            return Replay(chunks, len(data) - pos, "a record has a wrong checksum")
+        try:
+            chunks.append(decode(zstandard.ZstdDecompressor().decompress(payload)))
+        except (zstandard.ZstdError, ValueError, KeyError, struct.error) as error:
+            return Replay(chunks, len(data) - pos, f"a record cannot be decoded: {error}")
+        pos += _RECORD_HEADER.size + length
+    return Replay(chunks)
+
+
+def encode(chunk: Chunk) -> bytes:
+    """Return a chunk as bytes: uint32 header length, JSON header, columns, text."""
+    batch = chunk.batch
+    message_base, fields_base = batch.message.starts, batch.fields.starts
+    has_fields = bool((batch.fields.ends > batch.fields.starts).any())
+    has_original = bool(batch.original_bytes.any())
+    header = orjson.dumps(
+        {
+            "seq": chunk.seq,
+            "source": chunk.source,
+            "taken_ns": chunk.taken_ns,
+            "identity": astuple(batch.identity),
+            "source_id": batch.source_id,
+            "stream": batch.stream,
+            "run": batch.run,
+            "dataset": batch.dataset,
+            "read_ns": batch.read_ns,
+            "end_offset": batch.end_offset,
+            "trace_ids": [[index, value] for index, value in batch.trace_ids.items()],
+            "tags": batch.tags,
+            "n": len(batch),
+            "fields": has_fields,
+            "original": has_original,
+        }
+    )
+    parts = [struct.pack("<I", len(header)), header]
+    columns = [_delta(batch.ts_ns), _delta(batch.offsets), _delta(message_base)]
+    columns.append(batch.message.ends - message_base)
+    if has_fields:
+        columns += [_delta(fields_base), batch.fields.ends - fields_base]
+    if has_original:
+        columns.append(batch.original_bytes)
+    parts += [column.astype("<i8", copy=False).tobytes() for column in columns]
+    parts += [batch.levels.tobytes(), batch.flags.tobytes(), batch.buf]
+    return b"".join(parts)
+
+
+def decode(data: bytes) -> Chunk:
+    """Return the chunk that ``encode`` made bytes of.
+
+    Raises:
+        ValueError, KeyError, struct.error: If the bytes are none.
+    """
+    (length,) = struct.unpack_from("<I", data)
+    head = orjson.loads(data[4 : 4 + length])
+    reader = _Reader(data, 4 + length, head["n"])
+    ts_ns, offsets = reader.deltas(), reader.deltas()
+    starts = reader.deltas()
+    message = Spans(starts, starts + reader.ints())
+    fields = Spans(np.zeros_like(starts), np.zeros_like(starts))
+    if head["fields"]:
+        starts = reader.deltas()
+        fields = Spans(starts, starts + reader.ints())
+    original = reader.ints() if head["original"] else np.zeros_like(starts)
+    levels, flags = reader.codes(), reader.codes()
+    batch = LogBatch(
+        identity=_identity(head["identity"]),
+        source_id=head["source_id"],
+        stream=head["stream"],
+        run=head["run"],
+        dataset=head["dataset"],
+        buf=data[reader.pos :],
+        message=message,
+        fields=fields,
+        ts_ns=ts_ns,
+        read_ns=head["read_ns"],
+        levels=levels,
+        offsets=offsets,
+        flags=flags,
+        end_offset=head["end_offset"],
+        original_bytes=original,
+        trace_ids=dict(head["trace_ids"]),
+        tags=head["tags"],
+    )
+    return Chunk(head["seq"], head["source"], head["taken_ns"], batch)
+
+
+class _Reader:
+    def __init__(self, data: bytes, pos: int, count: int) -> None:
+        self.data, self.pos, self.count = data, pos, count
+
+    def ints(self) -> Ints:
+        column = np.frombuffer(self.data, dtype="<i8", count=self.count, offset=self.pos)
+        self.pos += column.nbytes
+        return column
+
+    def deltas(self) -> Ints:
+        return np.cumsum(self.ints())
+
+    def codes(self) -> "np.ndarray[Any, np.dtype[np.uint8]]":
+        column = np.frombuffer(self.data, dtype=np.uint8, count=self.count, offset=self.pos)
+        self.pos += column.nbytes
+        return column
+
+
+def _delta(column: Ints) -> Ints:
+    return np.diff(column, prepend=np.int64(0))
+
+
+def _identity(values: list[str]) -> TaskIdentity:
+    cluster, host, framework, namespace, app, name, task_id, container_id, *rest = values
+    return TaskIdentity(
+        cluster,
+        host,
+        framework,
+        namespace,
+        app,
+        name,
+        TaskID(task_id),
+        ContainerID(container_id),
+        *rest,
+    )

@@ -1,0 +1,181 @@
+"""From memory to disk: windows that are over become blocks, and the log behind them goes."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from model.errors import StorageError
+from model.samples import Ints, no_samples
+from storage.interface import TS_PAD, Refs
+from storage.tsdb.block import BlockWriter
+from storage.tsdb.blocks import Blocks
+from storage.tsdb.chunk import FRAME_SERIES, Chunk, encode_chunk
+from storage.tsdb.codec import decode_frame, decode_times
+from storage.tsdb.head import Head
+from storage.tsdb.lane import Triples
+from storage.tsdb.settings import TsdbSettings
+from storage.tsdb.wal import SegmentInfo, Wal
+
+log = logging.getLogger(__name__)
+
+_MOST_COLUMNS = 512  # of a chunk in a block: what one series costs to read
+_OLD_WINDOWS = 12  # windows further back share a block, so that a backfill does not make thousands
+
+
+class Compactor:
+    """Writes blocks; called by one thread."""
+
+    def __init__(self, head: Head, wal: Wal, blocks: Blocks, settings: TsdbSettings) -> None:
+        self._head = head
+        self._wal = wal
+        self._blocks = blocks
+        self._settings = settings
+
+    def run(self, now_ms: int) -> int:
+        """Write what is due and return the number of blocks written.
+
+        Raises:
+            StorageError: If a block cannot be written; nothing is lost then.
+        """
+        block_ms = self._settings.block_ms
+        until = (now_ms - self._settings.block_delay_ms) // block_ms * block_ms
+        before = len(self._blocks.all)
+        try:
+            windows_over = self._head.oldest_ms() < until
+            if windows_over:
+                self._write_windows(until, now_ms)
+            if self._head.lane.size and (
+                windows_over
+                or self._head.lane.size >= self._settings.lane_samples
+                or now_ms - self._head.lane.since_ms >= block_ms
+            ):
+                self._write_late(now_ms)
+            if len(self._blocks.all) > before:
+                self._wal.drop(self._is_in_blocks)
+        except OSError as error:
+            raise StorageError(
+                f"{self._blocks.directory}: cannot write: {error.strerror}"
+            ) from error
+        return len(self._blocks.all) - before
+
+    def _is_in_blocks(self, number: int, info: SegmentInfo) -> bool:
+        late = not info.late or number < self._blocks.late_from_segment
+        return late and info.max_ts_ms < self._blocks.head_until_ms
+
+    def _write_windows(self, until: int, now_ms: int) -> None:
+        due = self._head.close_until(until)
+        if not due:
+            return
+        block_ms = self._settings.block_ms
+        oldest = until // block_ms - _OLD_WINDOWS
+        windows: dict[int, list[Chunk]] = {}
+        for chunk in due:
+            windows.setdefault(max(chunk.mint // block_ms, oldest), []).append(chunk)
+        for window in sorted(windows):
+            writer = BlockWriter(self._blocks.directory, self._blocks.next_sequence)
+            try:
+                for chunk in join(windows[window]):
+                    writer.add(chunk)
+                block = writer.finish(
+                    self._head.index,
+                    taken_ms=now_ms,
+                    late=False,
+                    head_until_ms=(window + 1) * block_ms,
+                    late_from_segment=self._blocks.late_from_segment,
+                )
+            except BaseException:
+                writer.abandon()
+                raise
+            self._blocks.add(block)
+            self._head.release(windows[window])
+        # nothing may be left below: later scrapes from before go through the lane
+        log.info("%d windows written to blocks", len(windows))
+
+    def _write_late(self, now_ms: int) -> None:
+        with self._head.lock:
+            self._wal.flush()
+            segment = self._wal.rotate()
+            samples = self._head.lane.freeze()
+        writer = BlockWriter(self._blocks.directory, self._blocks.next_sequence)
+        try:
+            for chunk in late_chunks(samples, self._head.index.metric_codes):
+                writer.add(chunk)
+            block = writer.finish(
+                self._head.index,
+                taken_ms=now_ms,
+                late=True,
+                head_until_ms=self._blocks.head_until_ms,
+                late_from_segment=segment,
+            )
+        except BaseException:
+            writer.abandon()
+            raise
+        self._blocks.add(block)
+        with self._head.lock:
+            self._head.lane.release(now_ms)
+
+
+def join(chunks: Sequence[Chunk]) -> Iterator[Chunk]:
+    """Put chunks of the same series behind one another, so that a window has few and long ones."""
+    same: dict[tuple[bytes, bytes], list[Chunk]] = {}
+    for chunk in chunks:
+        same.setdefault((chunk.refs.tobytes(), chunk.bounds.tobytes()), []).append(chunk)
+    for parts in same.values():
+        batch: list[Chunk] = []
+        for part in sorted(parts, key=lambda c: c.mint):
+            overlaps = bool(batch) and batch[-1].maxt >= part.mint
+            if batch and (overlaps or sum(c.width for c in batch) + part.width > _MOST_COLUMNS):
+                yield _joined(batch)
+                batch = []
+            batch.append(part)
+        yield _joined(batch)
+
+
+def _joined(parts: Sequence[Chunk]) -> Chunk:
+    if len(parts) == 1:
+        return parts[0]
+    frames = range(len(parts[0].bounds) - 1)
+    values = np.concatenate(
+        [np.concatenate([decode_frame(c.frames.frame(f))[0] for f in frames]) for c in parts],
+        axis=1,
+    )
+    ts = np.concatenate([decode_times(c.frames.times()) for c in parts], axis=1)
+    return encode_chunk(parts[0].refs, parts[0].bounds, ts, values)
+
+
+def late_chunks(
+    samples: Triples, metric_codes: Callable[[Refs], npt.NDArray[np.int32]]
+) -> Iterator[Chunk]:
+    """Cut settled samples into chunks of one frame: series of one metric and of like length."""
+    refs, starts = np.unique(samples.refs, return_index=True)
+    counts = np.diff(np.append(starts, samples.size))
+    pieces = -(-counts // _MOST_COLUMNS)
+    number = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    row_ref = np.repeat(refs, pieces)
+    row_start = np.repeat(starts, pieces) + number * _MOST_COLUMNS
+    row_stop = np.minimum(row_start + _MOST_COLUMNS, np.repeat(starts + counts, pieces))
+    size = row_stop - row_start
+    size_class = np.ceil(np.log2(size)).astype(np.int64)
+    order = np.lexsort((row_start, metric_codes(row_ref), size_class))
+    edges = np.flatnonzero(np.diff(size_class[order])) + 1
+    for part in np.split(order, edges):
+        for first in range(0, len(part), FRAME_SERIES):
+            rows = part[first : first + FRAME_SERIES]
+            yield _late_chunk(samples, row_ref[rows], row_start[rows], size[rows])
+
+
+def _late_chunk(samples: Triples, refs: Refs, starts: Ints, sizes: Ints) -> Chunk:
+    width = int(sizes.max())
+    columns = np.arange(width)
+    here = columns < sizes[:, None]
+    where = (starts[:, None] + columns)[here]
+    ts = np.full((len(refs), width), TS_PAD, dtype=np.int64)
+    values = no_samples((len(refs), width))
+    ts[here] = samples.ts_ms[where]
+    values[here] = samples.values[where]
+    if (ts == ts[0]).all():
+        ts = ts[:1]
+    bounds = np.array([0, len(refs)], dtype=np.int64)
+    return encode_chunk(refs, bounds, ts, values, late=True)

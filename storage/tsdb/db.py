@@ -1,0 +1,241 @@
+"""The series store as the rest of Taskscope sees it."""
+
+import logging
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry
+
+from model.clock import Clock, now_ms
+from model.errors import StorageError
+from model.labels import Labels, Matcher
+from model.samples import Floats, Ints, ScrapeBatch, Ticket
+from storage.interface import Appender, Hints, Metadata, Queryable, Refs, SeriesSet
+from storage.tsdb.blocks import Blocks
+from storage.tsdb.chunk import FrameCache
+from storage.tsdb.compact import Compactor
+from storage.tsdb.directory import DirectoryLock, open_directory
+from storage.tsdb.head import Head
+from storage.tsdb.index import SeriesIndex
+from storage.tsdb.lane import Triples
+from storage.tsdb.metrics import TsdbMetrics
+from storage.tsdb.query import Querier
+from storage.tsdb.replay import replay
+from storage.tsdb.settings import TsdbSettings
+from storage.tsdb.stats import TsdbStats
+from storage.tsdb.survey import look
+from storage.tsdb.wal import Wal
+
+log = logging.getLogger(__name__)
+
+
+class Tsdb:
+    """The embedded store of series: an ``Appender`` and a ``Queryable``.
+
+    Args:
+        directory: Where everything is kept; made if it is not there.
+        settings: Sizes and times.
+        clock: Decides what is old.
+        registry: Where the store's own metrics go.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        settings: TsdbSettings,
+        clock: Clock,
+        registry: CollectorRegistry,
+    ) -> None:
+        self._directory = directory
+        self._settings = settings
+        self._clock = clock
+        self._metrics = TsdbMetrics(registry)
+        self._index = SeriesIndex(settings.max_series)
+        self._head = Head(self._index, settings.block_ms)
+        self._metadata: dict[str, Metadata] = {}
+        self._lock_file: DirectoryLock | None = None
+        self._wal = Wal(
+            directory / "wal", self._index, settings, self._metrics, self._head.lane.withdraw
+        )
+        self._blocks = Blocks(directory / "blocks", settings)
+        self._querier = Querier(self._head, self._blocks, FrameCache(settings.cache_bytes))
+        self._compactor = Compactor(self._head, self._wal, self._blocks, settings)
+        self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
+        self._keeping = threading.Lock()
+        self._running = False
+
+    # ------------------------------------------------------------ life
+
+    def start(self) -> None:
+        """Open the directory and bring back what the log holds.
+
+        Raises:
+            StorageError: If another process has the directory open, or it is of an unknown version.
+        """
+        began = time.monotonic()
+        self._lock_file = open_directory(self._directory)
+        try:
+            self._blocks.open()
+            self._head.persisted_ms = self._blocks.head_until_ms
+            late_from = self._blocks.late_from_segment
+            found = replay(self._directory / "wal", self._head, late_from, now_ms(self._clock))
+            self._head.set_floor(self._blocks.late_until_ms)
+            self._wal.segments = found.segments
+            self._metadata = found.metadata
+            self._wal.start(found.metadata)
+        except BaseException:
+            self._lock_file.release()
+            raise
+        self._running = True
+        self._thread = threading.Thread(target=self._housekeeping, name="tsdb-keep", daemon=True)
+        self._thread.start()
+        if found.samples:
+            log.info(
+                "%s: %d samples of %d series brought back in %.2f s",
+                self._directory,
+                found.samples,
+                self._index.live,
+                time.monotonic() - began,
+            )
+
+    def stop(self, timeout_seconds: float = 10.0) -> None:
+        """Write what waits and close; safe twice and before ``start``."""
+        if not self._running:
+            return
+        with self._head.lock:
+            self._running = False
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(timeout_seconds)
+        self._wal.stop(timeout_seconds)
+        if self._lock_file is not None:
+            self._lock_file.release()
+
+    def flush(self) -> None:
+        """Return once everything appended so far is written and fsynced.
+
+        Raises:
+            StorageError: If it could not be written.
+        """
+        self._wal.flush()
+
+    # ------------------------------------------------------------ in
+
+    def layout(self, labels: Sequence[Labels]) -> int:
+        """See ``storage.interface.Appender``."""
+        return self._head.layout(labels, now_ms(self._clock)).id
+
+    def append(self, batch: ScrapeBatch) -> Ticket:
+        """See ``storage.interface.Appender``.
+
+        Raises:
+            StorageError: If the store is not running, the layout unknown or its size another.
+        """
+        head = self._head
+        with head.lock:
+            self._check_running()
+            layout = head.get(batch.layout_id)
+            taken = head.append(layout, batch, now_ms(self._clock))
+            ticket: Ticket | None = None
+            if taken.late is not None:
+                ticket = self._wal.samples(taken.late)
+            if taken.column:
+                ticket = self._wal.scrape(layout, batch.ts_ms, taken.values)
+        self._metrics.samples.labels("scrape").inc(len(batch.values))
+        assert ticket is not None, "a scrape goes into the slab or through the lane"
+        return ticket
+
+    def series(self, labels: Sequence[Labels]) -> Refs:
+        """See ``storage.interface.Appender``."""
+        return self._index.intern(labels)
+
+    def append_samples(self, refs: Refs, ts_ms: Ints, values: Floats) -> Ticket:
+        """See ``storage.interface.Appender``.
+
+        Raises:
+            StorageError: If the store is not running.
+        """
+        samples = Triples(refs, ts_ms, values)
+        with self._head.lock:
+            self._check_running()
+            self._head.append_late(samples, now_ms(self._clock))
+            ticket = self._wal.samples(samples)
+        self._metrics.samples.labels("late").inc(samples.size)
+        return ticket
+
+    def set_metadata(self, metadata: Mapping[str, Metadata]) -> None:
+        """See ``storage.interface.Appender``."""
+        fresh = {n: m for n, m in metadata.items() if self._metadata.get(n) != m}
+        if fresh:
+            with self._head.lock:
+                self._check_running()
+                self._metadata = {**self._metadata, **fresh}
+                self._wal.metadata(fresh)
+
+    # ------------------------------------------------------------ out
+
+    def select(self, matchers: Sequence[Matcher], mint: int, maxt: int, hints: Hints) -> SeriesSet:
+        """See ``storage.interface.Queryable``."""
+        return self._querier.select(matchers, mint, maxt, hints)
+
+    def label_names(self, matchers: Sequence[Matcher], mint: int, maxt: int) -> list[str]:
+        """See ``storage.interface.Queryable``."""
+        return self._querier.label_names(matchers, mint, maxt)
+
+    def label_values(
+        self, name: str, matchers: Sequence[Matcher], mint: int, maxt: int
+    ) -> list[str]:
+        """See ``storage.interface.Queryable``."""
+        return self._querier.label_values(name, matchers, mint, maxt)
+
+    def metadata(self, metric: str = "") -> Mapping[str, Metadata]:
+        """See ``storage.interface.Queryable``."""
+        known = self._metadata
+        if not metric:
+            return known
+        return {metric: known[metric]} if metric in known else {}
+
+    def stats(self) -> TsdbStats:
+        """Return how much is in the store."""
+        return look(self._head, self._blocks, self._wal, self._querier)
+
+    # ------------------------------------------------------------ within
+
+    def maintain(self) -> None:
+        """One round of housekeeping; the store's own thread does it every few seconds.
+
+        Raises:
+            StorageError: If a block cannot be written; it is tried again in the next round.
+        """
+        with self._keeping:
+            self._maintain(now_ms(self._clock))
+
+    def _maintain(self, now: int) -> None:
+        settings = self._settings
+        self._head.park_idle(now, settings.idle_ms, settings.forget_ms)
+        written = self._compactor.run(now)
+        dropped = self._blocks.retain(now)
+        if written or dropped:
+            self._blocks.forget_unused(self._index, self._head)
+        self._metrics.show(self.stats())
+
+    def _housekeeping(self) -> None:
+        while not self._stopping.wait(self._settings.maintain_seconds):
+            try:
+                self.maintain()
+            except Exception as error:  # the thread must live; the next round tries again
+                self._metrics.failures.labels("housekeeping").inc()
+                log.warning("housekeeping failed and will be tried again: %s", error)
+
+    def _check_running(self) -> None:
+        if not self._running:
+            raise StorageError(f"{self._directory}: the store is not running")
+
+
+if TYPE_CHECKING:
+    _appender: type[Appender] = Tsdb
+    _queryable: type[Queryable] = Tsdb

@@ -1,0 +1,272 @@
+"""The newest data in memory: slab, sealed chunks and the lane, behind one lock for writers."""
+
+import itertools
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from model.errors import StorageError
+from model.labels import Labels
+from model.samples import Floats, Ints, ScrapeBatch, is_no_sample, no_samples
+from storage.interface import TS_PAD, Refs
+from storage.tsdb.chunk import Chunk, encode_chunk, frame_order
+from storage.tsdb.growable import Growable
+from storage.tsdb.index import SeriesIndex
+from storage.tsdb.lane import Lane, Triples
+from storage.tsdb.slab import KEPT, WIDTH, Slab
+
+_LOWEST = np.iinfo(np.int64).min
+
+
+@dataclass(slots=True)
+class Layout:
+    """The series of one target, in order.
+
+    Attributes:
+        id: What ``Appender.layout`` gave.
+        given: Refs as they were given; may name a series twice.
+        take: Indices into ``given`` that make each series stand once; None if it does already.
+        refs: ``given[take]``.
+        order: Order of the frames.
+        bounds: Where each frame begins.
+        slot: Slot in the slab, -1 if it holds none.
+        last_ms: Time of the newest column.
+        used_ms: When it was last appended to, by the store's clock.
+    """
+
+    id: int
+    given: Refs
+    take: npt.NDArray[np.intp] | None
+    refs: Refs
+    order: npt.NDArray[np.intp]
+    bounds: Ints
+    slot: int = -1
+    last_ms: int = _LOWEST
+    used_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """How the head took a scrape: as a column of its layout, or what of it went through the lane.
+
+    Attributes:
+        column: True if the slab has a column for it.
+        values: What the column holds; NO_SAMPLE where the lane has it.
+        late: Samples that went through the lane.
+    """
+
+    column: bool
+    values: Floats
+    late: Triples | None
+
+
+class Head:
+    """Takes samples; see the module. ``lock`` is held by whoever changes anything.
+
+    The slab takes only what is newer than anything its series has; everything else goes through
+    the lane, which therefore always holds the later append. So chunks and slots of one series never
+    overlap, and where the lane has a sample for a time that they have too, the lane's is right.
+
+    Attributes:
+        index: Labels by ref.
+        slab: The newest columns.
+        lane: Samples with their own timestamps, and late ones.
+        sealed: Chunks in memory, oldest first; replaced as a whole.
+        persisted_ms: Scrapes before this time go through the lane: their window is closed.
+    """
+
+    def __init__(self, index: SeriesIndex, block_ms: int) -> None:
+        self.lock = threading.RLock()
+        self.index = index
+        self.slab = Slab(self.lock)
+        self.lane = Lane()
+        self.sealed: tuple[Chunk, ...] = ()
+        self.persisted_ms = _LOWEST
+        self._block_ms = block_ms
+        self._layouts: dict[int, Layout] = {}
+        self._layout_ids: dict[bytes, int] = {}
+        self._next_layout = 1
+        self._newest: Growable[np.int64] = Growable(np.int64, _LOWEST)
+
+    def layout(self, labels: Sequence[Labels], now_ms: int) -> Layout:
+        """Return the layout of these series, making it if it is new.
+
+        Raises:
+            StorageError: If the limit of series is reached.
+        """
+        return self.layout_of(self.index.intern(labels), now_ms)
+
+    def layout_of(self, refs: Refs, now_ms: int) -> Layout:
+        """Return the layout of these refs, making it if it is new."""
+        with self.lock:
+            key = refs.tobytes()
+            known = self._layout_ids.get(key)
+            if known is not None:
+                return self._layouts[known]
+            take = None
+            once = refs
+            if len(np.unique(refs)) < len(refs):
+                backwards = np.unique(refs[::-1], return_index=True)[1]
+                take = np.sort(len(refs) - 1 - backwards)
+                once = refs[take]
+            order, bounds = frame_order(self.index.metric_codes(once))
+            made = Layout(self._next_layout, refs, take, once, order, bounds, used_ms=now_ms)
+            self._next_layout += 1
+            self._layouts[made.id] = made
+            self._layout_ids[key] = made.id
+            return made
+
+    def get(self, layout_id: int) -> Layout:
+        """Return a layout by its id.
+
+        Raises:
+            StorageError: If there is none.
+        """
+        layout = self._layouts.get(layout_id)
+        if layout is None:
+            raise StorageError(f"layout {layout_id} is not known; register its series again")
+        return layout
+
+    def append(self, layout: Layout, batch: ScrapeBatch, now_ms: int) -> Taken:
+        """Take one scrape; the caller holds the lock."""
+        values = batch.values if layout.take is None else batch.values[layout.take]
+        if len(values) != len(layout.refs):
+            raise StorageError(
+                f"a scrape of layout {layout.id} has {len(batch.values)} values "
+                f"for {len(layout.given)} series"
+            )
+        layout.used_ms = now_ms
+        ts = batch.ts_ms
+        newest = self._newest.reserve(self.index.size)
+        older = newest[layout.refs] >= ts
+        if ts < self.persisted_ms or older.all():
+            return Taken(False, values, self._late(layout, ts, values, None, now_ms))
+        late = None
+        if older.any():
+            late = self._late(layout, ts, values, older, now_ms)
+            values = np.where(older, no_samples(len(values)), values)
+        self.put_column(layout, ts, values)
+        return Taken(True, values, late)
+
+    def put_column(self, layout: Layout, ts_ms: int, values: Floats) -> None:
+        """Write a column that is newer than all its series have; the caller holds the lock."""
+        if layout.slot < 0:
+            self._unpark(layout)
+        elif self.slab.count.data[layout.slot] == WIDTH:
+            self.seal(layout, WIDTH - KEPT)
+        self.slab.write(layout.slot, ts_ms, values)
+        layout.last_ms = ts_ms
+        newest = self._newest.reserve(self.index.size)
+        newest[layout.refs] = np.maximum(newest[layout.refs], ts_ms)
+
+    def set_floor(self, ts_ms: int) -> None:
+        """Send scrapes up to this time through the lane: blocks may hold later appends of that time."""
+        self._newest.raise_to(ts_ms)
+
+    def append_late(self, samples: Triples, now_ms: int) -> None:
+        """Take samples with their own timestamps; the caller holds the lock."""
+        if not samples.size:
+            return
+        self.index.revive(samples.refs)
+        newest = self._newest.reserve(max(self.index.size, int(samples.refs.max()) + 1))
+        np.maximum.at(newest, samples.refs, samples.ts_ms)
+        self.lane.add(samples, now_ms)
+
+    def oldest_ms(self) -> int:
+        """Return the time of the oldest scrape in memory; a very late time if there is none."""
+        oldest = min((chunk.mint for chunk in self.sealed), default=TS_PAD)
+        return min(oldest, int(self.slab.ts_ms[:, 0].min(initial=TS_PAD)))
+
+    def close_until(self, until: int) -> list[Chunk]:
+        """Seal every scrape before a time, and return the chunks; scrapes from before now go through the lane."""
+        with self.lock:
+            self.persisted_ms = max(self.persisted_ms, until)
+            layouts = [lay for lay in self._layouts.values() if lay.slot >= 0]
+        for layout in layouts:
+            with self.lock:
+                if layout.slot >= 0:
+                    columns = int(np.searchsorted(self.slab.columns(layout.slot)[0], until))
+                    if columns:
+                        self.seal(layout, columns)
+        return [chunk for chunk in self.sealed if chunk.mint < until]
+
+    def release(self, chunks: Sequence[Chunk]) -> None:
+        """Forget chunks that are in a block now."""
+        gone = {chunk.key for chunk in chunks}
+        with self.lock:
+            self.sealed = tuple(c for c in self.sealed if c.key not in gone)
+
+    def park_idle(self, now_ms: int, idle_ms: int, forget_ms: int) -> None:
+        """Seal layouts that get no samples and give their rows back; forget those unused for long."""
+        with self.lock:
+            layouts = list(self._layouts.values())
+        for layout in layouts:
+            idle = now_ms - layout.used_ms
+            if idle >= idle_ms and layout.slot >= 0:
+                with self.lock:
+                    self._park(layout)
+            elif idle >= forget_ms and layout.slot < 0:
+                with self.lock:
+                    del self._layouts[layout.id]
+                    del self._layout_ids[layout.given.tobytes()]
+
+    def refs_in_use(self) -> list[Refs]:
+        """Return the refs that anything in memory names; the caller holds the lock."""
+        slots = [lay.refs for lay in self._layouts.values() if lay.slot >= 0]
+        late = self.lane.view()
+        lanes = [run.refs for run in late.runs] + [one.refs for one in late.waiting]
+        return [*slots, *lanes, *(chunk.refs for chunk in self.sealed)]
+
+    def seal(self, layout: Layout, columns: int) -> None:
+        """Move a layout's oldest columns into chunks, cut at the edges of blocks."""
+        ts, values = self.slab.columns(layout.slot)
+        windows = ts[:columns] // self._block_ms
+        edges = [0, *(np.flatnonzero(np.diff(windows)) + 1).tolist(), columns]
+        made = [
+            encode_chunk(
+                layout.refs[layout.order],
+                layout.bounds,
+                ts[None, a:b].copy(),
+                values[layout.order, a:b],
+            )
+            for a, b in itertools.pairwise(edges)
+            if b > a
+        ]
+        self.sealed = (*self.sealed, *made)
+        self.slab.drop(layout.slot, columns)
+
+    def _unpark(self, layout: Layout) -> None:
+        """Give a layout rows; layouts that it takes most series from are sealed at once."""
+        owners = self.slab.owners(layout.refs)
+        for other in [lay for lay in self._layouts.values() if lay.slot in owners]:
+            if owners[other.slot] * 2 > len(other.refs):
+                self._park(other)
+        self.index.revive(layout.refs)
+        layout.slot = self.slab.allocate(layout.refs)
+
+    def _park(self, layout: Layout) -> None:
+        if layout.slot >= 0:
+            columns = int(self.slab.count.data[layout.slot])
+            if columns:
+                self.seal(layout, columns)
+            self.slab.free(layout.slot)
+            layout.slot = -1
+
+    def _late(
+        self,
+        layout: Layout,
+        ts_ms: int,
+        values: Floats,
+        which: npt.NDArray[np.bool_] | None,
+        now_ms: int,
+    ) -> Triples:
+        here = ~is_no_sample(values)
+        if which is not None:
+            here &= which
+        refs = layout.refs[here]
+        late = Triples(refs, np.full(len(refs), ts_ms, dtype=np.int64), values[here])
+        self.append_late(late, now_ms)
+        return late

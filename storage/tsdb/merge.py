@@ -1,0 +1,278 @@
+"""From the pieces that head, chunks and lane give to the groups of a ``SeriesSet``.
+
+Series whose pieces come from the same sources one after the other share their timestamps and are
+laid side by side without looking at a sample. Only where pieces overlap, or where samples came
+with their own timestamps, are samples sorted one by one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from model.samples import Bools, Floats, Ints, is_no_sample, is_stale, no_samples
+from storage.interface import TS_PAD, Group
+from storage.tsdb.chunk import Piece
+from storage.tsdb.lane import Triples, concat, ranges, settle
+from storage.tsdb.slab import SlabPart
+
+_WORD = 2**64 - 1
+_SPREAD = 0x9E3779B97F4A7C15
+_P = np.uint64(0x100000001B3)
+_Q = np.uint64(0x9E3779B97F4A7C15)
+_LOWEST = np.iinfo(np.int64).min
+
+
+@dataclass(slots=True)
+class Parts:
+    """What was found for a list of series; positions point into that list.
+
+    Attributes:
+        size: Number of series in the list.
+        slab: From the slab.
+        pieces: From chunks, oldest append first.
+        late: Samples with own timestamps, oldest append first; ``refs`` are positions. They win
+            over everything else.
+    """
+
+    size: int
+    slab: list[SlabPart] = field(default_factory=list)
+    pieces: list[Piece] = field(default_factory=list)
+    late: list[Triples] = field(default_factory=list)
+
+
+def assemble(parts: Parts) -> tuple[Bools, tuple[Group, ...]]:
+    """Merge the parts.
+
+    Returns:
+        ``(found, groups)``: which positions have a sample, and their groups; ``rows`` of the
+        groups count only those found.
+    """
+    groups: list[Group] = []
+    ragged = np.zeros(parts.size, dtype=np.bool_)
+    for late in parts.late:
+        ragged[late.refs] = True
+    touched = ragged.copy()
+    for piece in parts.pieces:
+        touched[piece.pos] = True
+    if parts.slab:  # a series that changed its target is in two slots for a while
+        times_seen = np.bincount(np.concatenate([p.pos for p in parts.slab]), minlength=parts.size)
+        touched |= times_seen > 1
+    pieces = list(parts.pieces)
+    for number, part in enumerate(parts.slab):
+        shared = touched[part.pos]
+        if not shared.any():
+            groups.append(_slab_group(part, None))
+            continue
+        if not shared.all():
+            groups.append(_slab_group(part, np.flatnonzero(~shared)))
+        pieces.extend(_slab_pieces(number, part, np.flatnonzero(shared)))
+    groups.extend(_side_by_side(pieces, ragged))
+    groups.extend(_sample_by_sample(pieces, parts.late, ragged))
+    return _numbered(parts.size, groups)
+
+
+def _slab_group(part: SlabPart, sel: npt.NDArray[np.intp] | None) -> Group:
+    if sel is None:
+        return Group(part.pos, part.ts_ms, part.ts_row, part.values, part.dense)
+    used, ts_row = np.unique(part.ts_row[sel], return_inverse=True)
+    return Group(
+        part.pos[sel],
+        part.ts_ms[used],
+        ts_row.reshape(-1).astype(np.int32),
+        part.values[sel],
+        part.dense,
+    )
+
+
+def _slab_pieces(number: int, part: SlabPart, sel: npt.NDArray[np.intp]) -> list[Piece]:
+    """Cut a part of the slab into one piece a target; sources are negative, chunks' are positive."""
+    order = sel[np.argsort(part.ts_row[sel], kind="stable")]
+    rows = part.ts_row[order]
+    cuts = np.flatnonzero(np.diff(rows)) + 1
+    return [
+        Piece(
+            -1 - int(part.ts_row[one[0]]) - (number << 32),
+            part.pos[one].astype(np.int64),
+            part.ts_ms[part.ts_row[one[0]]],
+            part.values[one],
+            part.dense,
+        )
+        for one in np.split(order, cuts)
+    ]
+
+
+def _side_by_side(pieces: Sequence[Piece], ragged: Bools) -> list[Group]:
+    """Concatenate pieces in time; what overlaps is marked in ``ragged`` instead."""
+    if not pieces:
+        return []
+    size = len(ragged)
+    in_time = sorted(pieces, key=lambda p: int(p.ts_ms[0]))
+    signature = np.zeros(size, dtype=np.uint64)
+    last = np.full(size, _LOWEST, dtype=np.int64)
+    length = np.zeros(size, dtype=np.int64)
+    gaps = np.zeros(size, dtype=np.bool_)
+    for piece in in_time:
+        pos = piece.pos
+        ragged[pos[last[pos] >= piece.ts_ms[0]]] = True
+        last[pos] = piece.ts_ms[-1]
+        length[pos] += len(piece.ts_ms)
+        signature[pos] = signature[pos] * _P + np.uint64(piece.source * _SPREAD & _WORD)
+        if not piece.dense:
+            gaps[pos] = True
+    whole = np.flatnonzero((length > 0) & ~ragged)
+    if not len(whole):
+        return []
+    signature[gaps] += np.uint64(1)
+    _, first, inverse = np.unique(signature[whole], return_index=True, return_inverse=True)
+    inverse = inverse.reshape(-1)
+    group_of = np.full(size, -1, dtype=np.int64)
+    group_of[whole] = inverse
+    shape = length[whole[first]] * 2 + gaps[whole[first]]
+    shapes, shape_of = np.unique(shape, return_inverse=True)
+    shape_of = shape_of.reshape(-1)
+    row = np.zeros(size, dtype=np.int64)
+    ts_row = np.zeros(len(first), dtype=np.int64)
+    made: list[Group] = []
+    for number, one in enumerate(shapes.tolist()):
+        members = np.flatnonzero(shape_of == number)
+        ts_row[members] = np.arange(len(members))
+        series = whole[shape_of[inverse] == number]
+        row[series] = np.arange(len(series))
+        width = one >> 1
+        made.append(
+            Group(
+                series.astype(np.int32),
+                np.empty((len(members), width), dtype=np.int64),
+                ts_row[group_of[series]].astype(np.int32),
+                np.empty((len(series), width)),
+                dense=not one & 1,
+            )
+        )
+    filled = np.zeros(size, dtype=np.int64)
+    for piece in in_time:
+        groups = group_of[piece.pos]
+        lowest, highest = int(groups.min()), int(groups.max())
+        if lowest == highest >= 0:
+            target = made[shape_of[lowest]]
+            at = ts_row[lowest]
+            _fill(target, piece, piece.values, piece.pos, filled=filled, row=row, ts_row=at)
+            continue
+        for group in np.unique(groups).tolist():
+            if group >= 0:
+                sel = np.flatnonzero(groups == group)
+                target, pos = made[shape_of[group]], piece.pos[sel]
+                values = piece.values[sel]
+                _fill(target, piece, values, pos, filled=filled, row=row, ts_row=ts_row[group])
+    return made
+
+
+def _fill(
+    group: Group,
+    piece: Piece,
+    values: Floats,
+    pos: npt.NDArray[np.int64],
+    *,
+    filled: npt.NDArray[np.int64],
+    row: npt.NDArray[np.int64],
+    ts_row: np.int64,
+) -> None:
+    start = int(filled[pos[0]])
+    stop = start + len(piece.ts_ms)
+    group.ts_ms[ts_row, start:stop] = piece.ts_ms
+    group.values[row[pos], start:stop] = values
+    filled[pos] = stop
+
+
+def _sample_by_sample(
+    pieces: Sequence[Piece], late: Sequence[Triples], ragged: Bools
+) -> list[Group]:
+    if not ragged.any():
+        return []
+    found = []
+    for piece in pieces:
+        sel = np.flatnonzero(ragged[piece.pos])
+        if len(sel):
+            width = len(piece.ts_ms)
+            values = piece.values[sel].reshape(-1)
+            every = Triples(
+                np.repeat(piece.pos[sel], width), np.tile(piece.ts_ms, len(sel)), values
+            )
+            found.append(every.take(~is_no_sample(values)))
+    return ragged_groups(settle(concat([*found, *late])))
+
+
+def ragged_groups(samples: Triples) -> list[Group]:
+    """Lay out settled samples; series of like length stand together, equal timestamps once."""
+    if not samples.size:
+        return []
+    series, starts = np.unique(samples.refs, return_index=True)
+    counts = np.diff(np.append(starts, samples.size))
+    size_class = np.ceil(np.log2(counts)).astype(np.int64)
+    groups = []
+    for one in np.unique(size_class).tolist():
+        members = np.flatnonzero(size_class == one)
+        width = int(counts[members].max())
+        here = np.arange(width) < counts[members][:, None]
+        where = ranges(starts[members], starts[members] + counts[members])
+        ts = np.full((len(members), width), TS_PAD, dtype=np.int64)
+        values = no_samples((len(members), width))
+        ts[here] = samples.ts_ms[where]
+        values[here] = samples.values[where]
+        once, ts_row = _distinct(ts)
+        dense = not is_stale(values).any()
+        groups.append(Group(series[members].astype(np.int32), once, ts_row, values, dense))
+    return groups
+
+
+def _distinct(ts: Ints) -> tuple[Ints, npt.NDArray[np.int32]]:
+    """Return equal rows once, and which one each row was."""
+    weights = (np.arange(1, ts.shape[1] + 1, dtype=np.uint64) * _Q) | np.uint64(1)
+    _, first, inverse = np.unique(
+        (ts.view(np.uint64) * weights).sum(axis=1), return_index=True, return_inverse=True
+    )
+    once = ts[first]
+    inverse = inverse.reshape(-1)
+    if len(first) == len(ts) or not np.array_equal(once[inverse], ts):
+        return ts, np.arange(len(ts), dtype=np.int32)
+    return once, inverse.astype(np.int32)
+
+
+def _numbered(size: int, groups: Sequence[Group]) -> tuple[Bools, tuple[Group, ...]]:
+    """Leave out series without a sample and number the rest."""
+    found = np.zeros(size, dtype=np.bool_)
+    kept = []
+    for group in groups:
+        one = group if group.dense else _without_empty(group)
+        if len(one.rows):
+            found[one.rows] = True
+            kept.append(one)
+    number = (np.cumsum(found) - 1).astype(np.int32)
+    return found, tuple(Group(number[g.rows], g.ts_ms, g.ts_row, g.values, g.dense) for g in kept)
+
+
+def _without_empty(group: Group) -> Group:
+    absent = is_no_sample(group.values)
+    empty = absent.all(axis=1)
+    padding = group.ts_ms == TS_PAD
+    spoilt = (absent & ~padding[group.ts_row]) | is_stale(group.values)
+    if not empty.any():
+        return Group(group.rows, group.ts_ms, group.ts_row, group.values, not spoilt.any())
+    rest = np.flatnonzero(~empty)
+    used, ts_row = np.unique(group.ts_row[rest], return_inverse=True)
+    return Group(
+        group.rows[rest],
+        group.ts_ms[used],
+        ts_row.reshape(-1).astype(np.int32),
+        group.values[rest],
+        not spoilt[rest].any(),
+    )
+
+
+def late_samples(piece: Piece, mint: int, maxt: int) -> Triples:
+    """Return the samples of a piece whose series have their own timestamps."""
+    ts = piece.ts_ms if piece.ts_ms.ndim == 2 else np.tile(piece.ts_ms, (len(piece.pos), 1))
+    here = (ts >= mint) & (ts <= maxt) & (ts != TS_PAD) & ~is_no_sample(piece.values)
+    pos = np.repeat(piece.pos, here.sum(axis=1))
+    return Triples(pos, ts[here], piece.values[here])

@@ -1,0 +1,47 @@
+"""What the series store says of itself."""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from model.catalog import CATALOG
+from storage.tsdb.stats import TsdbStats
+
+_COMMIT_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+
+
+class TsdbMetrics:
+    """Counters and gauges of one store; names and texts are the catalog's."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.samples = Counter(
+            *_named("taskscope_storage_samples_appended_total"), ("kind",), registry=registry
+        )
+        self.series = Gauge(*_named("taskscope_storage_series"), registry=registry)
+        self.frames = Gauge(*_named("taskscope_storage_head_frames"), registry=registry)
+        self.blocks = Gauge(*_named("taskscope_storage_blocks"), registry=registry)
+        self.block_bytes = Gauge(*_named("taskscope_storage_block_bytes"), registry=registry)
+        self.wal_size = Gauge(*_named("taskscope_storage_wal_size_bytes"), registry=registry)
+        self.wal_bytes = Counter(
+            *_named("taskscope_storage_wal_written_bytes_total"), registry=registry
+        )
+        self.commit_seconds = Histogram(
+            *_named("taskscope_storage_commit_duration_seconds"),
+            registry=registry,
+            buckets=_COMMIT_BUCKETS,
+        )
+        self.failures = Counter(
+            *_named("taskscope_storage_failures_total"), ("operation",), registry=registry
+        )
+
+    def show(self, stats: TsdbStats) -> None:
+        """Set the gauges."""
+        self.series.set(stats.series)
+        self.frames.set(stats.head_frames)
+        self.blocks.set(stats.blocks)
+        self.block_bytes.set(stats.block_bytes)
+        self.wal_size.set(stats.wal_bytes)
+
+
+def _named(name: str) -> tuple[str, str]:
+    return name, CATALOG[name].help

@@ -1,0 +1,99 @@
+"""Reading: what the head, the lane and the blocks have, as one answer."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from model.labels import Matcher
+from storage.interface import Hints, Refs, SeriesSet
+from storage.tsdb.blocks import Blocks
+from storage.tsdb.chunk import Chunk, FrameCache, FrameTable
+from storage.tsdb.head import Head
+from storage.tsdb.merge import Parts, assemble, late_samples
+
+Mask = npt.NDArray[np.bool_]
+
+
+class Querier:
+    """Answers the questions of ``storage.interface.Queryable``; any thread may ask."""
+
+    def __init__(self, head: Head, blocks: Blocks, cache: FrameCache) -> None:
+        self._head = head
+        self._index = head.index
+        self._blocks = blocks
+        self._cache = cache
+        self._sealed: tuple[tuple[Chunk, ...], FrameTable] = ((), FrameTable(()))
+
+    def select(self, matchers: Sequence[Matcher], mint: int, maxt: int, hints: Hints) -> SeriesSet:
+        """See ``Queryable``.
+
+        Raises:
+            StorageError: If a block cannot be read.
+            QueryError: If a regular expression is not valid RE2.
+        """
+        if hints.series_only:
+            return SeriesSet(self._index.table(self._matching(matchers, mint, maxt)), ())
+        self._blocks.load(self._index, mint, maxt)
+        refs = self._index.select(matchers)
+        lookup = np.full(self._index.size, -1, dtype=np.int32)
+        lookup[refs] = np.arange(len(refs), dtype=np.int32)
+        found, groups = assemble(self._parts(refs, lookup, mint, maxt))
+        return SeriesSet(self._index.table(refs[found]), groups)
+
+    def label_names(self, matchers: Sequence[Matcher], mint: int, maxt: int) -> list[str]:
+        """See ``Queryable``."""
+        return self._index.names(self._matching(matchers, mint, maxt))
+
+    def label_values(
+        self, name: str, matchers: Sequence[Matcher], mint: int, maxt: int
+    ) -> list[str]:
+        """See ``Queryable``."""
+        return self._index.values(name, self._matching(matchers, mint, maxt))
+
+    def sealed_table(self) -> FrameTable:
+        """Return which series are in which sealed frames of the head."""
+        chunks = self._head.sealed
+        known, table = self._sealed
+        if known is not chunks:
+            table = FrameTable(chunks)
+            self._sealed = (chunks, table)
+        return table
+
+    def _parts(self, refs: Refs, lookup: npt.NDArray[np.int32], mint: int, maxt: int) -> Parts:
+        # samples move from the slab to chunks to blocks, and from the lane to blocks; whoever reads
+        # in the same order may see some twice (they are merged) but never misses one
+        parts = Parts(len(refs))
+        parts.slab = self._head.slab.gather(refs, lookup, mint, maxt)
+        lane = self._head.lane.view().pick(lookup, mint, maxt)
+        sealed = list(self.sealed_table().pieces(lookup, mint, maxt, self._cache))
+        for block in self._blocks.touching(mint, maxt):
+            pieces = block.pieces(self._index, lookup, mint, maxt, self._cache)
+            if block.meta.late:
+                parts.late.extend(late_samples(piece, mint, maxt) for piece in pieces)
+            else:
+                parts.pieces.extend(pieces)
+        parts.pieces.extend(sealed)
+        parts.late.extend(lane)
+        return parts
+
+    def _matching(self, matchers: Sequence[Matcher], mint: int, maxt: int) -> Refs:
+        """Return the series that match and have a slot, frame or late sample that touches the range."""
+        self._blocks.load(self._index, mint, maxt)
+        refs = self._index.select(matchers)
+        return refs[self._present(mint, maxt)[refs]]
+
+    def _present(self, mint: int, maxt: int) -> Mask:
+        parts = [
+            self._head.slab.present(mint, maxt),
+            self._head.lane.view().present(mint, maxt),
+            self.sealed_table().present(mint, maxt),
+        ]
+        parts.extend(
+            block.table(self._index).present(mint, maxt)
+            for block in self._blocks.touching(mint, maxt)
+        )
+        refs = np.concatenate(parts)
+        mask = np.zeros(max(self._index.size, int(refs.max(initial=0)) + 1), dtype=np.bool_)
+        mask[refs] = True
+        return mask

@@ -1,0 +1,168 @@
+"""Records of the write-ahead log. A record is ``u32 length | u32 crc32 | u8 kind | 3 spare | payload``.
+
+What a record names by number (refs, layouts) is defined by a record before it in the same segment.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from model.errors import StorageError
+from model.labels import LabelTable
+from model.samples import Floats
+from storage.interface import Metadata, Refs
+from storage.tsdb.codec import compress, decompress, shuffle, unshuffle
+from storage.tsdb.container import pack, pack_table, unpack, unpack_table
+from storage.tsdb.lane import Triples
+
+SEGMENT_VERSION: Final = 1
+SEGMENT_HEAD: Final = b"TSCPWAL" + bytes([SEGMENT_VERSION])
+
+_RECORD: Final = struct.Struct("<IIB3x")
+_COUNT: Final = struct.Struct("<I")
+
+
+class Kind(IntEnum):
+    """What a record holds."""
+
+    SERIES = 1
+    LAYOUT = 2
+    SCRAPES = 3
+    SAMPLES = 4
+    METADATA = 5
+
+
+_KINDS: Final = frozenset(map(int, Kind))
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Where a segment cannot be read any further.
+
+    Attributes:
+        offset: First byte that is not read.
+        torn: True if the end of the file is simply missing, as after a kill.
+    """
+
+    offset: int
+    torn: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Scrape:
+    """One scrape as logged."""
+
+    layout_id: int
+    ts_ms: int
+    values: Floats
+
+
+def frame(kind: Kind, payload: bytes) -> bytes:
+    """Return a whole record."""
+    return _RECORD.pack(len(payload), zlib.crc32(payload, kind), kind) + payload
+
+
+def read(data: bytes) -> Iterator[tuple[Kind, memoryview] | Damage]:
+    """Yield a segment's records; a Damage is the last item if not all of it could be read.
+
+    Raises:
+        StorageError: If the segment is of an unknown version.
+    """
+    head = data[: len(SEGMENT_HEAD)]
+    if head != SEGMENT_HEAD:
+        if SEGMENT_HEAD.startswith(head) or not any(head):
+            yield Damage(0, torn=True)
+            return
+        if head[:-1] == SEGMENT_HEAD[:-1]:
+            raise StorageError(f"WAL version {head[-1]} is unknown here; use a newer Taskscope")
+        yield Damage(0, torn=False)
+        return
+    view = memoryview(data)
+    at = len(SEGMENT_HEAD)
+    while at < len(data):
+        if at + _RECORD.size > len(data):
+            yield Damage(at, torn=True)
+            return
+        length, crc, kind = _RECORD.unpack_from(data, at)
+        stop = at + _RECORD.size + length
+        payload = view[at + _RECORD.size : stop]
+        if stop > len(data) or kind not in _KINDS or zlib.crc32(payload, kind) != crc:
+            yield Damage(at, torn=stop >= len(data) or not any(view[at:]))
+            return
+        yield Kind(kind), payload
+        at = stop
+
+
+def series_record(refs: Refs, table: LabelTable) -> bytes:
+    """Say which labels some refs stand for."""
+    return frame(Kind.SERIES, compress(pack({"refs": refs, **pack_table(table)})))
+
+
+def read_series(payload: memoryview) -> tuple[Refs, LabelTable]:
+    """Undo ``series_record``."""
+    fields = unpack(decompress(payload))
+    return fields["refs"], unpack_table(fields, len(fields["refs"]))
+
+
+def layout_record(layout_id: int, refs: Refs) -> bytes:
+    """Say which refs a layout has."""
+    return frame(Kind.LAYOUT, compress(pack({"id": np.array([layout_id]), "refs": refs})))
+
+
+def read_layout(payload: memoryview) -> tuple[int, Refs]:
+    """Undo ``layout_record``."""
+    fields = unpack(decompress(payload))
+    return int(fields["id"][0]), fields["refs"]
+
+
+def scrapes_record(scrapes: Sequence[Scrape]) -> bytes:
+    """Log scrapes: their heads as columns, then all values, byte-shuffled."""
+    head = np.array([(s.layout_id, s.ts_ms, len(s.values)) for s in scrapes], dtype=np.int64)
+    values = np.concatenate([s.values for s in scrapes])
+    payload = _COUNT.pack(len(scrapes)) + head.tobytes() + compress(shuffle(values))
+    return frame(Kind.SCRAPES, payload)
+
+
+def read_scrapes(payload: memoryview) -> Iterator[Scrape]:
+    """Undo ``scrapes_record``."""
+    (count,) = _COUNT.unpack_from(payload)
+    head = np.frombuffer(payload, np.int64, count * 3, _COUNT.size).reshape(count, 3)
+    values = unshuffle(decompress(payload[_COUNT.size + head.nbytes :]), np.float64)
+    start = 0
+    for layout_id, ts_ms, size in head.tolist():
+        yield Scrape(layout_id, ts_ms, values[start : start + size])
+        start += size
+
+
+def samples_record(samples: Triples) -> bytes:
+    """Log samples with their own timestamps."""
+    planes = shuffle(samples.refs) + shuffle(samples.ts_ms) + shuffle(samples.values)
+    return frame(Kind.SAMPLES, compress(planes))
+
+
+def read_samples(payload: memoryview) -> Triples:
+    """Undo ``samples_record``."""
+    planes = memoryview(decompress(payload))
+    size = len(planes) // 3
+    refs, ts, values = (planes[i * size : (i + 1) * size] for i in range(3))
+    return Triples(
+        unshuffle(refs, np.int64), unshuffle(ts, np.int64), unshuffle(values, np.float64)
+    )
+
+
+def metadata_record(metadata: Mapping[str, Metadata]) -> bytes:
+    """Log what is known of metric families."""
+    rows = {name: (str(m.type), m.help, m.unit) for name, m in metadata.items()}
+    return frame(Kind.METADATA, compress(msgspec.json.encode(rows)))
+
+
+def read_metadata(payload: memoryview) -> dict[str, Metadata]:
+    """Undo ``metadata_record``."""
+    rows: dict[str, list[Any]] = msgspec.json.decode(decompress(payload))
+    return {name: Metadata(*row) for name, row in rows.items()}

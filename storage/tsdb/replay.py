@@ -1,0 +1,131 @@
+"""Reading the write-ahead log back into the head after a start."""
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from model.errors import StorageError
+from storage.interface import Metadata, Refs
+from storage.tsdb import records
+from storage.tsdb.growable import Growable
+from storage.tsdb.head import Head, Layout
+from storage.tsdb.lane import Triples
+from storage.tsdb.records import Damage, Kind
+from storage.tsdb.wal import SegmentInfo
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What was found.
+
+    Attributes:
+        segments: The segments by number.
+        metadata: What is known of metric families.
+        samples: Number of samples brought back.
+        damaged: Number of segments that could not be read to their end, torn tails left out.
+    """
+
+    segments: dict[int, SegmentInfo] = field(default_factory=dict)
+    metadata: dict[str, Metadata] = field(default_factory=dict)
+    samples: int = 0
+    damaged: int = 0
+
+
+def replay(directory: Path, head: Head, late_from: int, now_ms: int) -> Replayed:
+    """Read all segments in order.
+
+    Args:
+        directory: Where the segments are.
+        head: What takes the samples; scrapes before its ``persisted_ms`` are in blocks already.
+        late_from: Samples with own timestamps in segments before this one are in blocks already.
+        now_ms: When the layouts are taken to be used last.
+
+    Raises:
+        StorageError: If a segment cannot be opened or is of an unknown version.
+    """
+    found = Replayed()
+    for path in sorted(directory.glob("*.wal")):
+        number = int(path.stem)
+        info = found.segments[number] = SegmentInfo(bytes=path.stat().st_size)
+        _Segment(head, found, info, now_ms, late=number >= late_from).read(path)
+    return found
+
+
+class _Segment:
+    """One segment while it is read: its numbers and what they stand for now."""
+
+    def __init__(
+        self, head: Head, found: Replayed, info: SegmentInfo, now_ms: int, *, late: bool
+    ) -> None:
+        self._head = head
+        self._found = found
+        self._info = info
+        self._now_ms = now_ms
+        self._late = late
+        self._refs: Growable[np.int64] = Growable(np.int64, -1)
+        self._layouts: dict[int, Layout] = {}
+
+    def read(self, path: Path) -> None:
+        """Read one file; damage ends it and is logged."""
+        try:
+            for item in records.read(path.read_bytes()):
+                if isinstance(item, Damage):
+                    self._say(path, item)
+                    break
+                self._take(*item)
+        except OSError as error:
+            raise StorageError(f"{path}: {error.strerror}") from error
+        except StorageError as error:
+            raise StorageError(f"{path}: {error}") from error
+
+    def _say(self, path: Path, damage: Damage) -> None:
+        lost = self._info.bytes - damage.offset
+        if damage.torn:
+            log.info(
+                "%s: the last group was not written whole; its %d bytes are left out", path, lost
+            )
+            return
+        self._found.damaged += 1
+        log.error(
+            "%s: damaged at byte %d; %d bytes are lost, going on with the next segment",
+            path,
+            damage.offset,
+            lost,
+        )
+
+    def _take(self, kind: Kind, payload: memoryview) -> None:
+        if kind is Kind.SERIES:
+            refs, table = records.read_series(payload)
+            room = self._refs.reserve(int(refs.max(initial=0)) + 1)
+            room[refs] = self._head.index.intern_table(table)
+        elif kind is Kind.LAYOUT:
+            layout_id, refs = records.read_layout(payload)
+            self._layouts[layout_id] = self._head.layout_of(self._known(refs), self._now_ms)
+        elif kind is Kind.SCRAPES:
+            for scrape in records.read_scrapes(payload):
+                self._scrape(scrape)
+        elif kind is Kind.SAMPLES:
+            samples = records.read_samples(payload)
+            self._info.late = True
+            if self._late:
+                known = Triples(self._known(samples.refs), samples.ts_ms, samples.values)
+                self._head.append_late(known, self._now_ms)
+                self._found.samples += samples.size
+        else:
+            self._found.metadata.update(records.read_metadata(payload))
+
+    def _scrape(self, scrape: records.Scrape) -> None:
+        self._info.max_ts_ms = max(self._info.max_ts_ms, scrape.ts_ms)
+        layout = self._layouts[scrape.layout_id]
+        if scrape.ts_ms <= layout.last_ms or scrape.ts_ms < self._head.persisted_ms:
+            return  # there already: groups are written twice after a failed fsync
+        layout.used_ms = self._now_ms
+        self._head.put_column(layout, scrape.ts_ms, scrape.values)
+        self._found.samples += len(scrape.values)
+
+    def _known(self, refs: Refs) -> Refs:
+        return self._refs.data[refs]

@@ -1,0 +1,42 @@
+"""What the store can be told; set by code, made from ``storage.config`` by the wiring."""
+
+from dataclasses import dataclass
+
+HOUR_MS = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class TsdbSettings:
+    """How much is kept, and when it moves from memory to disk.
+
+    Attributes:
+        retention_ms: Samples older than this are dropped; 0 keeps all.
+        retention_bytes: Oldest blocks go once blocks take more than this; 0 is no limit.
+        max_series: Most series that may be known at once.
+        block_ms: Length of a head block; blocks begin at multiples of it.
+        block_delay_ms: How long after its end a window is written, for scrapes that come late.
+        lane_samples: Samples with own timestamps that are held in memory at most.
+        idle_ms: A layout without samples for this long gives its rows back.
+        forget_ms: A layout without samples for this long is unknown.
+        commit_ms: Longest time a sample waits for its group.
+        commit_bytes: Size at which a group is written without waiting.
+        segment_bytes: Size at which a new WAL segment is begun.
+        fsync_ms: Longest time between a write and its fsync.
+        cache_bytes: Decoded frames kept for the next query.
+        maintain_seconds: Pause between two rounds of housekeeping.
+    """
+
+    retention_ms: int = 15 * 24 * HOUR_MS
+    retention_bytes: int = 0
+    max_series: int = 2_000_000
+    block_ms: int = 2 * HOUR_MS
+    block_delay_ms: int = 10 * 60_000
+    lane_samples: int = 2_000_000
+    idle_ms: int = 10 * 60_000
+    forget_ms: int = 48 * HOUR_MS
+    commit_ms: int = 100
+    commit_bytes: int = 1 << 20
+    segment_bytes: int = 64 << 20
+    fsync_ms: int = 1000
+    cache_bytes: int = 32 << 20
+    maintain_seconds: float = 5.0

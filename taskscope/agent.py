@@ -1,0 +1,117 @@
+"""The agent half: which tasks run here, what they use, how they are, what they say.
+
+It needs an ``Appender`` and log sinks, and does not care whether they are the stores of this very
+process (``taskscope up``) or a server's (``taskscope agent``). It imports neither pyarrow nor duckdb.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from collector.collector import Collector
+from discovery.docker.client import DockerClient
+from discovery.docker.exec import DockerExec
+from discovery.docker.source import DockerSource
+from discovery.process.source import ProcessSource
+from discovery.process.taskfile import tasks_directory
+from discovery.registry import TaskRegistry
+from discovery.source import RuntimeSource
+from healthcheck.manager import HealthManager
+from logship.redact import Redactor
+from logship.shipper import Settings, Shipper
+from logship.sink.base import Sink
+from model.clock import Clock
+from storage.interface import Appender
+from taskscope.config import TaskscopeConfig
+from taskscope.events import TaskEvents
+
+
+def build_tasks(config: TaskscopeConfig, clock: Clock, registry: CollectorRegistry) -> TaskRegistry:
+    """Return which tasks run here, from every runtime that the configuration names."""
+    data, retention = config.data_path(), config.discovery.retention_hours * 3600
+    sources: list[RuntimeSource] = []
+    if config.discovery.docker.enabled:
+        sources.append(DockerSource(
+            DockerClient(config.discovery.docker.socket), cluster=config.cluster, host=config.host_name(),
+            clock=clock, state_file=data / "discovery" / "docker.json", retention_seconds=retention,
+        ))  # fmt: skip
+    if config.discovery.process.enabled:
+        sources.append(
+            ProcessSource(tasks_directory(data), clock=clock, retention_seconds=retention)
+        )
+    return TaskRegistry(sources, clock, registry)
+
+
+class Agent:
+    """Everything that runs on the host of the tasks.
+
+    Args:
+        config: Its sections are turned into plain arguments here.
+        tasks: From ``build_tasks``; started and stopped with the agent.
+        appender: Where samples go.
+        sinks: Where log records go.
+        clock: The time.
+        registry: Where every part counts.
+    """
+
+    def __init__(
+        self, config: TaskscopeConfig, tasks: TaskRegistry, appender: Appender, sinks: Sequence[Sink],
+        clock: Clock, registry: CollectorRegistry,
+    ) -> None:  # fmt: skip
+        data, cluster, host = config.data_path(), config.cluster, config.host_name()
+        self.tasks = tasks
+        self.events = TaskEvents(self.tasks, data / "logship" / "events", clock)
+        redactor = Redactor()
+        self.health = HealthManager(
+            self.tasks, config.healthcheck.declared(), DockerExec(DockerClient(config.discovery.docker.socket)), clock, registry,
+            on_change=self.events.health_changed, redact=lambda text: _redacted(redactor, text),
+        )  # fmt: skip
+        ship = config.logship
+        self.shipper = Shipper(
+            self.tasks, sinks, data / "logship",
+            Settings(
+                ship.dataset, ship.redact, ship.buffer_bytes, ship.request_timeout_seconds,
+                ship.checkpoint_interval_seconds, ship.poll_interval_seconds,
+            ),
+            clock, registry,
+        )  # fmt: skip
+        self.collector = Collector(
+            self.tasks, appender, clock, registry,
+            cluster=cluster, host=host, instance=config.listen,
+            interval_seconds=config.collector.interval_seconds,
+            sources={"healthcheck": self.health, "logship": self.shipper},
+            scrape_configs=config.collector.scrapes(config.base),
+            scrape_defaults=config.collector.scrape_defaults(),
+            roots=config.collector.roots(),
+        )  # fmt: skip
+
+    def start(self) -> None:
+        """Start: tasks first, then those who look at them."""
+        self.tasks.start()
+        for part in (self.events, self.health, self.shipper, self.collector):
+            part.start()
+
+    def stop(self, timeout_seconds: float = 10.0) -> None:
+        """Stop: sources first, then what is buffered is delivered."""
+        for part in (self.collector, self.health, self.tasks, self.events, self.shipper):
+            part.stop(timeout_seconds)
+
+    def status(self) -> Mapping[str, Any]:
+        """Say how discovery, checks and log shipping are doing."""
+        shipper, health = self.shipper.status(), self.health.status()
+        return {
+            "sources": [
+                {"name": s.name, "ok": s.ok, "message": s.message, "counts": s.counts}
+                for s in self.tasks.status()
+            ],
+            "sinks": [{"name": s.name, "ok": s.ok, "message": s.message} for s in shipper.sinks],
+            "streams": shipper.streams,
+            "checks": health.checks,
+            "problems": [*shipper.problems, *health.problems],
+        }
+
+
+def _redacted(redactor: Redactor, text: str) -> str:
+    found = redactor.redact(text.encode("utf-8", "replace"))
+    return text if found is None else found.buf.decode("utf-8", "replace")

@@ -1,0 +1,139 @@
+"""``taskscope up``, ``taskscope agent``, ``taskscope server``."""
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from model.errors import OperatorError
+from taskscope.cli import output
+
+Options = Callable[[Callable[..., None]], Callable[..., None]]
+
+
+def _options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option(
+            "--data-dir",
+            type=click.Path(path_type=Path, file_okay=False),
+            default=None,
+            help="Where everything is kept; default: the user's state folder.",
+        ),
+        click.option(
+            "--listen",
+            default="",
+            metavar="ADDRESS",
+            help="Loopback address and port; default 127.0.0.1:9800.",
+        ),
+        click.option(
+            "--config",
+            "file",
+            type=click.Path(path_type=Path, dir_okay=False),
+            default=None,
+            help="Configuration file (YAML).",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command(
+    short_help="Observe this host and serve the console: agent and server in one process."
+)
+@_options
+def up(file: Path | None, listen: str, data_dir: Path | None) -> None:
+    """Observe the tasks of this host and serve console and API, until interrupted."""
+    from taskscope.clock import SystemClock
+    from taskscope.wiring import build_up
+
+    config = _prepare(file, listen, data_dir)
+    _run(build_up(config, file, SystemClock()))
+
+
+@click.command(short_help="Only store, alert and serve: take what agents send.")
+@_options
+def server(file: Path | None, listen: str, data_dir: Path | None) -> None:
+    """Store, alert and serve what agents on this host send, until interrupted."""
+    from taskscope.clock import SystemClock
+    from taskscope.wiring import build_server
+
+    config = _prepare(file, listen, data_dir)
+    _run(build_server(config, file, SystemClock()))
+
+
+@click.command(short_help="Only collect: send metrics, logs and tasks of this host to a server.")
+@click.option(
+    "--server",
+    "server_url",
+    default="http://127.0.0.1:9800",
+    show_default=True,
+    metavar="URL",
+    help="The server to send to (loopback for now).",
+)
+@_options
+def agent(server_url: str, file: Path | None, listen: str, data_dir: Path | None) -> None:
+    """Collect from the tasks of this host and send everything to a server, until interrupted."""
+    from urllib.parse import urlsplit
+
+    from taskscope.clock import SystemClock
+    from taskscope.config import LOOPBACK
+    from taskscope.wiring import build_agent
+
+    if urlsplit(server_url).hostname not in LOOPBACK:
+        raise OperatorError(
+            f"--server {server_url}: only a server on this host, like http://127.0.0.1:9800; there are no logins yet"
+        )
+    config = _prepare(file, listen or "127.0.0.1:9801", data_dir)
+    _run(build_agent(config, server_url.rstrip("/"), SystemClock()))
+
+
+def _prepare(file: Path | None, listen: str, data_dir: Path | None) -> Any:
+    from taskscope import journal
+    from taskscope.config import load_config
+
+    journal.configure()
+    config = load_config(file, listen=listen, data_dir=data_dir)
+    try:
+        config.data_path().mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OperatorError(
+            f"the data folder {config.data_path()} cannot be made: {error.strerror}; choose another with --data-dir"
+        ) from error
+    return config
+
+
+def _run(stack: Any) -> None:
+    from taskscope.life import run
+
+    run(stack, started=lambda: _greet(stack.web.url, stack.status()))
+
+
+def _greet(url: str, status: Mapping[str, Any]) -> None:
+    """Print the address, what was found and what to do next."""
+    lines = [click.style(f"Taskscope {status['kind']} at {url}", bold=True)]
+    for source in status.get("sources", ()):
+        counts = ", ".join(f"{n} {state}" for state, n in sorted(source["counts"].items()))
+        mark = (
+            click.style("found", fg="green")
+            if source["ok"]
+            else click.style("not found", fg="yellow")
+        )
+        lines.append(
+            f"  {source['name']:10} {mark}: {source['message']}{f' ({counts})' if counts else ''}"
+        )
+    lines += [f"  {'logs to':10} {s['name']}: {s['message']}" for s in status.get("sinks", ())]
+    if "rules" in status:
+        lines.append(f"  {'rules':10} {status['rules']}")
+    lines.append(f"  {'data in':10} {status['data_dir']}")
+    lines += [
+        f"  {click.style('problem', fg='yellow'):10} {output.clean(p)}"
+        for p in status.get("problems", ())
+    ]
+    if status["kind"] == "up":
+        lines.append(
+            f"  {'next':10} open {url}; 'taskscope demo' starts sample tasks; Ctrl-C stops"
+        )
+    click.echo("\n".join(lines))
+    sys.stdout.flush()

@@ -1,0 +1,121 @@
+"""The configuration file as a whole: one YAML file whose sections the packages own."""
+
+import socket
+from pathlib import Path
+from typing import Final
+
+from pydantic import Field, PrivateAttr, field_validator
+
+from alerting.config import AlertingConfig
+from alerting.loading import files_of
+from collector.config import CollectorConfig
+from configfile.document import load
+from configfile.validate import Section, validate
+from discovery.config import DiscoveryConfig
+from healthcheck.config import HealthcheckConfig
+from logship.config import LogshipConfig
+from model.errors import ConfigError, OperatorError
+from storage.config import StorageConfig
+from storage.logdb.config import LogDbSettings
+from taskscope.paths import default_data_dir
+from web.config import WebConfig
+
+LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class TaskscopeConfig(Section):
+    """All settings; every one has a working default.
+
+    Attributes:
+        cluster: Name that all of this host's tasks are listed under.
+        host: This host's name; the kernel's if left out.
+        listen: Address of console and API.
+        data_dir: Where everything is kept; the user's state folder if left out.
+    """
+
+    cluster: str = Field(default="local", min_length=1)
+    host: str = ""
+    listen: str = "127.0.0.1:9800"
+    data_dir: str = ""
+    discovery: DiscoveryConfig = DiscoveryConfig()
+    collector: CollectorConfig = CollectorConfig()
+    healthcheck: HealthcheckConfig = HealthcheckConfig()
+    logship: LogshipConfig = LogshipConfig()
+    storage: StorageConfig = StorageConfig()
+    logdb: LogDbSettings = LogDbSettings()
+    alerting: AlertingConfig = AlertingConfig()
+    web: WebConfig = WebConfig()
+
+    _base: Path = PrivateAttr(default_factory=Path.cwd)
+
+    @field_validator("listen")
+    @classmethod
+    def _loopback(cls, value: str) -> str:
+        split_listen(value)
+        return value
+
+    @property
+    def base(self) -> Path:
+        """Directory of the configuration file: relative files in it are meant from there."""
+        return self._base
+
+    def data_path(self) -> Path:
+        """Return the data folder."""
+        return self._base / self.data_dir if self.data_dir else default_data_dir()
+
+    def host_name(self) -> str:
+        """Return the name of this host."""
+        return self.host or socket.gethostname()
+
+    def rule_paths(self) -> list[Path]:
+        """Return the rule files, the shipped ones first."""
+        return files_of(self.alerting.rule_files, self._base, shipped=self.alerting.shipped_rules)
+
+
+def split_listen(listen: str) -> tuple[str, int]:
+    """Return host and port of ``127.0.0.1:9800`` or ``[::1]:9800``.
+
+    Raises:
+        ValueError: If it is no address, or not a loopback one.
+    """
+    host, sign, port = listen.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not sign or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"{listen!r} is no address; it looks like 127.0.0.1:9800")
+    if host not in LOOPBACK:
+        raise ValueError(
+            f"{host or 'every address'!r} is not loopback; there are no logins yet, so only 127.0.0.1, localhost and [::1] are served"
+        )
+    return host, int(port)
+
+
+def load_config(
+    file: Path | None, *, listen: str = "", data_dir: Path | None = None
+) -> TaskscopeConfig:
+    """Return the configuration of a file, or the defaults; what the command line says stands above it.
+
+    Raises:
+        ConfigError: With every problem of the file.
+        OperatorError: If an option is wrong.
+    """
+    if file is None:
+        config, base = TaskscopeConfig(), Path.cwd()
+    else:
+        document = load(file)
+        if not isinstance(document.data, dict):
+            raise ConfigError(
+                [document.problem((), "must be settings (key: value), not a list or a text")]
+            )
+        config, base = validate(document, TaskscopeConfig), file.resolve().parent
+    updates: dict[str, object] = {}
+    if listen:
+        try:
+            split_listen(listen)
+        except ValueError as error:
+            raise OperatorError(f"--listen: {error}") from error
+        updates["listen"] = listen
+    if data_dir is not None:
+        updates["data_dir"] = str(data_dir.resolve())
+    config = config.model_copy(update=updates)
+    config._base = base  # noqa: SLF001  a private attribute of our own class
+    return config

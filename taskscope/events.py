@@ -1,0 +1,113 @@
+"""What happens to tasks, as log records of theirs: health changes, and how each run ended."""
+
+import logging
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any, Final
+
+from logship.events import EventLog
+
+from model.clock import Clock
+from model.health import HealthResult
+from model.log import Level
+from model.task import Exit, HealthStatus, Run, Task, TaskID, TaskSource
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+class TaskEvents:
+    """Watches the tasks and writes an event for each run that ends while it watches."""
+
+    def __init__(self, tasks: TaskSource, directory: Path, clock: Clock) -> None:
+        self._tasks = tasks
+        self._log = EventLog(directory, clock)
+        self._ended: dict[TaskID, set[int]] = {}
+        self._stop = Event()
+        self._thread: Thread | None = None
+
+    def start(self) -> None:
+        """Begin to watch; runs that have ended before are no news."""
+        for task in self._tasks.snapshot():
+            self._ended[task.identity.task_id] = {run.number for run in _ended_runs(task)}
+        self._thread = Thread(target=self._watch, name="task-events", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout_seconds: float = 5.0) -> None:
+        """End; safe twice and before start."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout_seconds)
+
+    def health_changed(self, result: HealthResult, task: Task) -> None:
+        """Write that a check's status has changed."""
+        sick = result.status is HealthStatus.UNHEALTHY
+        said = f": {result.output.strip()}" if result.output.strip() else ""
+        self._append(
+            task,
+            Level.WARN if sick else Level.INFO,
+            f"check {result.check} is {result.status.value}{said}",
+            {
+                "event": "health",
+                "check": result.check,
+                "status": result.status.value,
+                "failures": result.failures,
+            },
+        )
+
+    def _append(self, task: Task, level: Level, message: str, fields: Mapping[str, Any]) -> None:
+        try:
+            self._log.append(task.identity, level, message, fields)
+        except OSError as error:
+            _LOG.error(
+                "an event of task %s is lost (%s): %s",
+                task.identity.task_name,
+                error.strerror,
+                message,
+            )
+
+    def _watch(self) -> None:
+        for tasks in self._tasks.watch(self._stop):
+            for task in tasks:
+                seen = self._ended.setdefault(task.identity.task_id, set())
+                for run in _ended_runs(task):
+                    if run.number not in seen:
+                        seen.add(run.number)
+                        self._run_ended(task, run)
+            for gone in self._ended.keys() - {task.identity.task_id for task in tasks}:
+                del self._ended[gone]
+
+    def _run_ended(self, task: Task, run: Run) -> None:
+        ended = run.exit or Exit(None)
+        fields = {
+            "event": "ended",
+            "run": run.number,
+            "exit_code": ended.code,
+            "signal": ended.signal,
+            "oom": ended.oom,
+        }
+        level = Level.INFO if ended.code == 0 else Level.ERROR
+        self._append(task, level, f"run {run.number} ended: {how(ended)}", fields)
+
+
+def how(ended: Exit) -> str:
+    """Say in a few words how a run ended."""
+    if ended.oom:
+        return "killed for want of memory"
+    if ended.signal:
+        return f"killed by {_signal_name(ended.signal)}"
+    if ended.code is None:
+        return ended.reason or "nobody knows how"
+    return f"exit code {ended.code}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _ended_runs(task: Task) -> list[Run]:
+    return [run for run in task.status.runs if run.ended_ms is not None]

@@ -1,0 +1,35 @@
+"""Starting, waiting for a signal, stopping."""
+
+import contextlib
+import signal
+import sys
+from collections.abc import Callable
+from threading import Event
+
+from taskscope.wiring import Part, Stack
+
+STOP_SECONDS = 10.0
+
+
+def run(stack: Stack, started: Callable[[], None]) -> None:
+    """Start everything, call ``started``, wait for TERM or INT, stop everything in the other order.
+
+    A part that cannot start stops those before it; its error goes to the caller.
+    """
+    # readers of the store wait less long for a thread that parses (docs/adr/0002)
+    sys.setswitchinterval(0.0005)
+    stop = Event()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sign, lambda *_: stop.set())
+    running: list[Part] = []
+    try:
+        for part in stack.parts:
+            running.append(part)
+            part.start()
+        started()
+        while not stop.wait(3600):
+            pass
+    finally:
+        for part in reversed(running):
+            with contextlib.suppress(KeyboardInterrupt):
+                part.stop(STOP_SECONDS)

@@ -1,0 +1,196 @@
+"""The composition root: the three processes Taskscope can be, put together from the packages.
+
+``up`` is agent and server in one process; ``agent`` and ``server`` are its two halves, with HTTP
+between them. Everything long-running has ``start()`` and ``stop(timeout_seconds)``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Protocol
+
+from prometheus_client import CollectorRegistry
+
+from logship.config import ElasticsearchSinkConfig
+from logship.sink.base import Sink
+from model.clock import Clock
+from taskscope.agent import Agent, build_tasks
+from taskscope.config import TaskscopeConfig, load_config, split_listen
+from web.app import create_app
+from web.parts import Parts
+from web.server import WebServer
+
+
+class Part(Protocol):
+    """What is started and stopped."""
+
+    def start(self) -> None:
+        """Return when ready."""
+        ...
+
+    def stop(self, timeout_seconds: float = ...) -> None:
+        """Stop taking, deliver what is buffered, end all threads; safe twice and before start."""
+        ...
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A whole process.
+
+    Attributes:
+        parts: In the order they are started; they are stopped in the other order.
+        web: The HTTP side, one of the parts.
+        status: Says how everything is doing.
+    """
+
+    parts: tuple[Part, ...]
+    web: WebServer
+    status: "Status"
+
+
+class Status:
+    """What ``/api/status`` shows and start-up prints."""
+
+    def __init__(self, config: TaskscopeConfig, kind: str, *tellers: Any) -> None:
+        self._base = {
+            "kind": kind,
+            "listen": config.listen,
+            "data_dir": str(config.data_path()),
+            "cluster": config.cluster,
+            "host": config.host_name(),
+        }
+        self._tellers = tellers
+
+    def __call__(self) -> Mapping[str, Any]:
+        """Return everything that the parts say."""
+        told: dict[str, Any] = dict(self._base)
+        for teller in self._tellers:
+            told |= teller()
+        return told
+
+
+def build_up(config: TaskscopeConfig, file: Path | None, clock: Clock) -> Stack:
+    """Put agent and server together in one process."""
+    from logship.sink.embedded import EmbeddedSink
+    from storage.remote.receiver import RemoteWriteReceiver
+    from taskscope.server import Server
+
+    registry = CollectorRegistry()
+    tasks = build_tasks(config, clock, registry)
+    server = Server(config, tasks, clock, registry)
+    sinks: list[Sink] = [EmbeddedSink(server.logdb)] if server.logdb is not None else []
+    agent = Agent(
+        config, tasks, server.tsdb, [*sinks, *elasticsearch_sinks(config)], clock, registry
+    )
+    status = Status(config, "up", agent.status, server.status)
+    parts = Parts(
+        clock=clock, version=version_text(), exposition=agent.collector.exposition, status=status,
+        reload=lambda: _reload(server, file), tasks=agent.tasks, health=agent.health,
+        queryable=server.tsdb, engine=server.engine, logs=server.logs, rules=server.rules,
+        targets=agent.collector.scrapes.targets, remote_write=RemoteWriteReceiver(server.tsdb, registry).ingest,
+        allowed_hosts=config.web.allowed_hosts,
+    )  # fmt: skip
+    web = _web(config, parts, registry)
+    return Stack((server, web, agent), web, status)
+
+
+def build_server(config: TaskscopeConfig, file: Path | None, clock: Clock) -> Stack:
+    """Put the server half together: what agents send is stored, alerted on and shown."""
+    from collector.loop import CollectionLoop
+    from collector.metrics import CollectorMetrics
+    from collector.self_ import SelfSeries
+    from discovery.registry import TaskRegistry
+    from discovery.remote import PushedTasks
+    from logship.wire import ingest
+    from storage.remote.receiver import RemoteWriteReceiver
+    from taskscope.server import Server
+
+    registry = CollectorRegistry()
+    pushed = PushedTasks(clock)
+    tasks = TaskRegistry([pushed], clock, registry)
+    server = Server(config, tasks, clock, registry)
+    own = CollectionLoop(
+        {"self": SelfSeries(registry, instance=config.listen)}, server.tsdb, clock,
+        CollectorMetrics(registry), config.collector.interval_seconds,
+    )  # fmt: skip
+    status = Status(config, "server", server.status)
+    parts = Parts(
+        clock=clock, version=version_text(), exposition=lambda: _latest(registry), status=status,
+        reload=lambda: _reload(server, file), tasks=tasks, health=pushed,
+        queryable=server.tsdb, engine=server.engine, logs=server.logs, rules=server.rules,
+        remote_write=RemoteWriteReceiver(server.tsdb, registry).ingest,
+        ingest_logs=partial(ingest, store=server.logdb) if server.logdb is not None else None,
+        ingest_state=pushed.ingest, allowed_hosts=config.web.allowed_hosts,
+    )  # fmt: skip
+    web = _web(config, parts, registry)
+    return Stack((tasks, server, web, own), web, status)
+
+
+def build_agent(config: TaskscopeConfig, server_url: str, clock: Clock) -> Stack:
+    """Put the agent half together: what is collected goes to a server."""
+    from discovery.remote import StatePusher
+    from logship.sink.server import ServerSink
+    from storage.remote.client import RemoteWriteClient
+    from storage.remote.writer import RemoteAppender
+
+    registry = CollectorRegistry()
+    appender = RemoteAppender(RemoteWriteClient(f"{server_url}/api/v1/write"), registry)
+    agent = Agent(
+        config,
+        build_tasks(config, clock, registry),
+        appender,
+        [ServerSink(server_url), *elasticsearch_sinks(config)],
+        clock,
+        registry,
+    )
+    pusher = StatePusher(server_url, agent.tasks, agent.health, config.host_name())
+    status = Status(config, "agent", agent.status)
+    parts = Parts(
+        clock=clock, version=version_text(), exposition=agent.collector.exposition, status=status,
+        tasks=agent.tasks, health=agent.health, targets=agent.collector.scrapes.targets,
+        allowed_hosts=config.web.allowed_hosts,
+    )  # fmt: skip
+    web = _web(config, parts, registry)
+    return Stack((appender, web, agent, pusher), web, status)
+
+
+def elasticsearch_sinks(config: TaskscopeConfig) -> list[Sink]:
+    """Return the sinks into Elasticsearch; nothing is asked yet."""
+    from logship.sink.elasticsearch.sink import ElasticsearchSink
+    from taskscope.elasticsearch import connection_of
+
+    return [
+        ElasticsearchSink(connection_of(sink, config), namespace=sink.namespace)
+        for sink in config.logship.sinks
+        if isinstance(sink, ElasticsearchSinkConfig)
+    ]
+
+
+def version_text() -> str:
+    """Return Taskscope's version."""
+    try:
+        return version("taskscope")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _web(config: TaskscopeConfig, parts: Parts, registry: CollectorRegistry) -> WebServer:
+    host, port = split_listen(config.listen)
+    return WebServer(
+        create_app(parts, registry, max_log_tails=config.web.max_log_tails), host, port
+    )
+
+
+def _reload(server: Any, file: Path | None) -> None:
+    """Read the configuration anew and take up its rules; everything else needs a restart."""
+    config = load_config(file)
+    server.config = server.config.model_copy(update={"alerting": config.alerting})
+    server.rules.reload()
+
+
+def _latest(registry: CollectorRegistry) -> bytes:
+    from prometheus_client import generate_latest
+
+    return generate_latest(registry)

@@ -1,0 +1,123 @@
+"""Frames give back the very bits they were given, and notice damage."""
+
+import hypothesis.extra.numpy as hnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.errors import StorageError
+from model.samples import NO_SAMPLE_BITS, STALE_BITS, Floats, Ints
+from storage.interface import TS_PAD
+from storage.tsdb.codec import decode_frame, decode_times, encode_frame, encode_times
+from storage.tsdb.scaling import RAW, scale
+
+SPECIAL_BITS = [
+    STALE_BITS,
+    NO_SAMPLE_BITS,
+    0x7FF8000000000001,  # a quiet NaN with payload
+    0x7FF0000000000000,
+    -(2**63) + 0x7FF0000000000000,  # -inf
+    -(2**63),  # -0.0
+    1,  # the smallest number there is
+]
+decimals = st.tuples(st.integers(-(10**12), 10**12), st.integers(0, 9)).map(
+    lambda pair: pair[0] / 10 ** pair[1]
+)
+bits = st.one_of(
+    decimals.map(lambda x: int(np.float64(x).view(np.int64))),
+    st.sampled_from(SPECIAL_BITS),
+    st.integers(-(2**63), 2**63 - 1),
+)
+shapes = hnp.array_shapes(min_dims=2, max_dims=2, max_side=12)
+matrices = hnp.arrays(np.int64, shapes, elements=bits, fill=st.just(0))
+
+
+def round_trip(values: Floats) -> Floats:
+    """Encode and decode all rows as one frame."""
+    return decode_frame(encode_frame(scale(values), np.arange(len(values)), dense=False))[0]
+
+
+@given(matrices)
+def test_every_bit_comes_back(matrix: Ints) -> None:
+    """Any 64 bits survive, special values and -0.0 among them."""
+    found = round_trip(matrix.view(np.float64))
+
+    assert np.array_equal(found.view(np.int64), matrix)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "most_bytes"),
+    [
+        ("constant", np.full((50, 104), 42.0), 200),
+        ("counter", np.cumsum(np.tile([3.0, 5.0, 4.0, 4.0], (50, 26)), axis=1), 4000),
+        ("two places", np.tile([0.25, 17.5, 99.99, 12.01], (50, 26)), 5000),
+        ("pages", 4096.0 * np.cumsum(np.tile([1.0, -1.0, 7.0, 0.0], (50, 26)), axis=1), 4000),
+    ],
+)
+def test_decimal_numbers_become_small(name: str, values: Floats, most_bytes: int) -> None:
+    """Measurements with few places are stored as small integers."""
+    scaled = scale(values)
+
+    data = encode_frame(scaled, np.arange(50), dense=True)
+
+    assert (scaled.exponents != RAW).all(), name
+    assert len(data) < most_bytes
+
+
+def test_one_stale_marker_does_not_spoil_the_row() -> None:
+    """A special value is set aside; the rest of its row is scaled as before."""
+    values = np.cumsum(np.tile([3.0, 5.0], (4, 30)), axis=1)
+    values.view(np.int64)[2, 17] = STALE_BITS
+
+    scaled = scale(values)
+
+    assert (scaled.exponents == 0).all()
+    assert round_trip(values).view(np.int64)[2, 17] == STALE_BITS
+
+
+def test_only_some_rows_can_be_encoded() -> None:
+    """A frame holds the rows it is told, in that order."""
+    values = np.arange(12.0).reshape(4, 3) / 7
+
+    found, dense = decode_frame(encode_frame(scale(values), np.array([3, 1]), dense=True))
+
+    assert dense
+    assert np.array_equal(found, values[[3, 1]])
+
+
+@given(
+    st.lists(
+        st.lists(st.integers(-(2**40), 2**45), min_size=1, max_size=9, unique=True).map(sorted),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_timestamps_come_back(rows: list[list[int]]) -> None:
+    """Rows of different length are padded and stay so."""
+    ts = np.full((len(rows), max(map(len, rows))), TS_PAD, dtype=np.int64)
+    for i, row in enumerate(rows):
+        ts[i, : len(row)] = row
+
+    assert np.array_equal(decode_times(encode_times(ts)), ts)
+
+
+def test_damage_is_noticed() -> None:
+    """A flipped bit anywhere in a frame is an error, not a wrong number."""
+    data = encode_frame(scale(np.arange(60.0).reshape(3, 20) / 3), np.arange(3), dense=True)
+
+    for at in range(0, len(data), 7):
+        damaged = bytearray(data)
+        damaged[at] ^= 0x10
+        with pytest.raises(StorageError, match="frame"):
+            decode_frame(bytes(damaged))
+
+
+def test_a_cut_frame_is_noticed() -> None:
+    """A frame without its end is an error."""
+    data = encode_frame(scale(np.ones((2, 5))), np.arange(2), dense=True)
+
+    with pytest.raises(StorageError):
+        decode_frame(data[:-3])
+    with pytest.raises(StorageError, match="cut short"):
+        decode_frame(data[:10])

@@ -1,0 +1,189 @@
+"""The write-ahead log read back: whole, torn, damaged."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry
+
+from model.errors import StorageError
+from model.labels import Labels, Matcher, MatchOp
+from model.samples import ScrapeBatch
+from storage.interface import Hints, Metadata
+from storage.tsdb.db import Tsdb
+from storage.tsdb.settings import TsdbSettings
+from tests.fakes.clock import FakeClock
+from tests.storage.points import points
+
+START_MS = 1_767_225_600_000
+SERIES = [Labels.of({"__name__": "m", "i": str(i)}) for i in range(20)]
+
+
+def open_store(directory: Path, **changes: int) -> Tsdb:
+    """Open a store whose housekeeping does not come by itself."""
+    settings = TsdbSettings(maintain_seconds=3600.0, **changes)
+    db = Tsdb(directory, settings, FakeClock(), CollectorRegistry())
+    db.start()
+    return db
+
+
+def fill(db: Tsdb, first: int, count: int) -> None:
+    """Append scrapes, each a group of its own; the value is the number of the scrape."""
+    layout = db.layout(SERIES)
+    for number in range(first, first + count):
+        values = np.full(len(SERIES), float(number)) + np.random.default_rng(number).random(20)
+        db.append(ScrapeBatch(layout, START_MS + number * 1000, np.floor(values))).wait()
+
+
+def numbers(db: Tsdb) -> list[int]:
+    """Return the scrapes that are there, as one of the series has them."""
+    found = points(db.select([Matcher("i", MatchOp.EQUAL, "7")], 0, 2**62, Hints()))
+    return [int(value) for samples in found.values() for _, value in samples]
+
+
+def segments(directory: Path) -> list[Path]:
+    """Return the segments that hold more than their head."""
+    return [p for p in sorted((directory / "wal").iterdir()) if p.stat().st_size > 8]
+
+
+def test_everything_comes_back(tmp_path: Path) -> None:
+    """Scrapes, late samples and metadata are there after a restart, and after one more."""
+    db = open_store(tmp_path)
+    fill(db, 0, 5)
+    db.append_samples(db.series(SERIES[7:8]), np.array([500]), np.array([77.0]))
+    db.set_metadata({"m": Metadata("counter", "help\n", "bytes")})
+    db.stop()
+
+    for _ in range(2):
+        db = open_store(tmp_path)
+        assert numbers(db) == [77, 0, 1, 2, 3, 4]
+        assert db.metadata("m") == {"m": Metadata("counter", "help\n", "bytes")}
+        db.stop()
+
+
+def test_metadata_outlives_the_segment_it_was_written_to(tmp_path: Path) -> None:
+    """A new segment begins with all that is known of metric families."""
+    db = open_store(tmp_path, segment_bytes=1000)
+    db.set_metadata({"m": Metadata("gauge", "text", "")})
+    fill(db, 0, 30)
+    db.stop()
+    first, *rest = segments(tmp_path)
+    assert rest
+    first.unlink()
+
+    db = open_store(tmp_path)
+
+    assert db.metadata() == {"m": Metadata("gauge", "text", "")}
+    db.stop()
+
+
+def test_each_segment_can_be_read_alone(tmp_path: Path) -> None:
+    """Layouts and series are defined again in every segment."""
+    db = open_store(tmp_path, segment_bytes=700)
+    fill(db, 0, 30)
+    db.stop()
+    found = segments(tmp_path)
+    for path in found[:-1]:
+        path.unlink()
+
+    db = open_store(tmp_path)
+    left = numbers(db)
+    db.stop()
+
+    assert 0 < len(left) < 30
+    assert left == list(range(30))[-len(left) :]
+
+
+def cut(data: bytes) -> bytes:
+    """Lose the last bytes."""
+    return data[:-9]
+
+
+def zeros(data: bytes) -> bytes:
+    """Gain a block that was never written."""
+    return data + bytes(4096)
+
+
+def half_written(data: bytes) -> bytes:
+    """Have the length but not the last bytes, as after power loss."""
+    return data[:-30] + bytes(30)
+
+
+@pytest.mark.parametrize(("harm", "kept"), [(cut, 9), (zeros, 10), (half_written, 9)])
+def test_a_torn_tail_is_left_out(
+    tmp_path: Path,
+    harm: Callable[[bytes], bytes],
+    kept: int,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What a kill left half-written is dropped with one line in the log, and writing goes on."""
+    db = open_store(tmp_path)
+    fill(db, 0, 10)
+    db.stop()
+    path = segments(tmp_path)[0]
+    path.write_bytes(harm(path.read_bytes()))
+
+    with caplog.at_level(logging.INFO):
+        db = open_store(tmp_path)
+    fill(db, 10, 2)
+    db.stop()
+    db = open_store(tmp_path)
+
+    assert numbers(db) == [*range(kept), 10, 11]
+    assert any("not written whole" in r.message for r in caplog.records)
+    assert all(r.levelno < logging.WARNING for r in caplog.records)
+    db.stop()
+
+
+def test_damage_in_the_middle_costs_the_rest_of_its_segment(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After a bad checksum reading goes on with the next segment, and says what was lost."""
+    db = open_store(tmp_path, segment_bytes=1500)
+    fill(db, 0, 40)
+    db.stop()
+    paths = segments(tmp_path)
+    assert len(paths) >= 3
+    data = bytearray(paths[1].read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    paths[1].write_bytes(data)
+
+    db = open_store(tmp_path)
+    left = numbers(db)
+    db.stop()
+
+    lost = sorted(set(range(40)) - set(left))
+    assert lost
+    assert lost == list(range(lost[0], lost[-1] + 1))
+    assert 0 in left
+    assert 39 in left
+    assert [r.levelname for r in caplog.records if "damaged at byte" in r.message] == ["ERROR"]
+
+
+def test_an_unknown_version_is_refused(tmp_path: Path) -> None:
+    """A segment of a later version is not guessed at."""
+    db = open_store(tmp_path)
+    fill(db, 0, 2)
+    db.stop()
+    path = segments(tmp_path)[0]
+    path.write_bytes(path.read_bytes().replace(b"TSCPWAL\x01", b"TSCPWAL\x63", 1))
+
+    with pytest.raises(StorageError, match=r"wal.*version 99 is unknown"):
+        open_store(tmp_path)
+
+
+def test_reading_twice_changes_nothing(tmp_path: Path) -> None:
+    """A segment that is there twice, as after a failed fsync, counts once."""
+    db = open_store(tmp_path)
+    fill(db, 0, 6)
+    db.append_samples(db.series(SERIES[7:8]), np.array([500]), np.array([77.0])).wait()
+    db.stop()
+    path = segments(tmp_path)[0]
+    (tmp_path / "wal" / "00000050.wal").write_bytes(path.read_bytes())
+
+    db = open_store(tmp_path)
+
+    assert numbers(db) == [77, *range(6)]
+    db.stop()
