@@ -221,7 +221,13 @@ class Tsdb:
         dropped = self._blocks.retain(now)
         if written or dropped:
             self._blocks.forget_unused(self._index, self._head)
-        self._metrics.show(self.stats())
+        self._metrics.show(
+            series=self._index.live,
+            frames=sum(len(chunk.bounds) - 1 for chunk in self._head.sealed),
+            blocks=len(self._blocks.all),
+            block_bytes=self._blocks.size_bytes,
+            wal_bytes=self._wal.size_bytes,
+        )
 
     def _housekeeping(self) -> None:
         while not self._stopping.wait(self._settings.maintain_seconds):

@@ -88,6 +88,7 @@ class Head:
         self._block_ms = block_ms
         self._layouts: dict[int, Layout] = {}
         self._layout_ids: dict[bytes, int] = {}
+        self._in_slot: dict[int, Layout] = {}
         self._next_layout = 1
         self._newest: Growable[np.int64] = Growable(np.int64, _LOWEST)
 
@@ -184,7 +185,7 @@ class Head:
         """Seal every scrape before a time, and return the chunks; scrapes from before now go through the lane."""
         with self.lock:
             self.persisted_ms = max(self.persisted_ms, until)
-            layouts = [lay for lay in self._layouts.values() if lay.slot >= 0]
+            layouts = list(self._in_slot.values())
         for layout in layouts:
             with self.lock:
                 if layout.slot >= 0:
@@ -215,7 +216,7 @@ class Head:
 
     def refs_in_use(self) -> list[Refs]:
         """Return the refs that anything in memory names; the caller holds the lock."""
-        slots = [lay.refs for lay in self._layouts.values() if lay.slot >= 0]
+        slots = [layout.refs for layout in self._in_slot.values()]
         late = self.lane.view()
         lanes = [run.refs for run in late.runs] + [one.refs for one in late.waiting]
         return [*slots, *lanes, *(chunk.refs for chunk in self.sealed)]
@@ -241,11 +242,12 @@ class Head:
     def _unpark(self, layout: Layout) -> None:
         """Give a layout rows; layouts that it takes most series from are sealed at once."""
         owners = self.slab.owners(layout.refs)
-        for other in [lay for lay in self._layouts.values() if lay.slot in owners]:
-            if owners[other.slot] * 2 > len(other.refs):
-                self._park(other)
+        for slot, shared in owners.items():
+            if shared * 2 > len(self._in_slot[slot].refs):
+                self._park(self._in_slot[slot])
         self.index.revive(layout.refs)
         layout.slot = self.slab.allocate(layout.refs)
+        self._in_slot[layout.slot] = layout
 
     def _park(self, layout: Layout) -> None:
         if layout.slot >= 0:
@@ -253,6 +255,7 @@ class Head:
             if columns:
                 self.seal(layout, columns)
             self.slab.free(layout.slot)
+            del self._in_slot[layout.slot]
             layout.slot = -1
 
     def _late(
