@@ -145,7 +145,7 @@ class Tsdb:
                 ticket = self._wal.samples(taken.late)
             if taken.column:
                 ticket = self._wal.scrape(layout, batch.ts_ms, taken.values)
-        self._metrics.samples.labels("scrape").inc(len(batch.values))
+        self._metrics.scraped.inc(len(batch.values))
         assert ticket is not None, "a scrape goes into the slab or through the lane"
         return ticket
 
@@ -164,7 +164,7 @@ class Tsdb:
             self._check_running()
             self._head.append_late(samples, now_ms(self._clock))
             ticket = self._wal.samples(samples)
-        self._metrics.samples.labels("late").inc(samples.size)
+        self._metrics.late.inc(samples.size)
         return ticket
 
     def set_metadata(self, metadata: Mapping[str, Metadata]) -> None:

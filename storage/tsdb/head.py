@@ -141,14 +141,15 @@ class Head:
             )
         layout.used_ms = now_ms
         ts = batch.ts_ms
-        newest = self._newest.reserve(self.index.size)
-        older = newest[layout.refs] >= ts
+        newest = self._newest.reserve(self.index.size)[layout.refs]
+        if ts >= self.persisted_ms and len(newest) and int(newest.max()) < ts:
+            self.put_column(layout, ts, values)
+            return Taken(True, values, None)
+        older = newest >= ts
         if ts < self.persisted_ms or older.all():
             return Taken(False, values, self._late(layout, ts, values, None, now_ms))
-        late = None
-        if older.any():
-            late = self._late(layout, ts, values, older, now_ms)
-            values = np.where(older, no_samples(len(values)), values)
+        late = self._late(layout, ts, values, older, now_ms)
+        values = np.where(older, no_samples(len(values)), values)
         self.put_column(layout, ts, values)
         return Taken(True, values, late)
 

@@ -13,9 +13,11 @@ class TsdbMetrics:
     """Counters and gauges of one store; names and texts are the catalog's."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.samples = Counter(
+        samples = Counter(
             *_named("taskscope_storage_samples_appended_total"), ("kind",), registry=registry
         )
+        self.scraped = samples.labels("scrape")
+        self.late = samples.labels("late")
         self.series = Gauge(*_named("taskscope_storage_series"), registry=registry)
         self.frames = Gauge(*_named("taskscope_storage_head_frames"), registry=registry)
         self.blocks = Gauge(*_named("taskscope_storage_blocks"), registry=registry)
