@@ -173,7 +173,9 @@ class Shipper:
 
     def _find(self, tasks: frozenset[Task]) -> None:
         with self._lock:
-            new = self._finder.update(self._streams, tasks, self._clock.monotonic())
+            new = self._finder.update(
+                self._streams, tasks, self._clock.monotonic(), self._clock.now_ns()
+            )
             self._streams = self._streams | new
 
     # ------------------------------------------------------------ reading
@@ -187,7 +189,7 @@ class Shipper:
             if self._stop.is_set():
                 return
             try:
-                if stream.refresh(self._clock.monotonic()):
+                if stream.refresh(self._clock.monotonic(), self._clock.now_ns()):
                     more |= self._read(stream)
             except Exception as error:
                 self._metrics.errors.labels("reader", type(error).__name__).inc()

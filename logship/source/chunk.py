@@ -50,8 +50,11 @@ class Stream(Protocol):
     gone: bool
     problem: str
 
-    def refresh(self, now: float) -> bool:
-        """Look for growth and rotation; return whether there may be something to read. Never raises."""
+    def refresh(self, now: float, now_ns: int) -> bool:
+        """Look for growth and rotation; return whether there may be something to read.
+
+        ``now`` is monotonic seconds, ``now_ns`` nanoseconds since the epoch.
+        """
         ...
 
     def read(self, sink: str, now: float, read_ns: int) -> Chunk | None:

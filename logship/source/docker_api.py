@@ -77,7 +77,7 @@ class ApiStream:
 
     # ------------------------------------------------------------ receiving
 
-    def refresh(self, now: float) -> bool:
+    def refresh(self, now: float, now_ns: int) -> bool:
         """See ``Stream.refresh``."""
         try:
             if self._connection is None and not self._ended and now >= self._retry_at:

@@ -72,6 +72,13 @@ class LogFile:
             raise
         return cls(path, descriptor, status.st_dev, status.st_ino)
 
+    def first_look(self, now: float, now_ns: int) -> None:
+        """Take note of size and age, so that what has long been quiet need not be waited for."""
+        status = os.fstat(self.descriptor)
+        self.size = status.st_size
+        self.grown_at = now - max(0.0, (now_ns - status.st_mtime_ns) / 1e9)
+        self.marks.append((self.size, now))
+
     def look(self, now: float) -> None:
         """Take note of the size."""
         if self.descriptor < 0:

@@ -106,11 +106,11 @@ class Finder:
         self._dataset = dataset
         self._docker_socket = docker_socket
 
-    def make(self, task: Task, want: Wanted, now: float) -> Stream:
+    def make(self, task: Task, want: Wanted, now: float, now_ns: int) -> Stream:
         """Make and open a stream: of the file if it may be read, else through the runtime's API."""
         if want.base is not None:
             tail = self.tail(task, want, want.base)
-            tail.refresh(now)
+            tail.refresh(now, now_ns)
             if not tail.denied or not self._docker_socket or not task.identity.container_id:
                 return tail
             tail.close()
@@ -138,7 +138,7 @@ class Finder:
         origins = Origins(events.DATASET, "event")
         return Tail(events.KEY, task, base, events.EventParser(self._redactor), self._known, self._sinks, origins, wrapped=False)  # fmt: skip
 
-    def update(self, streams: dict[str, Stream], tasks: frozenset[Task], now: float) -> dict[str, Stream]:  # fmt: skip
+    def update(self, streams: dict[str, Stream], tasks: frozenset[Task], now: float, now_ns: int) -> dict[str, Stream]:  # fmt: skip
         """Return new streams for tasks that have none; tell the others how their task is.
 
         New streams have been opened, so that a container that is removed at once is read.
@@ -150,7 +150,7 @@ class Finder:
                 present.add(want.key)
                 stream = streams.get(want.key)
                 if stream is None:
-                    stream = new[want.key] = self.make(task, want, now)
+                    stream = new[want.key] = self.make(task, want, now, now_ns)
                 stream.task = task
                 stream.gone = task.status.state.ended
         for key, stream in streams.items():

@@ -4,11 +4,14 @@ docs.docker.com/reference/api/engine, "Stream format". With ``timestamps=1`` eac
 with an RFC 3339 time and a space; a payload without a final newline goes on in the next frame.
 """
 
+import re
 from typing import Final
 
 Line = tuple[str, str, str, bool]  # stream, time, text, partial
 _STREAMS: Final = {1: "stdout", 2: "stderr"}
 _HEADER: Final = 8
+_PART: Final = 16 << 10
+_TIME: Final = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z ")
 _FRAME_MAX: Final = 1 << 20  # Docker's are 16 KiB
 
 
@@ -32,7 +35,7 @@ class Frames:
         *lines, self._rest = data.split(b"\n")
         if len(self._rest) > _FRAME_MAX:
             lines, self._rest = [*lines, self._rest], b""
-        return [_line("stdout", line.removesuffix(b"\r") + b"\n") for line in lines]
+        return [_line("stdout", _in_one(line.removesuffix(b"\r")) + b"\n") for line in lines]
 
     def _framed(self, data: bytes) -> list[Line]:
         found = []
@@ -48,6 +51,17 @@ class Frames:
             at += _HEADER + size
         self._rest = data[at:]
         return found
+
+
+def _in_one(line: bytes) -> bytes:
+    """Take the times out that Docker puts before each 16 KiB part of a line, which no frame sets apart here."""
+    time, space, text = line.partition(b" ")
+    parts = []
+    while len(text) > _PART:
+        parts.append(text[:_PART])
+        found = _TIME.match(text, _PART)
+        text = text[found.end() if found else _PART :]
+    return time + space + b"".join(parts) + text
 
 
 def _line(stream: str, payload: bytes) -> Line:

@@ -71,10 +71,10 @@ class Tail:
 
     # ------------------------------------------------------------ which files
 
-    def refresh(self, now: float) -> bool:
+    def refresh(self, now: float, now_ns: int) -> bool:
         """See ``Stream.refresh``."""
         try:
-            self._refresh(now)
+            self._refresh(now, now_ns)
             self.problem = ""
         except FileNotFoundError:
             self.problem = ""
@@ -88,7 +88,7 @@ class Tail:
         self._drop_finished(now)
         return any(self._position(file, sink) < file.size for file in self._files for sink in self._sinks)  # fmt: skip
 
-    def _refresh(self, now: float) -> None:
+    def _refresh(self, now: float, now_ns: int) -> None:
         live = self._files[-1] if self._files and self._files[-1].live else None
         try:
             status = self._base.stat(follow_symlinks=False)
@@ -108,9 +108,9 @@ class Tail:
             self._rescan = 2
         if self._rescan:
             self._rescan -= 1
-            self._scan(now)
+            self._scan(now, now_ns)
 
-    def _scan(self, now: float) -> None:
+    def _scan(self, now: float, now_ns: int) -> None:
         """Bring the list of files up to date with the directory."""
         by_inode = {(f.device, f.inode): f for f in self._files}
         order: list[LogFile] = []
@@ -128,12 +128,10 @@ class Tail:
                 known.descriptor = file.descriptor
                 file = known
             else:
-                file.grown_at = now
+                file.first_look(now, now_ns)
             if file in order:  # renamed while we looked
                 order.remove(file)
             file.path = path
-            if file.live and not is_live:
-                file.grown_at = now
             file.live = is_live
             order.append(file)
         left = [f for f in self._files if f not in order]

@@ -54,6 +54,7 @@ class FileSink:
 
 
 def main() -> None:
+    """Ship until killed."""
     state, sandbox, log, out = map(Path, sys.argv[1:])
     tasks = FakeTaskSource(
         make_task("plain", sandbox=str(sandbox)),

@@ -51,6 +51,7 @@ def test_unknown_format_is_said(tmp_path: Path) -> None:
 
 
 def log_file(path: Path, text: str) -> LogFile:
+    """Write and open a file."""
     path.write_text(text)
     file = LogFile.open(path)
     file.look(0.0)

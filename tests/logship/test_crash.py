@@ -46,7 +46,7 @@ class Writers:
             time.sleep(0.004)
 
     def _rotate(self, path: Path) -> None:
-        for number in range(30, 0, -1):
+        for number in range(100, 0, -1):
             older = path.with_name(f"{path.name}.{number}")
             if older.exists():
                 older.rename(path.with_name(f"{path.name}.{number + 1}"))
@@ -72,7 +72,7 @@ def crash_loop(directory: Path, seed: int, kills: int) -> tuple[list[str], list[
     chance = random.Random(seed)
     for _ in range(kills):
         process = subprocess.Popen(child, cwd=ROOT)
-        until(lambda: (directory / "state").exists(), 10)
+        until((directory / "state").exists, 10)
         time.sleep(chance.uniform(0.3, 0.9))
         process.kill()
         process.wait()

@@ -29,6 +29,7 @@ URL = f"http://127.0.0.1:{os.environ.get('TASKSCOPE_TEST_ES_PORT', '19200')}"
 
 
 def ask(method: str, path: str, body: Any = None) -> Any:
+    """Ask the node directly."""
     data = json.dumps(body).encode() if body is not None else None
     request = urllib.request.Request(URL + path, data, {"Content-Type": "application/json"}, method=method)  # fmt: skip
     with urllib.request.urlopen(request, timeout=30) as answer:
@@ -145,7 +146,8 @@ def test_node_that_was_away_catches_up(tmp_path: Path, namespace: str) -> None:
     ship = shipper(FakeTaskSource(make_task(sandbox=str(sandbox))), tmp_path / "state", sink)
     ship.start()
     stop = threading.Event()
-    written = []
+    said: list[bool] = []
+    written: list[str] = []
 
     def write() -> None:
         with (sandbox / "stdout").open("w") as file:
@@ -159,7 +161,7 @@ def test_node_that_was_away_catches_up(tmp_path: Path, namespace: str) -> None:
     for _ in range(3):
         time.sleep(0.4)
         proxy.cut()
-        said = until(lambda: not ship.status().sinks[0].ok)
+        said.append(until(lambda: not ship.status().sinks[0].ok))
         time.sleep(0.3)
         proxy.mend()
     stop.set()
@@ -168,7 +170,7 @@ def test_node_that_was_away_catches_up(tmp_path: Path, namespace: str) -> None:
     ship.stop()
     proxy.close()
 
-    assert said
+    assert all(said)
     assert caught_up
     assert [hit["_source"]["message"] for hit in stored(namespace)] == written
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from logship.parse.parser import Parser
 from model.log import Flag
 from tests.logship.harness import NOW_NS, ORIGIN, REDACTOR, parse, shown, wrap
-from logship.parse.parser import Parser
 
 JAVA = "java.lang.IllegalStateException: bad\n\tat a.B.c(D.java:1)\nCaused by: java.io.IOException: x\n\t... 3 more"  # fmt: skip
 PYTHON = 'Traceback (most recent call last):\n  File "x.py", line 1, in f\n    g()\nValueError: bad'

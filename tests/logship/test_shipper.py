@@ -1,6 +1,5 @@
 """From files to sinks, through rotation, restarts and sinks that are down."""
 
-import os
 import threading
 from pathlib import Path
 
@@ -25,6 +24,7 @@ def sandbox(tmp_path: Path) -> Path:
 
 
 def numbered(first: int, last: int) -> str:
+    """Return lines with numbers."""
     return "".join(f"line {n}\n" for n in range(first, last))
 
 
@@ -249,7 +249,10 @@ def test_series_have_levels_bytes_and_lag(tmp_path: Path, sandbox: Path) -> None
     (block,) = ship.collect(0)
     ship.stop()
 
-    values = {(l.get(METRIC_NAME), l.get("level")): v for l, v in zip(block.labels, block.values, strict=True)}  # fmt: skip
+    values = {
+        (labels.get(METRIC_NAME), labels.get("level")): value
+        for labels, value in zip(block.labels, block.values, strict=True)
+    }
     assert values["log_lines_total", "error"] == 1
     assert values["log_lines_total", "none"] == 1
     assert values["log_bytes_total", ""] == 23
@@ -276,7 +279,7 @@ def test_label_turns_shipping_off(tmp_path: Path, sandbox: Path) -> None:
 def test_link_in_a_sandbox_is_not_followed(tmp_path: Path, sandbox: Path) -> None:
     """A task cannot have the agent read a file for it; the problem is said."""
     (tmp_path / "shadow").write_text("root:x\n")
-    os.symlink(tmp_path / "shadow", sandbox / "stdout")
+    (sandbox / "stdout").symlink_to(tmp_path / "shadow")
     sink = RecordingSink()
     ship = shipper(FakeTaskSource(make_task(sandbox=str(sandbox))), tmp_path / "state", sink)
 

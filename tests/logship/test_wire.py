@@ -14,6 +14,7 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
 def batch() -> LogBatch:
+    """Return a batch with a bit of everything."""
     data = wrap(f'{{"msg":"a","trace_id":"{TRACE}","x":1}}\n') + wrap("ERROR b\n")
     return parse(data, wrapping="json-file").batches[0]
 
