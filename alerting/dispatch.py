@@ -43,6 +43,8 @@ class AlertGroup:
         key: Alertmanager's group key.
         due_ms: When it is looked at next, on the monotonic clock.
         alerts: By labels.
+        expires_ms: Until when each counts as firing if it is not put again, on the monotonic
+            clock: a wall clock that jumps must not resolve anything.
     """
 
     route: Route
@@ -50,6 +52,7 @@ class AlertGroup:
     key: str
     due_ms: int
     alerts: dict[Labels, Alert] = field(default_factory=dict)
+    expires_ms: dict[Labels, int] = field(default_factory=dict)
 
 
 def group_key(route: Route, labels: Labels) -> str:
@@ -78,6 +81,7 @@ class Dispatch:
                 due = monotonic_ms + (0 if waited else route.group_wait_ms)
                 group = self.groups[key] = AlertGroup(route, labels, key, due)
             group.alerts[alert.labels] = alert
+            group.expires_ms[alert.labels] = monotonic_ms + alert.valid_until_ms - now_ms
 
     def due(self, monotonic_ms: int) -> list[AlertGroup]:
         """Return the groups to look at now; each is due again one interval later."""
@@ -95,15 +99,16 @@ class Dispatch:
         for alert in alerts:
             if alert.state is not AlertState.FIRING:
                 group.alerts.pop(alert.labels, None)
+                group.expires_ms.pop(alert.labels, None)
         if not group.alerts:
             self.groups.pop(group.key, None)
 
 
-def at(group: AlertGroup, now_ms: int) -> tuple[Alert, ...]:
+def at(group: AlertGroup, monotonic_ms: int) -> tuple[Alert, ...]:
     """Return the group's alerts as of now, oldest first; who has not been heard of for too long is resolved."""
     alerts = [
         replace(alert, state=AlertState.INACTIVE, resolved_ms=alert.valid_until_ms)
-        if alert.state is AlertState.FIRING and 0 < alert.valid_until_ms < now_ms
+        if alert.state is AlertState.FIRING and group.expires_ms[alert.labels] < monotonic_ms
         else alert
         for alert in group.alerts.values()
     ]

@@ -125,7 +125,7 @@ class Dispatcher:
 
     def _look(self) -> None:
         for group in self._dispatch.due(self._monotonic_ms()):
-            alerts = at(group, now_ms(self._clock))
+            alerts = at(group, self._monotonic_ms())
             if not self._tell(group, alerts):
                 self._dispatch.forget_resolved(group, alerts)
 

@@ -90,9 +90,11 @@ class GroupRun:
         self.evaluation_seconds = 0.0
         self.last_evaluation_ms = 0
         self._on_disk: object = {}
+        self._disk_works = True
+        self._closed = False
         self._held: frozenset[Labels] = frozenset()
         self._hold_until_ms = 0
-        around.metrics.group_interval.labels(group.key).set(group.interval_ms / 1000)
+        around.metrics.know_group(group.key, group.interval_ms / 1000)
 
     def restore(
         self, alerts: Mapping[str, Sequence[Alert]], now_ms: int, hold_ms: int
@@ -150,11 +152,14 @@ class GroupRun:
             self.evaluation_seconds = other.evaluation_seconds
             self._held, self._hold_until_ms = other._held, other._hold_until_ms  # noqa: SLF001
             self._on_disk = {}
+            other._closed = True  # noqa: SLF001
         return orphans
 
     def evaluate(self, now_ms: int) -> None:
         """Evaluate every rule at one time, keep the alerts, then hand over those to notify."""
         with self._lock:
+            if self._closed:  # by a reload, while this evaluation waited for its turn
+                return
             started = self._around.monotonic()
             to_send: list[Alert] = []
             for run in self.rules:
@@ -171,6 +176,7 @@ class GroupRun:
     def close(self, now_ms: int) -> list[Alert]:
         """End a group that is no longer configured; return its alerts."""
         with self._lock:
+            self._closed = True
             for run in self.rules:
                 run.writer.forget(now_ms)
             try:
@@ -186,13 +192,18 @@ class GroupRun:
             if isinstance(run.rule, RecordingRule):
                 self._record(run, run.rule, now_ms)
             else:
-                to_send.extend(self._alert(run, run.rule, now_ms))
+                self._alert(run, run.rule, now_ms)
             run.health, run.last_error = "ok", ""
         except TaskscopeError as error:
             self._failed(run, str(error))
         except Exception as error:
             _LOG.exception("rule %s of group %s failed", run.rule.name, self.group.name)
             self._failed(run, f"{type(error).__name__}: {error}")
+        # also after an error: who is told nothing for minutes takes the alert for resolved
+        run.alerts, sent = alerting_rule.to_send(
+            run.alerts, now_ms, self.group.interval_ms, self._around.resend_delay_ms
+        )
+        to_send.extend(sent)
         run.evaluation_seconds = self._around.monotonic() - started
         run.last_evaluation_ms = now_ms
 
@@ -208,9 +219,9 @@ class GroupRun:
         labels = recording_rule.relabel(rule, vector, self.group.limit)
         run.writer.write(labels, vector.values, ts_ms)
 
-    def _alert(self, run: RuleRun, rule: AlertingRule, now_ms: int) -> list[Alert]:
+    def _alert(self, run: RuleRun, rule: AlertingRule, now_ms: int) -> None:
         ts_ms = now_ms - self.group.query_offset_ms
-        alerts = alerting_rule.step(
+        run.alerts = alerting_rule.step(
             rule,
             run.alerts,
             self._around.evaluate(rule.expr, ts_ms),
@@ -220,12 +231,8 @@ class GroupRun:
             held=self._held if now_ms < self._hold_until_ms else (),
             generator_url=self._around.generator_url(rule.expr),
         )
-        run.alerts, sent = alerting_rule.to_send(
-            alerts, now_ms, self.group.interval_ms, self._around.resend_delay_ms
-        )
         labels, values = alerting_rule.series(run.alerts)
         run.writer.write(labels, np.array(values, dtype=np.float64), ts_ms)
-        return sent
 
     def _lasting(self) -> object:
         return {run.key: alerting_rule.lasting(run.alerts) for run in self.rules if run.alerts}
@@ -240,12 +247,15 @@ class GroupRun:
                 {run.key: tuple(run.alerts.values()) for run in self.rules if run.alerts},
             )
             self._on_disk = now
+            self._disk_works = True
         except OSError as error:
             self._cannot_save(error)
 
     def _cannot_save(self, error: OSError) -> None:
         self._around.metrics.state_failures.inc()
-        _LOG.error("alert state cannot be kept on disk, a restart may repeat pages: %s", error)
+        if self._disk_works:
+            _LOG.error("alert state cannot be kept on disk, a restart may repeat pages: %s", error)
+        self._disk_works = False
 
 
 def _keys(rules: Sequence[Rule]) -> list[str]:

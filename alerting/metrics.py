@@ -31,6 +31,17 @@ class AlertingMetrics:
         self.heartbeat_last_sent = gauge("heartbeat_last_sent_timestamp_seconds")
         self.heartbeat_failures = counter("heartbeat_failures_total")
 
+    def know_group(self, key: str, interval_seconds: float) -> None:
+        """Show a rule group; its counters start at 0, so that their first increase is seen as one."""
+        self.group_interval.labels(key).set(interval_seconds)
+        self.group_missed.labels(key)
+        self.rule_failures.labels(key)
+
+    def know_receiver(self, name: str) -> None:
+        """Show a receiver; see ``know_group``."""
+        self.notifications.labels(name)
+        self.notification_failures.labels(name)
+
     def forget_group(self, key: str) -> None:
         """Remove the series of a rule group that is gone."""
         for metric in (

@@ -43,6 +43,7 @@ class Notifier:
         self._repeat_interval_ms = repeat_interval_ms
         self._clock = clock
         self._metrics = metrics
+        metrics.know_receiver(receiver.name)
         self._enrich = enrich
         self._waiting: dict[str, _Waiting] = {}
         self._condition = threading.Condition()

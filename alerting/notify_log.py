@@ -58,7 +58,8 @@ class NotifyLog:
         self._tail = directory / "notifications.log"
         self._retention_ms = max(_RETENTION_MS, 2 * repeat_interval_ms)
         self._entries: dict[tuple[str, str], Entry] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of the entries; never held while the disk is waited for
+        self._file_lock = threading.Lock()
         self._file: BinaryIO | None = None
         self._appended = 0
 
@@ -83,7 +84,7 @@ class NotifyLog:
 
     def close(self) -> None:
         """Close the file; safe twice."""
-        with self._lock:
+        with self._file_lock:
             if self._file is not None:
                 self._file.close()
                 self._file = None
@@ -101,6 +102,7 @@ class NotifyLog:
         """
         with self._lock:
             self._entries[group_key, receiver] = entry
+        with self._file_lock:
             if self._file is None:
                 return
             self._file.write(_frame(_plain((group_key, receiver), entry)))
@@ -116,8 +118,10 @@ class NotifyLog:
 
     def _compact(self, now_ms: int) -> None:
         oldest = now_ms - self._retention_ms
-        self._entries = {key: e for key, e in self._entries.items() if e.at_ms >= oldest}
-        body = msgspec.json.encode([_plain(key, e) for key, e in self._entries.items()])
+        with self._lock:
+            self._entries = {key: e for key, e in self._entries.items() if e.at_ms >= oldest}
+            records = [_plain(key, e) for key, e in self._entries.items()]
+        body = msgspec.json.encode(records)
         state_file.write(self._base, _KIND, _VERSION, body)
         if self._file is not None:
             self._file.close()

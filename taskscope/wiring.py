@@ -73,9 +73,8 @@ class Status:
 
 def build_up(config: TaskscopeConfig, file: Path | None, clock: Clock) -> Stack:
     """Put agent and server together in one process."""
-    from storage.remote.decode import RemoteWriteReceiver
-
     from logship.sink.embedded import EmbeddedSink
+    from storage.remote.receiver import RemoteWriteReceiver
     from taskscope.server import Server
 
     registry = CollectorRegistry()
@@ -90,7 +89,7 @@ def build_up(config: TaskscopeConfig, file: Path | None, clock: Clock) -> Stack:
         clock=clock, version=version_text(), exposition=agent.collector.exposition, status=status,
         reload=lambda: _reload(server, file), tasks=agent.tasks, health=agent.health,
         queryable=server.tsdb, engine=server.engine, logs=server.logs, rules=server.rules,
-        targets=agent.collector.scrapes, remote_write=RemoteWriteReceiver(server.tsdb).ingest,
+        targets=agent.collector.scrapes.targets, remote_write=RemoteWriteReceiver(server.tsdb, registry).ingest,
         allowed_hosts=config.web.allowed_hosts,
     )  # fmt: skip
     web = _web(config, parts, registry)
@@ -99,14 +98,13 @@ def build_up(config: TaskscopeConfig, file: Path | None, clock: Clock) -> Stack:
 
 def build_server(config: TaskscopeConfig, file: Path | None, clock: Clock) -> Stack:
     """Put the server half together: what agents send is stored, alerted on and shown."""
-    from storage.remote.decode import RemoteWriteReceiver
-
     from collector.loop import CollectionLoop
     from collector.metrics import CollectorMetrics
     from collector.self_ import SelfSeries
     from discovery.registry import TaskRegistry
     from discovery.remote import PushedTasks
     from logship.wire import ingest
+    from storage.remote.receiver import RemoteWriteReceiver
     from taskscope.server import Server
 
     registry = CollectorRegistry()
@@ -122,7 +120,7 @@ def build_server(config: TaskscopeConfig, file: Path | None, clock: Clock) -> St
         clock=clock, version=version_text(), exposition=lambda: _latest(registry), status=status,
         reload=lambda: _reload(server, file), tasks=tasks, health=pushed,
         queryable=server.tsdb, engine=server.engine, logs=server.logs, rules=server.rules,
-        remote_write=RemoteWriteReceiver(server.tsdb).ingest,
+        remote_write=RemoteWriteReceiver(server.tsdb, registry).ingest,
         ingest_logs=partial(ingest, store=server.logdb) if server.logdb is not None else None,
         ingest_state=pushed.ingest, allowed_hosts=config.web.allowed_hosts,
     )  # fmt: skip
@@ -132,13 +130,13 @@ def build_server(config: TaskscopeConfig, file: Path | None, clock: Clock) -> St
 
 def build_agent(config: TaskscopeConfig, server_url: str, clock: Clock) -> Stack:
     """Put the agent half together: what is collected goes to a server."""
-    from storage.remote.writer import RemoteAppender
-
     from discovery.remote import StatePusher
     from logship.sink.server import ServerSink
+    from storage.remote.client import RemoteWriteClient
+    from storage.remote.writer import RemoteAppender
 
     registry = CollectorRegistry()
-    appender = RemoteAppender(f"{server_url}/api/v1/write", clock, registry)
+    appender = RemoteAppender(RemoteWriteClient(f"{server_url}/api/v1/write"), registry)
     agent = Agent(
         config,
         build_tasks(config, clock, registry),
@@ -151,7 +149,7 @@ def build_agent(config: TaskscopeConfig, server_url: str, clock: Clock) -> Stack
     status = Status(config, "agent", agent.status)
     parts = Parts(
         clock=clock, version=version_text(), exposition=agent.collector.exposition, status=status,
-        tasks=agent.tasks, health=agent.health, targets=agent.collector.scrapes,
+        tasks=agent.tasks, health=agent.health, targets=agent.collector.scrapes.targets,
         allowed_hosts=config.web.allowed_hosts,
     )  # fmt: skip
     web = _web(config, parts, registry)

@@ -14,7 +14,7 @@ from storage.tsdb.blocks import Blocks
 from storage.tsdb.chunk import FRAME_SERIES, Chunk, encode_chunk
 from storage.tsdb.codec import decode_frame, decode_times
 from storage.tsdb.head import Head
-from storage.tsdb.lane import Triples
+from storage.tsdb.lane import Triples, groups_of
 from storage.tsdb.settings import TsdbSettings
 from storage.tsdb.wal import SegmentInfo, Wal
 
@@ -149,8 +149,8 @@ def late_chunks(
     samples: Triples, metric_codes: Callable[[Refs], npt.NDArray[np.int32]]
 ) -> Iterator[Chunk]:
     """Cut settled samples into chunks of one frame: series of one metric and of like length."""
-    refs, starts = np.unique(samples.refs, return_index=True)
-    counts = np.diff(np.append(starts, samples.size))
+    refs, starts = groups_of(samples.refs)
+    starts, counts = starts[:-1], np.diff(starts)
     pieces = -(-counts // _MOST_COLUMNS)
     number = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
     row_ref = np.repeat(refs, pieces)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from alerting import state_file
 from alerting.group import GroupRun, Schedule
 from alerting.rule import RecordingRule, RuleGroup
 from model.alert import AlertState
@@ -84,8 +85,10 @@ def test_an_error_leaves_the_alerts_as_they_were(tmp_path: Path, error: Exceptio
         )
         == 1
     )
+    again = bench.evaluate(75)
+    assert [a.state for a in again if a.labels.get("alertname") == "Broken"] == [AlertState.FIRING]
     bench.answers.by_expr["Broken"] = words("a")
-    bench.evaluate(30)
+    bench.evaluate(90)
     assert (broken.health, broken.last_error) == ("ok", "")
     assert next(iter(broken.alerts.values())).active_ms == T0
 
@@ -165,11 +168,48 @@ def test_a_changed_group_keeps_its_alerts(tmp_path: Path) -> None:
     orphans = heir.take_over(bench.run)
     bench.answers.by_expr["other"] = words("a")
     heir.evaluate(T0 + 15_000)
+    bench.run.evaluate(T0 + 15_000)
 
+    assert bench.run.last_evaluation_ms == T0  # what waited for its turn does nothing any more
     assert [a.labels.get("alertname") for a in orphans] == ["Gone"]
     assert [a.active_ms for a in heir.rules[1].alerts.values()] == [T0]
     gone = Labels.of({"__name__": "ALERTS", "alertname": "Gone", "alertstate": "firing", "x": "a"})
     assert is_stale(np.array(list(bench.store.samples[gone].values())[-1:])).all()
+
+
+def test_alerts_go_out_though_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Said once, counted each time, and made good when there is room again."""
+
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    bench = Bench(tmp_path, alerting_rule())
+    bench.answers.by_expr["Broken"] = words("a")
+    with monkeypatch.context() as patch:
+        patch.setattr(state_file, "write", full)
+        sent = bench.evaluate(0)
+        bench.evaluate(15)
+
+    assert len(sent) == 1
+    assert caplog.text.count("cannot be kept on disk") == 1
+    assert bench.registry.get_sample_value("taskscope_alerting_state_failures_total") == 2
+    bench.evaluate(30)
+    assert list(bench.alert_store.load_all()) == ["rules.yml;g"]
+
+
+def test_a_restart_marks_what_ended_meanwhile(tmp_path: Path) -> None:
+    """The series of the process before end with a stale marker though this one never wrote them."""
+    first, last = (Bench(tmp_path, alerting_rule()) for _ in "12")
+    first.answers.by_expr["Broken"] = words("a")
+    first.evaluate(0)
+    last.run.restore(last.alert_store.load_all()["rules.yml;g"], T0 + 5000, hold_ms=0)
+    last.evaluate(15)
+
+    assert len(last.store.samples) == 2
+    for points in last.store.samples.values():
+        assert is_stale(np.array([points[T0 + 15_000]])).all()
 
 
 def test_a_schedule_stays_on_its_grid_and_counts_what_it_missed() -> None:

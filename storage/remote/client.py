@@ -1,0 +1,97 @@
+"""Posts remote write requests over one kept connection."""
+
+import http.client
+import ssl
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import urlsplit
+
+import cramjam
+
+from model.errors import DeliveryError
+
+_RETRYABLE: Final = frozenset({429, 500, 502, 503, 504})
+
+
+class RemoteWriteClient:
+    """Sends to one URL; for one thread at a time.
+
+    Args:
+        url: Where to, with its scheme.
+        timeout_seconds: For each step of a request.
+        authorization: Makes the Authorization header, anew for each request; "" for none.
+        context: For https; the system's certificates if None.
+
+    Raises:
+        ValueError: If the URL is not one of http or https.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        timeout_seconds: float = 30.0,
+        authorization: Callable[[], str] = str,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"{url!r} is not the URL of a remote write endpoint")
+        self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self._authorization = authorization
+        self._connection: http.client.HTTPConnection
+        if parts.scheme == "https":
+            self._connection = http.client.HTTPSConnection(
+                parts.hostname,
+                parts.port,
+                timeout=timeout_seconds,
+                context=context or ssl.create_default_context(),
+            )
+        else:
+            self._connection = http.client.HTTPConnection(
+                parts.hostname, parts.port, timeout=timeout_seconds
+            )
+
+    def post(self, message: bytes) -> None:
+        """Send one WriteRequest and return when the far side has taken it.
+
+        Raises:
+            DeliveryError: If it did not; says whether to try again.
+        """
+        headers = {
+            "Content-Encoding": "snappy",
+            "Content-Type": "application/x-protobuf",
+            "User-Agent": "Taskscope",
+            "X-Prometheus-Remote-Write-Version": "0.1.0",
+        }
+        body = bytes(cramjam.snappy.compress_raw(message))
+        try:
+            authorization = self._authorization()
+            if authorization:
+                headers["Authorization"] = authorization
+            self._connection.request("POST", self._path, body, headers)
+            response = self._connection.getresponse()
+            said = response.read(2048)
+            complete = response.isclosed()
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()
+            reason = str(error) or type(error).__name__
+            raise DeliveryError(
+                f"no answer from the remote store: {reason}", retryable=True
+            ) from error
+        if not complete:  # what is left of a long answer would be taken for the next one
+            self._connection.close()
+        if response.status // 100 != 2:
+            text = said.decode("utf-8", "replace").strip().partition("\n")[0][:200]
+            raise DeliveryError(
+                f"the remote store answered {response.status}: {text}",
+                retryable=response.status in _RETRYABLE,
+                retry_after_seconds=_seconds(response.getheader("Retry-After")),
+            )
+
+    def close(self) -> None:
+        """Close the connection; safe twice."""
+        self._connection.close()
+
+
+def _seconds(text: str | None) -> float | None:
+    return float(text) if text and text.isdecimal() and text.isascii() else None
