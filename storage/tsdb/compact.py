@@ -11,8 +11,8 @@ from model.samples import Ints, no_samples
 from storage.interface import TS_PAD, Refs
 from storage.tsdb.block import BlockWriter
 from storage.tsdb.blocks import Blocks
-from storage.tsdb.chunk import FRAME_SERIES, Chunk, encode_chunk
-from storage.tsdb.codec import decode_frame, decode_times
+from storage.tsdb.chunk import FRAME_SERIES, Chunk, encode_chunk, times_of
+from storage.tsdb.codec import decode_frame
 from storage.tsdb.head import Head
 from storage.tsdb.lane import Triples, groups_of
 from storage.tsdb.settings import TsdbSettings
@@ -141,7 +141,7 @@ def _joined(parts: Sequence[Chunk]) -> Chunk:
         [np.concatenate([decode_frame(c.frames.frame(f))[0] for f in frames]) for c in parts],
         axis=1,
     )
-    ts = np.concatenate([decode_times(c.frames.times()) for c in parts], axis=1)
+    ts = np.concatenate([times_of(c) for c in parts], axis=1)
     return encode_chunk(parts[0].refs, parts[0].bounds, ts, values)
 
 

@@ -121,6 +121,7 @@ class Tsdb:
         Raises:
             StorageError: If it could not be written.
         """
+        self._check_running()
         self._wal.flush()
 
     # ------------------------------------------------------------ in
