@@ -218,10 +218,12 @@ class FrameTable:
         return len(self._starts)
 
     def present(self, mint: int, maxt: int) -> Refs:
-        """Return the refs of the series in chunks that touch the range, rising."""
+        """Return the refs of the series in chunks that touch the range; may name one twice."""
         near = (self._mint <= maxt) & (self._maxt >= mint)
+        if near.all():
+            return self._refs
         parts = [c.refs for c, ok in zip(self.chunks, near.tolist(), strict=True) if ok]
-        return np.unique(np.concatenate(parts)) if parts else np.empty(0, np.int64)
+        return np.concatenate([np.empty(0, np.int64), *parts])
 
     def pieces(
         self, lookup: npt.NDArray[np.int32], mint: int, maxt: int, cache: FrameCache

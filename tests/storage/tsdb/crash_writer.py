@@ -21,6 +21,7 @@ SERIES = 120
 STEP_MS = 15_000
 SETTINGS = TsdbSettings(
     retention_ms=0,
+    reserve_bytes=65_536,
     block_ms=600_000,
     block_delay_ms=30_000,
     lane_samples=400,

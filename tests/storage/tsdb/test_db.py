@@ -26,7 +26,7 @@ from tests.storage.points import points
 
 ROOT = Path(__file__).parents[3]
 START_MS = 1_767_225_600_000  # a multiple of two hours
-SETTINGS = TsdbSettings(maintain_seconds=3600.0)
+SETTINGS = TsdbSettings(maintain_seconds=3600.0, reserve_bytes=65_536)
 UP = Labels.of({"__name__": "up", "job": "a"})
 LOAD = Labels.of({"__name__": "load", "job": "a"})
 
@@ -204,10 +204,12 @@ def test_blocks_wait_for_room(opened: Opened, monkeypatch: pytest.MonkeyPatch) -
         patch.setattr("storage.tsdb.block.write_all", full)
         with pytest.raises(StorageError, match="No space left"):
             opened.db.maintain()
-    nothing = opened.blocks()
+    nothing, reserved = opened.blocks(), (opened.directory / "reserve").exists()
     opened.db.maintain()
 
     assert nothing == []
+    assert not reserved, "the room that was kept for this is given up"
+    assert (opened.directory / "reserve").stat().st_blocks * 512 >= 65_536
     assert opened.blocks() == ["0000000001"]
     assert opened.times() == list(range(15, 3 * 3600 + 1, 15))
 
