@@ -48,7 +48,6 @@ def main(directory: str, ledger: str, first_ms: str) -> None:
     rng = random.Random(first_ms)
     every = [labels_of(target) for target in range(3)]
     with Path(ledger).open("a", encoding="utf-8") as out:
-        print("ready", flush=True)
         number = 0
         while True:
             clock.advance(STEP_MS / 1000)
@@ -69,6 +68,8 @@ def main(directory: str, ledger: str, first_ms: str) -> None:
                 db.append_samples(refs, np.full(7, ts), written).wait()
                 out.write(f"late {target} {number} {ts}\n")
                 out.flush()
+                if number == 1:
+                    print("ready", flush=True)
 
 
 if __name__ == "__main__":
