@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from discovery.docker.events import parse_event
@@ -146,6 +146,7 @@ def test_ports() -> None:
     ]
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.text(max_size=3),
@@ -236,6 +237,7 @@ class _Stream:
         """Take no notice."""
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from([1, 2]), st.binary(max_size=300)), max_size=30),
     st.integers(1, 500),

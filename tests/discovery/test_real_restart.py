@@ -31,21 +31,18 @@ class Engine:
 
     def start(self) -> None:
         log = (self.home / "log").open("ab")
+        options = [
+            f"--host={self.url}",
+            f"--data-root={self.home}/data",
+            f"--exec-root={self.home}/exec",
+            f"--pidfile={self.home}/pid",
+            "--bridge=none",
+            "--iptables=false",
+            "--ip-masq=false",
+        ]
+        # in a network namespace of its own: a dockerd without a bridge removes docker0 where it is
         self._process = subprocess.Popen(
-            [
-                # without a bridge of its own it removes the host's docker0: give it a network of its own
-                "unshare",
-                "--net",
-                "dockerd",
-                "-H",
-                self.url,
-                "--bridge=none",
-                "--iptables=false",
-                "--ip-masq=false",
-                f"--data-root={self.home}/data",
-                f"--exec-root={self.home}/exec",
-                f"--pidfile={self.home}/pid",
-            ],
+            ["unshare", "--net", "dockerd", *options],
             stdout=log,
             stderr=log,
         )

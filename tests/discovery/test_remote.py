@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import MappingProxyType
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from discovery.remote import PushedTasks, StatePusher
@@ -47,6 +47,7 @@ class Healths:
         return self.known
 
 
+@settings(deadline=None)
 @given(
     st.builds(
         make_task,
