@@ -51,7 +51,7 @@ def label_checks(task: Task) -> LabelChecks:
         else:
             problems.append(f"{label}: unknown; known are {', '.join(sorted(_KEYS))}")
     checks: dict[str, Check] = {}
-    for name, values in list(groups.items())[:MAX_CHECKS]:
+    for name, values in sorted(groups.items())[:MAX_CHECKS]:
         prefix = HEALTH_PREFIX + (f"{name}." if name else "")
         try:
             check = _check(name, values, has_container=bool(task.identity.container_id))

@@ -5,15 +5,27 @@ import os
 import signal
 import struct
 import time
-from typing import Final
+from typing import Final, Protocol
 
-from discovery.docker.client import DockerClient, DockerError, DockerStream
+from discovery.docker.client import DockerClient, DockerError
 from discovery.proc import cgroup_path
 
 MAX_OUTPUT_BYTES: Final = 4096  # as much as Docker keeps of a HEALTHCHECK's output
 _HEADER: Final = struct.Struct(">BxxxL")  # stream, length: API docs, "Stream format"
 
 _NOT_FOUND: Final = 127
+
+
+class Bytes(Protocol):
+    """The part of ``DockerStream`` that reading needs."""
+
+    def read(self, size: int = 65536) -> bytes:
+        """See ``DockerStream.read``."""
+        ...
+
+    def set_timeout(self, seconds: float | None) -> None:
+        """See ``DockerStream.set_timeout``."""
+        ...
 
 
 class DockerExec:
@@ -77,7 +89,7 @@ class DockerExec:
                 os.kill(pid, signal.SIGKILL)
 
 
-def read_output(stream: DockerStream, deadline: float) -> str:
+def read_output(stream: Bytes, deadline: float) -> str:
     """Return the first 4 KiB of a multiplexed stream, both channels as they came; reads on to its end.
 
     Raises:

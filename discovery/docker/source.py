@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 
 _SAYS_LITTLE: Final = frozenset({"destroy", "kill", "stop", "oom"})  # of one never heard of
 _INSPECT_AFTER: Final = frozenset(ACTIONS) - {"destroy", "kill", "health_status", "oom"}
+_SHOW_SECONDS: Final = 0.5
 _MAX_REMOVED: Final = 2000  # removed containers listed, whatever the retention time
 _START_SECONDS: Final = 2.0  # a container that is created mostly starts within this
 _SAVE_SECONDS: Final = 2.0  # at most one write of the history per this
@@ -211,7 +212,11 @@ class DockerSource:
         listing = self._client.get("/containers/json", {"all": "1"}) or []
         now = now_ms(self._clock)
         seen = set()
+        shown = self._clock.monotonic()
         for entry in listing:
+            if self._clock.monotonic() - shown > _SHOW_SECONDS:
+                shown = self._clock.monotonic()
+                self._publish()  # a first listing of thousands takes a while
             container_id = str(entry.get("Id", ""))
             seen.add(container_id)
             if _differs(self._containers.get(container_id), entry):
@@ -235,7 +240,13 @@ class DockerSource:
             if error.status == 404:
                 return
             raise
-        found = parse_inspection(answer or {})
+        try:
+            found = parse_inspection(answer or {})
+        except (ValueError, TypeError, AttributeError) as error:
+            # one odd container must not hide the others
+            self._failures += 1
+            _log.warning("Docker's answer on %s could not be understood: %r", container_id, error)
+            return
         container = self._containers.get(container_id)
         if container is None:
             container = self._containers[container_id] = Container.unseen(

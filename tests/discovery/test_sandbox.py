@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytest import TempPathFactory  # noqa: PT013
 
@@ -32,6 +32,7 @@ def test_rotation_keeps_the_newest_and_breaks_no_line(tmp_path: Path) -> None:
     assert all(part.endswith(b"\n") and len(part) <= 1000 for part in parts)
 
 
+@settings(deadline=None)  # it writes real files
 @given(
     lines=st.lists(
         st.binary(max_size=40).map(lambda b: b.replace(b"\n", b"x") + b"\n"), max_size=60

@@ -1,7 +1,7 @@
 """Checks declared by labels: data that may be wrong in every way."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from healthcheck.check import Check, CheckType, Policy
@@ -155,6 +155,7 @@ def test_number_of_checks_is_bounded() -> None:
     assert "more than 16" in found.problems[-1]
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(["", "db.", "a.b."]).flatmap(

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from healthcheck.check import Policy
@@ -82,6 +82,7 @@ def test_since_is_the_moment_of_the_turn() -> None:
     assert [s.since_ms for s in states] == [21000, 21000, 21000, 21000, 61000, 61000]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from("+-!"), max_size=40),
     st.integers(1, 5),
