@@ -29,8 +29,9 @@ def plain(texts: Sequence[str], levels: Sequence[int] | None = None) -> Columns:
     columns.times = timestamps.column(texts).tolist()
     columns.levels = list(levels) if levels is not None else [of_line(text) for text in texts]
     for row, text in enumerate(texts):
-        if "race" in text:
-            found = _TRACE_ID.search(text)
+        at = text.find("race")
+        if at > 0:
+            found = _TRACE_ID.search(text, at - 1)
             if found and found[1] != keys.ZERO_TRACE:
                 columns.traces[row] = found[1]
     return columns

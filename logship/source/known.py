@@ -47,9 +47,9 @@ class KnownFiles:
                     file.acked = dict(entry.positions)
                     self._claimed[file.source_id] = (key, file)
                     return
-        taken = set(self._claimed) | {e.source_id for e in self._unclaimed.get(key, [])}
+        unclaimed = {entry.source_id for entry in self._unclaimed.get(key, [])}
         source_id = make(key, file.inode, file.fingerprint, file.generation)
-        while source_id in taken:
+        while source_id in self._claimed or source_id in unclaimed:
             file.generation += 1
             source_id = make(key, file.inode, file.fingerprint, file.generation)
         if file.generation:

@@ -42,7 +42,8 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def docker(*words: str) -> str:
     """Run the docker command."""
-    answer = subprocess.run(["docker", *words], capture_output=True, text=True, check=True)
+    answer = subprocess.run(["docker", *words], capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
     return answer.stdout.strip()
 
 
