@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from threading import Thread
 from typing import Final
 
+from collector.metrics import ScrapeMetrics
 from collector.scrape.connection import Connection, describe
 from collector.scrape.http import FetchError, Response
 from collector.scrape.target import Target, Tls
@@ -55,10 +56,12 @@ class Fetcher:
     """See the module. ``call_at`` and ``fetch`` are for its own thread, ``call`` for any.
 
     Args:
+        metrics: Where the thread's CPU time is counted.
         user_agent: What the targets see.
     """
 
-    def __init__(self, user_agent: str = "Taskscope") -> None:
+    def __init__(self, metrics: ScrapeMetrics, user_agent: str = "Taskscope") -> None:
+        self._cpu = metrics.cpu.labels("fetch")
         self._user_agent = user_agent
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = socket.socketpair()
@@ -131,6 +134,7 @@ class Fetcher:
     # ------------------------------------------------------------ the loop
 
     def _run(self) -> None:
+        counted = told = 0.0
         while not self._stopping:
             wait = None
             if self._timers:
@@ -145,6 +149,10 @@ class Fetcher:
             now = time.monotonic()
             while self._timers and self._timers[0][0] <= now:
                 self._guard(heapq.heappop(self._timers)[2])
+            if now >= told:
+                cpu = time.thread_time()
+                self._cpu.inc(cpu - counted)
+                counted, told = cpu, now + 1.0
 
     def _guard(self, function: Callable[[], None]) -> None:
         try:
