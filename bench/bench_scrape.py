@@ -160,7 +160,7 @@ def serve(args: argparse.Namespace) -> None:
         def monotonic(self) -> float:
             return time.monotonic()
 
-    sys.setswitchinterval(float(os.environ.get("SI","0.0005")))
+    sys.setswitchinterval(0.0005)
     registry, clock = CollectorRegistry(), RealClock()
     store = Tsdb(Path(args.serve) / "tsdb", TsdbSettings(), clock, registry)
     store.start()
