@@ -67,6 +67,11 @@ class Connection:
             self._step = _Step.SENDING
 
     @property
+    def established(self) -> bool:
+        """Whether a request can go out at once."""
+        return self._step in (_Step.SENDING, _Step.RECEIVING)
+
+    @property
     def silent(self) -> bool:
         """Whether nothing has come back yet for this request."""
         return not self._received

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from threading import Thread
 from typing import Final
 
+from collector.metrics import ScrapeMetrics
 from collector.scrape.connection import Connection, describe
 from collector.scrape.http import FetchError, Response
 from collector.scrape.target import Target, Tls
@@ -45,20 +46,35 @@ class _Exchange:
     target: Target
     done: Done
     request: bytes
-    deadline: float
-    connection: Connection | None = None
+    link: "_Link | None" = None
     fresh: bool = True
     over: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Link:
+    """A connection as the selector has it: always registered, also between two scrapes.
+
+    Between scrapes ``exchange`` is None; readable then means that the far side has closed it.
+    """
+
+    connection: Connection
+    fd: int
+    key: object
+    events: int
+    exchange: _Exchange | None = None
 
 
 class Fetcher:
     """See the module. ``call_at`` and ``fetch`` are for its own thread, ``call`` for any.
 
     Args:
+        metrics: Where the thread's CPU time is counted.
         user_agent: What the targets see.
     """
 
-    def __init__(self, user_agent: str = "Taskscope") -> None:
+    def __init__(self, metrics: ScrapeMetrics, user_agent: str = "Taskscope") -> None:
+        self._cpu = metrics.cpu.labels("fetch")
         self._user_agent = user_agent
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = socket.socketpair()
@@ -68,7 +84,8 @@ class Fetcher:
         self._calls: deque[Callable[[], None]] = deque()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
-        self._idle: dict[object, Connection] = {}
+        self._idle: dict[object, _Link] = {}
+        self._forgotten: set[object] = set()
         self._contexts: dict[Tls, ssl.SSLContext] = {}
         self._names: dict[str, tuple[float, str]] = {}
         self._resolving: dict[str, list[_Exchange]] = {}
@@ -93,10 +110,8 @@ class Fetcher:
             self._resolvers.shutdown(wait=False, cancel_futures=True)
         if self._selector.get_map() is not None:
             for key in list(self._selector.get_map().values()):
-                if isinstance(key.data, _Exchange) and key.data.connection is not None:
+                if key.data is not None:
                     key.data.connection.close()
-            for connection in self._idle.values():
-                connection.close()
             self._selector.close()
         self._wake_read.close()
         self._wake_write.close()
@@ -112,14 +127,18 @@ class Fetcher:
 
     def forget(self, target: Target) -> None:
         """Close the connection kept for a target."""
-        connection = self._idle.pop(target.key, None)
-        if connection is not None:
-            connection.close()
+        link = self._idle.pop(target.key, None)
+        if link is not None:
+            self._drop(link)
+        else:
+            self._forgotten.add(target.key)  # a scrape may be under way
 
     def fetch(self, target: Target, done: Done) -> None:
         """Ask a target; ``done`` gets the complete response or why there is none, on this thread."""
-        exchange = _Exchange(target, done, b"", time.monotonic() + target.timeout_seconds)
-        self.call_at(exchange.deadline, lambda: self._time_out(exchange))
+        self._forgotten.discard(target.key)
+        exchange = _Exchange(target, done, b"")
+        deadline = time.monotonic() + target.timeout_seconds
+        self.call_at(deadline, lambda: self._time_out(exchange))
         try:
             exchange.request = self._request(target)
             self._begin(exchange)
@@ -131,6 +150,7 @@ class Fetcher:
     # ------------------------------------------------------------ the loop
 
     def _run(self) -> None:
+        counted = told = 0.0
         while not self._stopping:
             wait = None
             if self._timers:
@@ -145,6 +165,10 @@ class Fetcher:
             now = time.monotonic()
             while self._timers and self._timers[0][0] <= now:
                 self._guard(heapq.heappop(self._timers)[2])
+            if now >= told:
+                cpu = time.thread_time()
+                self._cpu.inc(cpu - counted)
+                counted, told = cpu, now + 1.0
 
     def _guard(self, function: Callable[[], None]) -> None:
         try:
@@ -188,11 +212,10 @@ class Fetcher:
         return "\r\n".join([*lines, "", ""]).encode("utf-8")
 
     def _begin(self, exchange: _Exchange) -> None:
-        target = exchange.target
-        idle = self._idle.pop(target.key, None)
-        if idle is not None:
+        link = self._idle.pop(exchange.target.key, None)
+        if link is not None:
             exchange.fresh = False
-            self._send(exchange, idle)
+            self._send(exchange, link)
             return
         address = self._address(exchange)
         if address:
@@ -203,43 +226,48 @@ class Fetcher:
         context = self._context(target.job.tls) if target.scheme == "https" else None
         server_name = target.job.tls.server_name or target.host
         exchange.fresh = True
-        self._send(exchange, Connection(address, target.port, context, server_name))
+        connection = Connection(address, target.port, context, server_name)
+        link = _Link(connection, connection.fileno(), target.key, selectors.EVENT_WRITE)
+        self._selector.register(link.fd, selectors.EVENT_WRITE, link)
+        self._send(exchange, link)
 
-    def _send(self, exchange: _Exchange, connection: Connection) -> None:
-        exchange.connection = connection
-        connection.send(exchange.request, Response(exchange.target.job.body_size_limit_bytes))
-        self._selector.register(connection, selectors.EVENT_WRITE, exchange)
+    def _send(self, exchange: _Exchange, link: _Link) -> None:
+        exchange.link, link.exchange = link, exchange
+        link.connection.send(exchange.request, Response(exchange.target.job.body_size_limit_bytes))
+        if link.connection.established:
+            self._advance(link)
 
-    def _advance(self, exchange: _Exchange) -> None:
-        connection = exchange.connection
-        if connection is None or exchange.over:
+    def _advance(self, link: _Link) -> None:
+        exchange, connection = link.exchange, link.connection
+        if exchange is None:  # nothing was asked: the far side closed it, or talks out of turn
+            self._idle.pop(link.key, None)
+            self._drop(link)
             return
         try:
             events = connection.advance()
         except FetchError as error:
-            if self._try_again(exchange, error.reason == "closed"):
-                return
-            self._finish(exchange, error)
+            if not self._try_again(exchange, lost=error.reason == "closed"):
+                self._finish(exchange, error)
         except OSError as error:
-            if self._try_again(exchange, lost=True):
-                return
-            self._finish(exchange, describe(error))
+            if not self._try_again(exchange, lost=True):
+                self._finish(exchange, describe(error))
         except Exception as error:
             log.exception("a scrape failed")
             self._finish(exchange, FetchError("internal", f"{type(error).__name__}: {error}"))
         else:
             if connection.response.done:
                 self._finish(exchange, connection.response)
-            elif self._selector.get_key(connection).events != events:
-                self._selector.modify(connection, events, exchange)
+            elif link.events != events:
+                link.events = events
+                self._selector.modify(link.fd, events, link)
 
-    def _try_again(self, exchange: _Exchange, lost: bool) -> bool:
+    def _try_again(self, exchange: _Exchange, *, lost: bool) -> bool:
         """Connect anew where a kept connection turns out to have been closed by the far side."""
-        connection = exchange.connection
-        if connection is None or exchange.fresh or not lost or not connection.silent:
+        link = exchange.link
+        if link is None or exchange.fresh or not lost or not link.connection.silent:
             return False
-        self._drop(connection)
-        exchange.connection = None
+        self._drop(link)
+        exchange.link = None
         try:
             address = self._address(exchange)
             if address:
@@ -259,23 +287,22 @@ class Fetcher:
         if exchange.over:
             return
         exchange.over = True
-        connection = exchange.connection
-        if connection is not None:
-            if isinstance(result, Response) and result.keep_alive:
-                self._selector.unregister(connection)
-                self._idle[exchange.target.key] = connection
+        link, exchange.link = exchange.link, None
+        if link is not None:
+            link.exchange = None
+            wanted = link.key not in self._forgotten
+            if wanted and isinstance(result, Response) and result.keep_alive:
+                self._idle[link.key] = link
+                if link.events != selectors.EVENT_READ:
+                    link.events = selectors.EVENT_READ
+                    self._selector.modify(link.fd, link.events, link)
             else:
-                self._drop(connection)
+                self._drop(link)
         self._guard(lambda: exchange.done(result))
 
-    def _drop(self, connection: Connection) -> None:
-        if connection.fileno() >= 0:
-            try:
-                self._selector.unregister(connection)
-            except KeyError:
-                connection.close()
-                return
-        connection.close()
+    def _drop(self, link: _Link) -> None:
+        self._selector.unregister(link.fd)  # by number: a failed handshake has closed the socket
+        link.connection.close()
 
     # ------------------------------------------------------------ names and certificates
 

@@ -71,7 +71,7 @@ class ScrapeManager:
         self._defaults = defaults or ScrapeJob("containers")
         self._metrics = ScrapeMetrics(registry)
         self._workers = Workers(appender, self._metrics, parsers)
-        self._fetcher = Fetcher()
+        self._fetcher = Fetcher(self._metrics)
         self._states: dict[object, TargetState] = {}
         self._dropped: list[tuple[str, Labels]] = []
         self._problems: list[str] = []

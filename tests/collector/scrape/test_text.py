@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.scrape.text import NO_TIMESTAMP, Exposition, ExpositionParser
+from collector.scrape.text import NO_TIMESTAMP, Exposition, ExpositionParser, parse_numbers
 
 PLAIN = b'# HELP a Help.\n# TYPE a counter\na{x="1"} 1\na{x="2"} 2\nb 3\n'
 
@@ -128,6 +128,32 @@ def test_any_bytes_are_an_answer(bodies: list[list[bytes]]) -> None:
             assert tuple(found.series) == tuple(fresh.series)
             assert found.values.view(np.int64).tolist() == fresh.values.view(np.int64).tolist()
             assert (found.bad_lines, found.complete) == (fresh.bad_lines, fresh.complete)
+
+
+spellings = st.one_of(
+    numbers.map(repr),
+    st.sampled_from(["-0", "+1", "NaN", "nan", "+Inf", "-Inf", "007", ".5", "5.", "1e400", "-0e5"]),
+    st.from_regex(r"-?[0-9]{1,25}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?", fullmatch=True),
+    st.text("0123456789.,-+eEnull[]_ aN", max_size=5),
+).map(str.encode)
+
+
+@given(st.lists(spellings, max_size=8))
+def test_many_numbers_at_once_are_the_numbers_one_by_one(texts: list[bytes]) -> None:
+    """Whatever stands there: the bits that ``float`` gives for each, or nothing at all."""
+    try:
+        want = [float(text) for text in texts]
+    except ValueError:
+        want = None
+    if any(b"_" in text for text in texts):
+        want = None
+    got = parse_numbers(texts)
+
+    assert (got is None) == (want is None)
+    if got is not None:
+        assert (
+            got.view(np.int64).tolist() == np.array(want, dtype=np.float64).view(np.int64).tolist()
+        )
 
 
 @given(st.lists(st.tuples(names, values, numbers), min_size=1, max_size=20), numbers)
