@@ -296,7 +296,7 @@ def test_wrong_log_query_is_told_where_it_is_wrong(
     browser: Browser, server: WebServer, host: Demo
 ) -> None:
     """The server's own sentence."""
-    page = make_console(browser, server, host).open("/logs?query=levle:error")
+    page = make_console(browser, server, host).open("/logs?query=levels:error")
     expect(page.get_by_role("alert")).to_contain_text("did you mean level")
     page.context.close()
 

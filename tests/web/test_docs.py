@@ -58,6 +58,6 @@ def test_only_docs_are_served(tmp_path: Path, path: str) -> None:
     (tmp_path / "docs" / "secret.txt").write_text("secret")
     app = Flask("web", template_folder="templates")
     app.register_blueprint(docs.blueprint(tmp_path / "docs"))
-    app.context_processor(lambda: {"version": "", "pages": pages.PAGES})
+    app.context_processor(lambda: {"version": "", "pages": pages.PAGES, "built": True})
 
     assert app.test_client().get(f"/docs/{path}").status_code == 404
