@@ -112,18 +112,16 @@ class Files:
             self.manifest = manifest
 
     def clean(self) -> None:
-        """Delete what the manifest does not name any more, except what readers still hold."""
-        with self._lock:
-            free = {name for name in self._doomed if not self._pins.get(name)}
-            self._doomed -= free
-            manifest = self.manifest
-        for name in free:
-            (self.segments / name).unlink(missing_ok=True)
+        """Delete what the manifest does not name any more; only for the one who writes the manifest.
+
+        Anybody else could delete a file that is about to be named.
+        """
+        self._delete_doomed()
         for path in self.directory.glob("sources-*"):
-            if path.name != manifest.sources_file:
+            if path.name != self.manifest.sources_file:
                 path.unlink(missing_ok=True)
         for path in self.wal.glob("*.wal"):
-            if _number(path) < manifest.wal_first:
+            if _number(path) < self.manifest.wal_first:
                 path.unlink(missing_ok=True)
 
     def pin(self, segments: Sequence[Segment]) -> list[Path]:
@@ -132,6 +130,14 @@ class Files:
             for segment in segments:
                 self._pins[segment.name] = self._pins.get(segment.name, 0) + 1
         return [self.segments / segment.name for segment in segments]
+
+    def _delete_doomed(self) -> None:
+        """Delete segments that were in force and are no more, except those that readers hold."""
+        with self._lock:
+            free = {name for name in self._doomed if not self._pins.get(name)}
+            self._doomed -= free
+        for name in free:
+            (self.segments / name).unlink(missing_ok=True)
 
     def keep_reserve(self) -> None:
         """Put a little room aside for the day the disk is full; without one if it is full already."""
@@ -156,9 +162,7 @@ class Files:
                 self._pins[segment.name] -= 1
                 if not self._pins[segment.name]:
                     del self._pins[segment.name]
-            doomed = bool(self._doomed)
-        if doomed:
-            self.clean()
+        self._delete_doomed()
 
     def _recover(self) -> Recovered:
         manifest = read_manifest(self.directory)

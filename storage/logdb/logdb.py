@@ -156,6 +156,7 @@ class LogDb:
                 if time.monotonic() >= expire_at:
                     expire_at = time.monotonic() + _EXPIRE_SECONDS
                     self._maintenance.expire()
+                self._sealed.rest()
                 self._maintenance.show()
             except Exception as error:
                 self._metrics.failures.labels("maintain").inc()

@@ -12,7 +12,7 @@ from storage.logdb.manifest import write_sources
 from storage.logdb.merge import merge, plan
 from storage.logdb.metrics import LogDbMetrics
 from storage.logdb.parts import Parts
-from storage.logdb.segment import Segment, write_segment
+from storage.logdb.segment import Segment, release_memory, write_segment
 from storage.logdb.writer import Writer
 
 # retention deletes whole segments, so none is merged that spans more than this part of it
@@ -75,6 +75,7 @@ class Maintenance:
         self._files.write(manifest)
         self._parts.adopt(manifest, sealed=len(chunks))
         self._files.clean()
+        release_memory()
         return True
 
     def merge(self) -> bool:
@@ -99,6 +100,7 @@ class Maintenance:
         self._files.write(manifest)
         self._parts.adopt(manifest)
         self._files.clean()
+        release_memory()
         return True
 
     def expire(self) -> None:

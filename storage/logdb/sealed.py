@@ -1,5 +1,6 @@
 """Searching the segments with DuckDB; it is loaded at the first search."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
@@ -16,6 +17,7 @@ from storage.logdb.sql import Sql
 from storage.logquery.nodes import Node
 
 _SELECT: Final = ", ".join(f'"{name}"' for name in COLUMNS)
+_IDLE_SECONDS: Final = 60.0
 
 
 class Sealed:
@@ -27,6 +29,8 @@ class Sealed:
         self._threads = threads
         self._lock = Lock()
         self._connection: Any = None
+        self._running = 0
+        self._used_at = 0.0
 
     def search(
         self, files: Sequence[Path], node: Node, window: Window, limit: int
@@ -86,8 +90,16 @@ class Sealed:
             column[min(index, len(edges_ns) - 1)] += count
         return counts
 
+    def rest(self) -> None:
+        """Let DuckDB and its memory go if nobody has searched for a while; a later search loads it again."""
+        with self._lock:
+            idle = time.monotonic() - self._used_at > _IDLE_SECONDS
+            if self._connection is not None and not self._running and idle:
+                self._connection.close()
+                self._connection = None
+
     def close(self) -> None:
-        """Let DuckDB go; a later search loads it again."""
+        """Let DuckDB go."""
         with self._lock:
             if self._connection is not None:
                 self._connection.close()
@@ -122,6 +134,9 @@ class Sealed:
             raise StorageError(f"the log store cannot search its segments: {error}") from error
         finally:
             cursor.close()
+            with self._lock:
+                self._running -= 1
+                self._used_at = time.monotonic()
         return rows
 
     def _cursor(self) -> Any:
@@ -140,4 +155,5 @@ class Sealed:
                         "enable_object_cache": True,
                     },
                 )
+            self._running += 1
             return self._connection.cursor()

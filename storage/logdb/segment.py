@@ -103,6 +103,13 @@ def place(path: Path, write: Callable[[Path], None]) -> None:
     sync_path(path.parent)
 
 
+def release_memory() -> None:
+    """Give back what writing a segment took; Arrow would keep it for the next."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
+
+
 def sync_path(path: Path) -> None:
     """Bring a file or a directory to the disk."""
     fd = os.open(path, os.O_RDONLY)

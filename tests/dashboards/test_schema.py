@@ -11,13 +11,15 @@ from dashboards.grafana import Page, render
 from dashboards.queries import panels
 from dashboards.registry import DASHBOARDS
 
-SCHEMAS = Path(__file__).parents[2] / "../shared/grafana-schema"
 
-pytestmark = pytest.mark.skipif(not SCHEMAS.exists(), reason="needs ../shared/grafana-schema")
+@pytest.fixture
+def schemas(shared: Path) -> Path:
+    """Where the schemas are."""
+    return shared / "grafana-schema"
 
 
-def _schema(name: str) -> dict[str, Any]:
-    schema: dict[str, Any] = json.loads((SCHEMAS / f"{name}.json").read_text())
+def _schema(path: Path) -> dict[str, Any]:
+    schema: dict[str, Any] = json.loads(path.read_text())
     threshold = schema["definitions"].get("Threshold")
     if threshold:
         threshold["properties"]["value"] = {"type": ["number", "null"]}  # null is the base
@@ -45,7 +47,7 @@ def dashboard(request: pytest.FixtureRequest) -> dict[str, Any]:
     return render(page)
 
 
-def test_dashboard_fits_the_schema(dashboard: dict[str, Any]) -> None:
+def test_dashboard_fits_the_schema(dashboard: dict[str, Any], schemas: Path) -> None:
     """The dashboard without its panels, which are judged one by one, is what Grafana knows."""
     of_data_source = {"expr", "step", "titleFormat", "textFormat"}  # the plugin's, not Grafana's
     annotations = [
@@ -54,12 +56,12 @@ def test_dashboard_fits_the_schema(dashboard: dict[str, Any]) -> None:
     ]
     bare = {**dashboard, "panels": [], "annotations": {"list": annotations}}
 
-    assert _errors(_schema("dashboard"), bare) == []
+    assert _errors(_schema(schemas / "dashboard.json"), bare) == []
 
 
-def test_panels_fit_the_schema(dashboard: dict[str, Any]) -> None:
+def test_panels_fit_the_schema(dashboard: dict[str, Any], schemas: Path) -> None:
     """Each panel has only fields Grafana knows, of the right types."""
-    schema = _schema("dashboard")
+    schema = _schema(schemas / "dashboard.json")
     errors = []
     for panel in panels(dashboard["panels"]):
         branch = "RowPanel" if panel["type"] == "row" else "Panel"
@@ -69,7 +71,9 @@ def test_panels_fit_the_schema(dashboard: dict[str, Any]) -> None:
     assert errors == []
 
 
-def test_options_and_field_config_fit_the_panel_type(dashboard: dict[str, Any]) -> None:
+def test_options_and_field_config_fit_the_panel_type(
+    dashboard: dict[str, Any], schemas: Path
+) -> None:
     """Options and custom field settings are those of the panel's own type."""
     errors = []
     for panel in panels(dashboard["panels"]):
@@ -78,10 +82,10 @@ def test_options_and_field_config_fit_the_panel_type(dashboard: dict[str, Any]) 
             "FieldConfig": panel.get("fieldConfig", {}).get("defaults", {}).get("custom"),
         }
         for kind, value in parts.items():
-            path = SCHEMAS / f"{panel['type']}.{kind}.json"
+            path = schemas / f"{panel['type']}.{kind}.json"
             if value is None or not path.exists():
                 continue
-            schema = _without_required(_schema(f"{panel['type']}.{kind}"))
+            schema = _without_required(_schema(path))
             errors += [f"{panel['title']} {kind}: {error}" for error in _errors(schema, value)]
 
     assert errors == []

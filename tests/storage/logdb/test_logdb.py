@@ -322,3 +322,64 @@ def test_stop_ends_tails(tmp_path: Path) -> None:
     thread.join(5)
 
     assert not thread.is_alive()
+
+
+def test_search_beside_appending_sealing_and_merging_sees_each_record_once(tmp_path: Path) -> None:
+    """Whatever goes on meanwhile, a search finds everything stored before it, and nothing twice."""
+    db = make_db(tmp_path)
+    db.start()
+    stored, failures = 0, list[str]()
+    done = Event()
+
+    def tidy() -> None:
+        while not done.is_set():
+            db.seal()
+            db._maintenance.merge()
+
+    def look() -> None:
+        while not done.is_set():
+            before = stored
+            ids = [record.id for record in db.search(LogQuery(limit=10_000)).records]
+            if len(ids) < before or len(set(ids)) < len(ids):
+                failures.append(f"{len(ids)} found, {len(set(ids))} different, {before} stored")
+
+    threads = [Thread(target=tidy), Thread(target=look), Thread(target=look)]
+    for thread in threads:
+        thread.start()
+    end = time.monotonic() + 2.5
+    n = 0
+    while time.monotonic() < end:
+        db.append(make_batch([f"line {n} {i}" for i in range(5)], offset=n * 1000))
+        n += 1
+        stored = n * 5
+        time.sleep(0.002)
+    done.set()
+    for thread in threads:
+        thread.join(30)
+
+    assert failures == []
+    assert len(find(db, limit=10_000)) == stored
+    assert n > 20
+    again = _restart(db, tmp_path)
+    assert len(find(again, limit=10_000)) == stored
+    again.stop()
+
+
+def test_search_lets_its_engine_go_when_idle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DuckDB's memory is given back after a while without searches, and the next search works again."""
+    db = make_db(tmp_path)
+    db.start()
+    db.append(make_batch(["a"]))
+    db.seal()
+    assert find(db) == ["a"]
+    db._sealed.rest()
+    busy = db._sealed._connection is not None
+    monkeypatch.setattr("storage.logdb.sealed._IDLE_SECONDS", -1.0)
+    db._sealed.rest()
+
+    assert busy
+    assert db._sealed._connection is None
+    assert find(db) == ["a"]
+    db.stop()
