@@ -12,7 +12,7 @@ from web import guard
 from web.api import ingest, logs, operations, prometheus, rules, tasks
 from web.api.answers import sentence, sentence_of
 from web.api.envelope import failure, failure_of
-from web.console import pages
+from web.console import docs, pages
 from web.metrics import WebMetrics
 from web.parts import Parts
 from web.tails import Tails
@@ -54,6 +54,7 @@ def create_app(
         tasks.blueprint(parts, usage),
         operations.blueprint(parts),
         pages.blueprint(parts),
+        docs.blueprint(),
     ):
         app.register_blueprint(routes)
     app.register_error_handler(Exception, _on_error)

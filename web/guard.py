@@ -52,8 +52,7 @@ def install(app: Flask, allowed_hosts: Iterable[str], on_refusal: Callable[[str]
         return Response(message + "\n", status=status, content_type="text/plain; charset=utf-8")
 
     def add_headers(response: Response) -> Response:
-        for name, value in HEADERS.items():
-            response.headers.setdefault(name, value)
+        response.headers.extend(HEADERS)
         return response
 
     app.before_request(check)

@@ -6,15 +6,17 @@ answer 404 with a sentence.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from alerting.view import GroupView
 from model.alert import Alert
 from model.clock import Clock
 from model.health import HealthSource
 from model.task import TaskSource
 from promql.engine import Engine
 from storage.interface import LogReader, Queryable
+
+if TYPE_CHECKING:  # only the shapes are needed; the alert engine itself would be imported with them
+    from alerting.view import GroupView
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Parts:
 class Rules(Protocol):
     """The rule groups and their alerts; ``alerting.manager.RuleManager`` is one."""
 
-    def groups(self) -> Sequence[GroupView]:
+    def groups(self) -> Sequence["GroupView"]:
         """Return the groups as they are now."""
         ...
 

@@ -208,7 +208,11 @@ class Demo:
         identity = self.tasks[task].identity
         state = AlertState.FIRING if minutes > 2 else AlertState.PENDING
         labels = {"alertname": name, "severity": severity, **prometheus_labels(identity)}
-        annotations = {"summary": summary, "description": more, "runbook_url": f"/docs/{name}"}
+        annotations = {
+            "summary": summary,
+            "description": more,
+            "runbook_url": "docs/runbooks/task-crash-loop.md",
+        }
         since = self.now_ms - minutes * MINUTE_MS
         self.alerts.append(Alert(Labels.of(labels), Labels.of(annotations), state, 3.0, since))
 
@@ -233,7 +237,9 @@ class Demo:
                     name=name,
                     query=query,
                     labels=Labels.of({"severity": "warning"}),
-                    annotations=Labels.of({"runbook_url": f"/docs/{name}", "summary": "…"}),
+                    annotations=Labels.of(
+                        {"runbook_url": "docs/runbooks/task-crash-loop.md", "summary": "…"}
+                    ),
                     duration_seconds=60.0,
                     keep_firing_for_seconds=0.0,
                     state=state if active else AlertState.INACTIVE,
@@ -276,77 +282,51 @@ class Demo:
         )
 
     def status(self) -> Mapping[str, Any]:
+        """Return what ``taskscope.wiring`` gives."""
         return {
-            "mode": "up",
+            "kind": "up",
+            "listen": "127.0.0.1:9800",
             "cluster": "local",
             "host": "node-1",
             "data_dir": "/var/lib/taskscope",
-            "started_ms": self.now_ms - 193 * MINUTE_MS,
-            "found": [
-                "Docker 20.10 with 9 containers at unix:///var/run/docker.sock.",
-                "3 processes started with taskscope run.",
-                "No Elasticsearch at http://127.0.0.1:9200; logs go to the embedded store.",
-            ],
-            "next": [
-                "Open a task to see its graphs and its log.",
-                "Put your own rules beside the shipped ones: alerting.rule_files.",
-            ],
-            "problems": [
-                "Elasticsearch at http://127.0.0.1:9200 refuses the password; set logship.sinks[1].password_file."
-            ],
             "sources": [
                 {
                     "name": "docker",
-                    "state": "up",
-                    "detail": "unix:///var/run/docker.sock",
-                    "figures": {"tasks": 9},
+                    "ok": True,
+                    "message": "Docker 20.10: 9 containers, 3 ended",
+                    "counts": {"running": 6, "restarting": 1, "paused": 1, "staging": 1},
                 },
                 {
                     "name": "process",
-                    "state": "up",
-                    "detail": "/run/taskscope/tasks",
-                    "figures": {"tasks": 3},
+                    "ok": True,
+                    "message": "0 tasks of `taskscope run`, 3 ended",
+                    "counts": {"finished": 1, "failed": 1, "killed": 1},
                 },
             ],
             "sinks": [
-                {
-                    "name": "embedded",
-                    "state": "up",
-                    "detail": "",
-                    "figures": {"sent_records": 182_331, "lag_seconds": 0.4},
-                },
+                {"name": "embedded", "ok": True, "message": "delivering"},
                 {
                     "name": "elasticsearch",
-                    "state": "down",
-                    "detail": "401: unable to authenticate user [elastic]",
-                    "figures": {"lag_bytes": 9_113_600},
+                    "ok": False,
+                    "message": "401: unable to authenticate user [elastic]",
                 },
             ],
-            "stores": [
-                {
-                    "name": "series",
-                    "state": "ok",
-                    "detail": "",
-                    "figures": {
-                        "series": 1212,
-                        "disk_bytes": 31_400_000,
-                        "oldest_ms": self.now_ms - 86_400_000,
-                    },
-                },
-                {
-                    "name": "logs",
-                    "state": "ok",
-                    "detail": "",
-                    "figures": {"records": 182_331, "disk_bytes": 6_400_000},
-                },
+            "streams": 14,
+            "checks": 4,
+            "problems": [
+                "Elasticsearch at http://127.0.0.1:9200 refuses the password of its sink."
             ],
-            "self": [
-                {
-                    "name": "process",
-                    "detail": "",
-                    "figures": {"memory_bytes": 148_000_000, "cpu_cores": 0.013, "threads": 24},
-                }
-            ],
+            "tsdb": {
+                "series": 1212,
+                "blocks": 3,
+                "block_bytes": 31_400_000,
+                "wal_bytes": 1_200_000,
+                "min_time_ms": self.now_ms - 86_400_000,
+                "metric_series": {"container_memory_working_set_bytes": 48, "up": 9},
+            },
+            "logs": "embedded",
+            "rules": 11,
+            "rule_problems": ["rule TargetDown: 1:4: parse error: unexpected end of input"],
         }
 
 

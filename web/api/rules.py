@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from flask import Blueprint, Response
 
-from alerting.view import GroupView, RuleView
 from model.alert import Alert
 from web.api import params
 from web.api.answers import need
 from web.api.envelope import success_of
 from web.api.numbers import go_float
 from web.parts import Parts
+
+if TYPE_CHECKING:  # see web.parts
+    from alerting.view import GroupView, RuleView
 
 _NO_RULES: Final = "This process evaluates no rules; ask the Taskscope server."
 _NO_TARGETS: Final = "This process scrapes no targets."
@@ -58,7 +60,7 @@ def blueprint(parts: Parts) -> Blueprint:
     return routes
 
 
-def group_json(group: GroupView, kind: str | None = None) -> dict[str, Any]:
+def group_json(group: "GroupView", kind: str | None = None) -> dict[str, Any]:
     """Return one rule group, with rules of one kind only if asked."""
     return {
         "name": group.name,
@@ -71,7 +73,7 @@ def group_json(group: GroupView, kind: str | None = None) -> dict[str, Any]:
     }
 
 
-def rule_json(rule: RuleView) -> dict[str, Any]:
+def rule_json(rule: "RuleView") -> dict[str, Any]:
     """Return one rule."""
     shared = {
         "name": rule.name,

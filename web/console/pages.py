@@ -1,11 +1,14 @@
 """The shells of the console's pages; what they show comes from the APIs."""
 
+from pathlib import Path
 from typing import Final
 
 from flask import Blueprint, Response, make_response, render_template
 
 from web.parts import Parts
 
+# what web/build.py brings; without it graphs cannot be drawn
+BUILT: Final = Path(__file__).resolve().parents[1] / "static/vendor/uplot/uPlot.esm.js"
 # path, name of the template and the JavaScript module, title
 PAGES: Final = (
     ("/", "tasks", "Tasks"),
@@ -23,9 +26,11 @@ def blueprint(parts: Parts) -> Blueprint:
     def shell(name: str, title: str, **values: str) -> str:
         return render_template(f"{name}.html", page=name, title=title, **values)
 
+    built = BUILT.exists()
+
     @routes.app_context_processor
     def everywhere() -> dict[str, object]:
-        return {"version": parts.version, "pages": PAGES}
+        return {"version": parts.version, "pages": PAGES, "built": built}
 
     for path, name, title in PAGES:
         routes.add_url_rule(path, name, shell, defaults={"name": name, "title": title})

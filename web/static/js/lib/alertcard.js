@@ -8,8 +8,14 @@ import * as format from "./format.js";
 const IDENTITY = new Set(["alertname", "severity", "cluster", "host", "framework", "namespace", "app", "task_name", "task_id", "container_id"]);
 const SEVERITIES = ["critical", "page", "error", "warning", "info"];
 
-/** Only links to the web become links; an annotation may hold anything. */
-const isLink = (text) => /^https?:\/\//.test(text ?? "") || /^\/[^/\\]/.test(text ?? "");
+/**
+ * An annotation as a link of this console or the web, null if it is neither: an annotation may hold
+ * anything. Shipped rules name their runbook as a file of the docs, which this server shows.
+ */
+export function linkOf(text) {
+  if (/^docs\/[\w/-]+\.md$/.test(text ?? "")) return `/${text}`;
+  return /^https?:\/\//.test(text ?? "") || /^\/[^/\\]/.test(text ?? "") ? text : null;
+}
 
 export function alertCard(alert, { onTask = false } = {}) {
   const { labels, annotations } = alert;
@@ -18,7 +24,7 @@ export function alertCard(alert, { onTask = false } = {}) {
   const others = Object.entries(labels).filter(([key]) => !IDENTITY.has(key));
   const description = annotations.description ?? "";
   const tone = alert.state === "firing" ? "bad" : "warn";
-  const time = h("time", { class: "muted", datetime: alert.activeAt, title: format.dateTime(since) }, `for ${format.ago(since)}`);
+  const time = h("time", { class: "muted", datetime: alert.activeAt, title: format.dateTime(since) }, format.lasting(since));
   return h(
     "article",
     { class: onTask ? "alert-card compact" : "alert-card", "data-tone": tone },
@@ -36,7 +42,7 @@ export function alertCard(alert, { onTask = false } = {}) {
     h(
       "footer",
       {},
-      isLink(annotations.runbook_url) && h("a", { href: annotations.runbook_url, rel: "noreferrer" }, "Runbook"),
+      linkOf(annotations.runbook_url) && h("a", { href: linkOf(annotations.runbook_url), rel: "noreferrer" }, "Runbook"),
       !onTask && logsLink(labels, since),
       !onTask && h("span", { class: "muted" }, `value ${format.number(Number(alert.value))}`),
       others.map(([key, value]) => h("span", { class: "tag" }, `${key}=${value}`)),
@@ -49,7 +55,7 @@ function logsLink(labels, since) {
   const key = labels.task_id ? "task_id" : labels.app ? "app" : null;
   if (!key) return null;
   const query = `${key}:"${labels[key].replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
-  return h("a", { href: `/logs?q=${encodeURIComponent(query)}&from=${since - 600_000}&to=${since + 600_000}` }, "Logs around the start");
+  return h("a", { href: `/logs?query=${encodeURIComponent(query)}&from=${since - 600_000}&to=${since + 600_000}` }, "Logs around the start");
 }
 
 /** Firing first, then by severity, then the newest. */

@@ -15,6 +15,7 @@ const BINARY_STEPS = Array.from({ length: 50 }, (_, power) => 2 ** power);
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 const NAMED_COLORS = 8;
+const MARKER_PIXELS = 8; // closer ones would hide what they mark
 
 /** A colour for the nth line; beyond the chosen ones hues a golden angle apart. */
 function seriesColor(index) {
@@ -75,7 +76,7 @@ function withGaps(data, step) {
 
 /**
  * One chart with a title and a legend that shows the values under the cursor.
- * `options`: {title, description, unit: function, binary: true for bytes, onZoom(start, end), height, markers: () => [{t, color}]}.
+ * `options`: {title, description, unit: function, binary: true for bytes, onZoom(start, end), height, markers: () => [{t, color}] in order of time}.
  */
 export class Chart {
   constructor(options) {
@@ -200,9 +201,11 @@ export class Chart {
     ctx.save();
     ctx.setLineDash([4, 3]);
     ctx.lineWidth = devicePixelRatio;
+    let last = -Infinity;
     for (const { t, color } of markers) {
       const x = self.valToPos(t, "x", true);
-      if (x < left || x > left + width) continue;
+      if (x < left || x > left + width || x - last < MARKER_PIXELS * devicePixelRatio) continue;
+      last = x;
       ctx.strokeStyle = css(color);
       ctx.beginPath();
       ctx.moveTo(x, top);

@@ -62,6 +62,15 @@ export function ago(ms, now = Date.now()) {
   return `${Math.floor(passed / 86_400_000)} d`;
 }
 
+/** "just now", "3 min ago". */
+export function agoText(ms, now = Date.now()) {
+  const text = ago(ms, now);
+  return text === "now" ? "just now" : text === "–" || text.startsWith("in ") ? text : `${text} ago`;
+}
+
+/** How long something has lasted: "for 3 min". */
+export const lasting = (ms, now = Date.now()) => `for ${now - ms < 60_000 ? duration(now - ms) : ago(ms, now)}`;
+
 const two = (n) => String(n).padStart(2, "0");
 
 export function date(ms) {

@@ -2,7 +2,7 @@
 
 import "../shell.js";
 
-import { alertCard, byUrgency } from "../lib/alertcard.js";
+import { alertCard, byUrgency, linkOf } from "../lib/alertcard.js";
 import { ask, poll } from "../lib/api.js";
 import { badge } from "../lib/badges.js";
 import { $, empty, fill, h, problem } from "../lib/dom.js";
@@ -77,11 +77,11 @@ function groupPanel(group) {
 
 function evaluated(one) {
   const at = Date.parse(one.lastEvaluation);
-  return at > 0 ? `looked ${format.ago(at)} ago, took ${format.number(one.evaluationTime * 1000)} ms` : "not evaluated yet";
+  return at > 0 ? `looked ${format.agoText(at)}, took ${format.number(one.evaluationTime * 1000)} ms` : "not evaluated yet";
 }
 
 function ruleRow(rule) {
-  const runbook = rule.annotations?.runbook_url;
+  const runbook = linkOf(rule.annotations?.runbook_url);
   return h(
     "div",
     { class: "rule" },
@@ -95,7 +95,7 @@ function ruleRow(rule) {
       rule.alerts?.length > 0 && h("span", { class: "muted" }, format.plural(rule.alerts.length, "alert")),
       h("span", { class: "spacer" }),
       h("a", { href: `/query?expr=${encodeURIComponent(rule.query)}` }, "Query"),
-      /^https?:\/\/|^\/[^/\\]/.test(runbook ?? "") && h("a", { href: runbook, rel: "noreferrer" }, "Runbook"),
+      runbook && h("a", { href: runbook, rel: "noreferrer" }, "Runbook"),
     ),
     h("pre", {}, rule.query),
     rule.lastError && h("p", { class: "bad-text" }, rule.lastError),

@@ -17,7 +17,7 @@ let pollHistogram = null;
 const histogram = new Histogram($("histogram"), { onZoom: (start, end) => picker.zoom(start, end) });
 
 picker = new RangePicker(histogram.tools, {
-  initial: "1h",
+  initial: "15m",
   onChange() {
     const { start, end } = picker.current();
     log.setRange(picker.live ? null : { start: start * 1000, end: end * 1000 });
@@ -27,7 +27,7 @@ picker = new RangePicker(histogram.tools, {
 
 function remember(view) {
   const address = new URL(location.href);
-  const wanted = { q: view.query, level: view.level || "", at: view.at ?? "", live: view.paused ? "0" : "" };
+  const wanted = { query: view.query, level: view.level || "", at: view.at ?? "", live: view.paused ? "0" : "" };
   for (const [name, value] of Object.entries(wanted)) {
     if (value) address.searchParams.set(name, value);
     else address.searchParams.delete(name);
@@ -38,7 +38,7 @@ function remember(view) {
 log = new LogView($("log"), {
   base: "",
   showTask: true,
-  query: url.searchParams.get("q") ?? "",
+  query: url.searchParams.get("query") ?? "",
   level: url.searchParams.get("level") ?? 0,
   at: Number(url.searchParams.get("at")) || null,
   live: url.searchParams.get("live") !== "0",

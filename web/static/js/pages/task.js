@@ -13,6 +13,7 @@ import { RangePicker } from "../lib/range.js";
 import { alertCard, taskAlerts } from "../lib/alertcard.js";
 
 const id = $("task").dataset.taskId;
+const YOUNG_MS = 20 * 60_000;
 let task = null;
 let picker = null;
 
@@ -34,7 +35,7 @@ function showHead() {
       badge(task.state),
       !task.ended && (task.health.status !== "unknown" || task.health.checks.length > 0) && badge(task.health.status),
       task.health.ready === false && badge("not ready"),
-      h("span", { class: "muted" }, task.ended_ms ? `ended ${format.ago(since)} ago` : `started ${format.ago(since)} ago`),
+      h("span", { class: "muted" }, `${task.ended_ms ? "ended" : "started"} ${format.agoText(since)}`),
     ),
     h(
       "p",
@@ -63,7 +64,7 @@ function endedNotice() {
   return h(
     "div",
     { class: `notice ${bad && task.state !== "killed" ? "bad" : ""}` },
-    h("p", {}, h("b", {}, task.ended ? "Ended" : "Last run ended"), at ? ` ${format.moment(at)} (${format.ago(at)} ago)` : "", ": ", format.exitText(exit), exit.oom && task.memory_limit_bytes ? `; its limit is ${format.bytes(task.memory_limit_bytes)}` : "", "."),
+    h("p", {}, h("b", {}, task.ended ? "Ended" : "Last run ended"), at ? ` ${format.moment(at)} (${format.agoText(at)})` : "", ": ", format.exitText(exit), exit.oom && task.memory_limit_bytes ? `; its limit is ${format.bytes(task.memory_limit_bytes)}` : "", "."),
     at && h("button", { type: "button", class: "button", onclick: () => showLogsAt(at) }, "Its last log lines"),
   );
 }
@@ -98,7 +99,7 @@ function showHealth() {
         "div",
         { class: "check" },
         h("div", { class: "check-head" }, badge(check.status), h("b", {}, check.check), h("span", { class: "muted" }, check.kind)),
-        h("div", { class: "muted" }, `${PROBES[check.probe]} ${format.ago(check.at_ms)} ago in ${format.number(check.duration_seconds * 1000)} ms`, check.failures > 1 ? `, ${check.failures} failures in a row` : ""),
+        h("div", { class: "muted" }, `${PROBES[check.probe]} ${format.agoText(check.at_ms)} in ${format.number(check.duration_seconds * 1000)} ms`, check.failures > 1 ? `, ${check.failures} failures in a row` : ""),
         historyStrip(check.check),
         check.output && output,
       );
@@ -184,13 +185,11 @@ function showIdentity() {
 
 // ---------------------------------------------------------------- graphs
 
+/** A line where a run ended, red if it ended badly. */
 const markers = () =>
-  task
-    ? task.runs.flatMap((run) => [
-        ...(run.number > 1 ? [{ t: run.started_ms / 1000, color: "--marker" }] : []),
-        ...(run.exit && (run.exit.oom || run.exit.code) ? [{ t: run.ended_ms / 1000, color: "--bad" }] : []),
-      ])
-    : [];
+  (task?.runs ?? [])
+    .filter((run) => run.ended_ms)
+    .map(({ ended_ms: at, exit }) => ({ t: at / 1000, color: exit && (exit.oom || exit.code) ? "--bad" : "--marker" }));
 
 const onZoom = (start, end) => picker.zoom(start, end);
 const rate = (value) => `${format.bytes(value)}/s`;
@@ -277,7 +276,13 @@ const log = new LogView($("log"), {
 });
 
 let askGraphs = null;
-picker = new RangePicker($("range"), { initial: "1h", onChange: () => askGraphs?.now() });
+
+/** The graphs begin with a range that a young task fills. */
+function startGraphs(seconds) {
+  const young = task && Date.now() - task.created_ms < YOUNG_MS;
+  picker = new RangePicker($("range"), { initial: young ? "15m" : "1h", onChange: () => askGraphs.now() });
+  askGraphs = poll(loadCharts, seconds);
+}
 
 let shown = "";
 const stop = poll(
@@ -292,16 +297,16 @@ const stop = poll(
       showRuns();
       showIdentity();
     }
-    if (!askGraphs) askGraphs = poll(loadCharts, 15);
+    if (!askGraphs) startGraphs(15);
   },
   5,
   (error) => {
     if (task !== null) return;
     $("task-head").setAttribute("aria-busy", "false");
     if (error.status === 404) {
-      fill($("task-head"), empty("This task is not known any more", "Taskscope forgets ended tasks after a while; their logs may still be there.", h("p", {}, h("a", { href: `/logs?q=${encodeURIComponent(`task_id:${quoted(id)}`)}` }, "Search its logs"), " · ", h("a", { href: "/" }, "All tasks"))));
+      fill($("task-head"), empty("This task is not known any more", "Taskscope forgets ended tasks after a while; their logs may still be there.", h("p", {}, h("a", { href: `/logs?query=${encodeURIComponent(`task_id:${quoted(id)}`)}` }, "Search its logs"), " · ", h("a", { href: "/" }, "All tasks"))));
       document.querySelector(".task-side").hidden = true;
-      if (!askGraphs) askGraphs = poll(loadCharts, 60);
+      if (!askGraphs) startGraphs(60);
     } else fill($("task-head"), problem(error, () => stop.now()));
   },
 );

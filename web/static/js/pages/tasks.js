@@ -10,8 +10,10 @@ import * as keys from "../lib/keys.js";
 import { sparkline } from "../lib/spark.js";
 
 const SPARK_SECONDS = 1800;
-const SPARK_STEP = 60;
-const CPU = "sum by (task_id) (rate(container_cpu_usage_seconds_total[2m]))";
+const SPARK_STEP = 30;
+const SPARK_LEAST_SECONDS = 300; // a young host fills its sparklines too
+const RECENT_MS = 15 * 60_000;
+const CPU = "sum by (task_id) (rate(container_cpu_usage_seconds_total[1m]))";
 const MEMORY = "sum by (task_id) (container_memory_working_set_bytes)";
 
 const COLUMNS = [
@@ -32,13 +34,14 @@ const CHIPS = [
   ["ended", "Ended", (t) => t.ended],
 ];
 
+const isBad = (exit) => exit !== null && (exit.oom || exit.code !== 0);
+
 /** What somebody should look at: it failed, starts again and again, or is unhealthy. */
 function isTrouble(task) {
-  return (
-    ["failed", "restarting", "lost"].includes(task.state) ||
-    (!task.ended && task.health.status === "unhealthy") ||
-    (!task.ended && task.last_exit?.oom === true)
-  );
+  if (["failed", "restarting", "lost"].includes(task.state)) return true;
+  if (task.ended) return false;
+  const lastEnd = Math.max(0, ...task.runs.map((run) => run.ended_ms ?? 0));
+  return task.health.status === "unhealthy" || (isBad(task.last_exit) && Date.now() - lastEnd < RECENT_MS);
 }
 
 const url = new URL(location.href);
@@ -125,9 +128,9 @@ function makeRow(id) {
       link.title = task.id;
       setText(where, [view.group ? "" : task.identity.app, task.identity.image, task.identity.host].filter(Boolean).join(" · "));
       setBadge(state, task.state);
-      const ended = task.last_exit && (task.ended || task.state === "restarting" || task.last_exit.oom);
+      const ended = task.last_exit && (task.ended || isBad(task.last_exit));
       setText(how, ended ? `${task.ended ? "" : "last: "}${format.exitText(task.last_exit)}` : "");
-      setAttribute(how, "class", task.last_exit?.oom || (task.last_exit?.code && task.state !== "killed") ? "sub how bad-text" : "sub how muted");
+      setAttribute(how, "class", isBad(task.last_exit) && task.state !== "killed" ? "sub how bad-text" : "sub how muted");
       const noHealth = task.health.status === "unknown" && task.health.checks.length === 0;
       health.hidden = noHealth || task.ended;
       setBadge(health, task.health.status, healthTitle(task.health));
@@ -175,7 +178,8 @@ function compare(a, b) {
     const [x, y] = [column[2](a), column[2](b)];
     order = typeof x === "string" ? COLLATOR.compare(x, y) : x - y;
     if (view.reverse) order = -order;
-  } else order = Number(a.ended) - Number(b.ended) || Number(isTrouble(b)) - Number(isTrouble(a));
+  } else if (a.ended && b.ended) order = (b.ended_ms ?? 0) - (a.ended_ms ?? 0);
+  else order = Number(a.ended) - Number(b.ended) || Number(isTrouble(b)) - Number(isTrouble(a));
   return order || COLLATOR.compare(a.identity.app, b.identity.app) || COLLATOR.compare(a.identity.task_name, b.identity.task_name) || (a.id < b.id ? -1 : 1);
 }
 
@@ -287,8 +291,9 @@ async function loadSparks(signal) {
   };
   put(cpu, "cpu");
   put(memory, "memory");
+  const first = Math.min(range.end, ...[...sparks.values()].flatMap(({ cpu: c, memory: m }) => [c[0]?.[0], m[0]?.[0]]).filter(Boolean));
   view.sparks = sparks;
-  view.sparkRange = range;
+  view.sparkRange = { start: Math.min(first, range.end - SPARK_LEAST_SECONDS), end: range.end };
   show();
 }
 
