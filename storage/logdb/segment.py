@@ -58,13 +58,12 @@ def write_segment(chunks: Sequence[Chunk], path: Path) -> Segment:
             writer.write_table(table, row_group_size=ROW_GROUP)
 
     place(path, write)
-    ts_ns = [chunk.batch.ts_ns for chunk in chunks]
     return Segment(
         name=path.name,
         rows=table.num_rows,
         size=path.stat().st_size,
-        min_ts_ns=min(int(ts.min()) for ts in ts_ns),
-        max_ts_ns=max(int(ts.max()) for ts in ts_ns),
+        min_ts_ns=min(chunk.min_ts_ns for chunk in chunks),
+        max_ts_ns=max(chunk.max_ts_ns for chunk in chunks),
         min_seq=min(chunk.seq for chunk in chunks),
         max_seq=max(chunk.seq for chunk in chunks),
         taken_ns=max(chunk.taken_ns for chunk in chunks),
