@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 ROW_GROUP: Final = 32_768
 DICTIONARIES: Final = (*IDENTITY_COLUMNS, "stream", "dataset", "tags")  # few values, in runs
-_DELTAS: Final = ("ts_ns", "offset", "read_ns")
+_ENCODINGS: Final = {
+    **dict.fromkeys(("ts_ns", "offset", "read_ns"), "DELTA_BINARY_PACKED"),
+    # lengths apart from the texts: smaller, and half the time to search
+    **dict.fromkeys(("message", "fields"), "DELTA_LENGTH_BYTE_ARRAY"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ def open_writer(path: Path, schema: "pa.Schema") -> "pq.ParquetWriter":
         compression="zstd",
         compression_level=1,
         use_dictionary=[*DICTIONARIES, "source", "run", "seq"],
-        column_encoding=dict.fromkeys(_DELTAS, "DELTA_BINARY_PACKED"),
+        column_encoding=_ENCODINGS,
         write_statistics=True,
     )
 
