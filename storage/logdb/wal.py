@@ -22,6 +22,7 @@ from model.log import LogBatch, Spans
 from model.samples import Ints
 from model.task import ContainerID, TaskID, TaskIdentity
 from storage.logdb.chunk import Chunk
+from storage.logdb.segment import sync_path
 
 MAGIC: Final = b"TSLOGWAL"
 VERSION: Final = 1
@@ -45,6 +46,7 @@ class WalWriter:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         try:
             os.write(self._fd, _FILE_HEADER.pack(MAGIC, VERSION, 0))
+            sync_path(path.parent)  # else a power loss could take the file with all its records
         except OSError:
             os.close(self._fd)
             path.unlink()
