@@ -62,12 +62,15 @@ class NotifyLog:
         self._file_lock = threading.Lock()
         self._file: BinaryIO | None = None
         self._appended = 0
+        self._open = False
 
     def open(self, now_ms: int) -> None:
         """Read what is there; a torn last record is left out.
 
+        A disk that takes nothing now is tried again with each entry.
+
         Raises:
-            OSError: If the directory cannot be written to.
+            OSError: If the directory cannot be made or read.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
         body = state_file.read(self._base, _KIND, _VERSION)
@@ -80,11 +83,16 @@ class NotifyLog:
                     self._take(record)
                 elif line:
                     _LOG.warning("%s: a damaged record was left out", self._tail)
-        self._compact(now_ms)
+        try:
+            self._compact(now_ms)
+        except OSError as error:
+            _LOG.error("the notification log cannot be written: %s", error)
+        self._open = True
 
     def close(self) -> None:
         """Close the file; safe twice."""
         with self._file_lock:
+            self._open = False
             if self._file is not None:
                 self._file.close()
                 self._file = None
@@ -103,7 +111,10 @@ class NotifyLog:
         with self._lock:
             self._entries[group_key, receiver] = entry
         with self._file_lock:
+            if not self._open:
+                return
             if self._file is None:
+                self._compact(entry.at_ms)
                 return
             self._file.write(_frame(_plain((group_key, receiver), entry)))
             self._file.flush()

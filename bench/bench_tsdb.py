@@ -25,6 +25,7 @@ from storage.tsdb.settings import TsdbSettings
 
 START_MS = 1_767_225_600_000
 STEP_MS = 15_000
+SEEDS = 10  # targets with measurements of their own; the others repeat them
 Matrix = npt.NDArray[np.float64]
 
 
@@ -101,12 +102,12 @@ def run(directory: Path, targets: int, series: int, scrapes: int) -> None:
     settings = TsdbSettings(maintain_seconds=3600)
     db = Tsdb(directory, settings, clock, CollectorRegistry())
     db.start()
-    seeds = [measurements(scrapes, series, seed) for seed in range(4)]
+    seeds = [measurements(scrapes, series, seed) for seed in range(SEEDS)]
     began = time.process_time()
     layouts = [db.layout(target_labels(t, series)) for t in range(targets)]
     registered = time.process_time() - began
     batches = [
-        ScrapeBatch(layouts[t], START_MS + s * STEP_MS + t * 31, seeds[t % 4][s] + t)
+        ScrapeBatch(layouts[t], START_MS + s * STEP_MS + t * 31, seeds[t % SEEDS][s])
         for s in range(scrapes)
         for t in range(targets)
     ]

@@ -71,6 +71,14 @@ def load(path: Path | str) -> Document:
 def parse(text: str, file: str) -> Document:
     """Parse YAML text; see ``load``."""
     try:
+        return _parse(text, file)
+    except RecursionError as error:
+        message = "not valid YAML: it nests too deeply, or an alias stands within its own anchor"
+        raise ConfigError([Problem(file, 0, 0, "", message)]) from error
+
+
+def _parse(text: str, file: str) -> Document:
+    try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         data = yaml.safe_load(text)
     except yaml.YAMLError as error:

@@ -50,16 +50,19 @@ def label_checks(task: Task) -> LabelChecks:
             groups.setdefault(name, {})[key] = value.strip()
         else:
             problems.append(f"{label}: unknown; known are {', '.join(sorted(_KEYS))}")
-    checks = []
+    checks: dict[str, Check] = {}
     for name, values in list(groups.items())[:MAX_CHECKS]:
         prefix = HEALTH_PREFIX + (f"{name}." if name else "")
         try:
-            checks.append(_check(name, values, has_container=bool(task.identity.container_id)))
+            check = _check(name, values, has_container=bool(task.identity.container_id))
+            if check.name in checks:
+                raise _BadLabelError("type", f"a second check of the name {check.name}")
+            checks[check.name] = check
         except _BadLabelError as bad:
             problems.append(f"{prefix}{bad.key}: {bad}")
     if len(groups) > MAX_CHECKS:
         problems.append(f"{HEALTH_PREFIX}*: more than {MAX_CHECKS} checks; the rest is ignored")
-    return LabelChecks(tuple(checks), tuple(problems))
+    return LabelChecks(tuple(checks.values()), tuple(problems))
 
 
 class _BadLabelError(Exception):

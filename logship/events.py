@@ -134,7 +134,7 @@ class EventParser:
             owners.append(owner)
             starts.append(offset)
         end = lines.starts[-1]
-        records = Records([""] * len(starts), starts, [], None, None, {}, {}, end)
+        records = Records([""] * len(starts), starts, [], lambda: None, None, {}, {}, end)
         if not starts:
             return Parsed([], end, Tally())
         batches, tally = build(records, columns, origin, self._redactor, read_ns)

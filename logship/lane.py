@@ -98,7 +98,9 @@ class Lane:
         if self._thread is not None:
             self._thread.join(timeout_seconds)
             self._abandon.set()
-            self._thread.join(self._timeout_seconds + 1)
+            self._thread.join(
+                1.0
+            )  # what hangs in a request is a daemon, and nothing of it is acknowledged
         self._sink.close()
 
     def _run(self) -> None:

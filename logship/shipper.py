@@ -85,7 +85,7 @@ class Shipper:
         *,
         events: EventLog | None = None,
     ) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._tasks = tasks
         self._settings = settings
         self._clock = clock
@@ -93,6 +93,7 @@ class Shipper:
         self._ledger = Ledger()
         self._wake = threading.Event()
         self._dirty = False
+        self._starved = False
         self._lanes = [
             Lane(
                 sink,
@@ -184,7 +185,7 @@ class Shipper:
         """Make one turn over all streams, then wait unless there is more."""
         with self._lock:
             streams = list(self._streams.values())
-        more = False
+        more = self._starved = False
         for stream in streams:
             if self._stop.is_set():
                 return
@@ -212,6 +213,7 @@ class Shipper:
         chunk: Chunk | None = None
         for lane in self._lanes:
             if not lane.has_room:
+                self._starved = True
                 continue
             if chunk is None or not stream.fits(lane.name, chunk):
                 chunk = stream.read(lane.name, self._clock.monotonic(), self._clock.now_ns())
@@ -258,7 +260,8 @@ class Shipper:
 
     def _delivered(self) -> None:
         self._dirty = True
-        self._wake.set()
+        if self._starved:  # there was more to read than a lane had room for
+            self._wake.set()
 
     def _save(self) -> None:
         now_s = self._clock.now_ns() // 1_000_000_000

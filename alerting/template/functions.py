@@ -49,16 +49,17 @@ def _index(value: Any, *keys: Any) -> Any:
 
 
 def _strip_port(address: str) -> str:
-    host, _, port = address.rpartition(":")
-    return host.strip("[]") if host and port.isdigit() else address
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdigit() or (":" in host and not host.startswith("[")):
+        return address  # as Go's net.SplitHostPort would refuse it
+    return host.strip("[]")
 
 
 def _strip_domain(address: str) -> str:
     host = _strip_port(address)
-    port = address[len(host) :] if address != host else ""
-    if not host.replace(".", "").isdigit() and ":" not in host:
-        host = host.split(".")[0]
-    return host + port
+    if ":" in host or host.replace(".", "").isdigit():
+        return address  # an IP address has no domain
+    return host.split(".")[0] + address[len(host) :]
 
 
 def _title(text: str) -> str:

@@ -104,7 +104,8 @@ def _times(records: Records, columns: Columns, flags: "np.ndarray[tuple[int], np
     if good.all():
         return times
     tally.bad_times = int(np.count_nonzero(~good & (times != NO_TIME)))
-    runtime = records.times if records.times is not None else np.full(len(times), NO_TIME)
+    given = records.runtime()
+    runtime = given if given is not None else np.full(len(times), NO_TIME)
     fallback = ~usable(runtime, read_ns)
     flags[~good & fallback] |= np.uint8(Flag.TIME_FROM_READER)
     chosen: Ints = np.where(good, times, np.where(fallback, read_ns, runtime))
@@ -151,7 +152,10 @@ def _runs(whole: LogBatch, records: Records, origin: Origin) -> Ints | None:
     """Return the run that wrote each record, rising, or None where nobody knows."""
     if not origin.run_numbers:
         return None
-    when = records.times if records.times is not None else whole.ts_ns
+    if len(origin.run_numbers) == 1:
+        return np.full(len(whole), origin.run_numbers[0], dtype=np.int64)
+    given = records.runtime()
+    when = given if given is not None else whole.ts_ns
     index = np.searchsorted(np.array(origin.run_starts_ns), when, side="right") - 1
     numbers: Ints = np.array(origin.run_numbers, dtype=np.int64)[np.maximum(index, 0)]
     return np.maximum.accumulate(numbers)

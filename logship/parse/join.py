@@ -5,6 +5,7 @@ record on stays in the file: the next read starts there. So a position is all th
 and what is read after a restart is cut into the same records.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from logship.parse.levels import LevelFinder
@@ -18,14 +19,14 @@ from model.samples import Ints
 class Records:
     """n records, before their text is understood.
 
-    ``times`` is None where the runtime gave none, ``levels`` (what plain lines name) where all
+    ``runtime`` gives the runtime's times, None where it gave none; ``levels`` (what plain lines name) where all
     lines are JSON. ``flags`` and ``sizes`` (bytes before a cut) are by row.
     """
 
     texts: list[str]
     starts: list[int]
     streams: list[str]
-    times: Ints | None
+    runtime: Callable[[], Ints | None]
     levels: list[int] | None
     flags: dict[int, int]
     sizes: dict[int, int]
@@ -55,19 +56,18 @@ def join(lines: Lines, levels: LevelFinder, *, multiline: bool, closing: bool, f
         closing: Nothing has followed for so long that open traces are complete.
         final: Nothing will ever follow: what is left of a partial line is complete too.
     """
-    times = lines.runtime_ns()
     flags = dict.fromkeys(lines.unwrapped, int(Flag.UNPARSED))
     structured = all(text[:1] == "{" for text in lines.texts)
     found = None if structured else levels.levels(lines.texts)
     if not lines.partial and (structured or not multiline):  # the usual case, at the speed of C
-        return Records(lines.texts, lines.starts[:-1], lines.streams, times, found, flags, lines.sizes, lines.starts[-1])  # fmt: skip
-    return _Joiner(lines, times, found, multiline=multiline).run(closing=closing, final=final)
+        return Records(lines.texts, lines.starts[:-1], lines.streams, lines.runtime_ns, found, flags, lines.sizes, lines.starts[-1])  # fmt: skip
+    return _Joiner(lines, found, multiline=multiline).run(closing=closing, final=final)
 
 
 class _Joiner:
-    def __init__(self, lines: Lines, times: Ints | None, levels: list[int] | None, *, multiline: bool) -> None:  # fmt: skip
+    def __init__(self, lines: Lines, levels: list[int] | None, *, multiline: bool) -> None:  # fmt: skip
         self._lines = lines
-        self._times = times
+        self._times = times = lines.runtime_ns()
         self._clock = times.tolist() if times is not None else None
         self._levels = levels
         self._multiline = multiline
@@ -128,11 +128,12 @@ class _Joiner:
     def _records(self, rows: list[int], end: int) -> Records:
         lines = self._lines
         unwrapped = set(lines.unwrapped)
+        times = self._times[rows] if self._times is not None else None
         records = Records(
             [lines.texts[row] for row in rows],
             [lines.starts[row] for row in rows],
             [lines.streams[row] for row in rows] if lines.streams else [],
-            self._times[rows] if self._times is not None else None,
+            lambda: times,
             [self._levels[row] for row in rows] if self._levels is not None else None,
             {},
             {},

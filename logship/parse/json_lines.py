@@ -6,43 +6,51 @@ the record's own fields as they stood. A line of another shape sends its run dow
 and its shape is tried next.
 """
 
+import functools
 import re
-from collections.abc import Callable, Sequence
-from operator import itemgetter
+from collections.abc import Sequence
+from operator import attrgetter, itemgetter
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 
 from logship.parse import keys, timestamps
 from logship.parse.columns import Columns
-from logship.parse.levels import BY_JSON, of_text
+from logship.parse.levels import BY_JSON, BY_WORD, of_text
 
 _RAW: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _TEXT: Final = msgspec.json.Decoder(str)
 _ENCODE: Final = msgspec.json.encode
 _FAILURES: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
-_HEX32: Final = re.compile(r"[0-9a-f]{32}").fullmatch
+_HEX: Final = re.compile(r"[0-9a-f]*").fullmatch
+_KNOWN: Final = (keys.TIME, keys.LEVEL, keys.MESSAGE, keys.TRACE)
 SHAPE_KEYS_MAX: Final = 64
 
 
 class Shape:
-    """The keys of a stream's lines, compiled into a decoder and a template."""
+    """The keys of a stream's lines, compiled into a decoder and a template.
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self.names = tuple(names)
-        fields = [(f"f{n}", msgspec.Raw) for n in range(len(names))]
+    ``texts`` names the keys whose values are strings where it matters (time, level, message, trace).
+    """
+
+    def __init__(self, names: tuple[str, ...], texts: frozenset[str]) -> None:
+        self.names = names
+        self.texts = texts
+        kinds = [str if name in texts else msgspec.Raw for name in names]
+        fields = [(f"f{n}", kind) for n, kind in enumerate(kinds)]
         rename = {f"f{n}": name for n, name in enumerate(names)}
         line = msgspec.defstruct(
             "Line", fields, rename=rename, forbid_unknown_fields=True, gc=False
         )
         self._decoder = msgspec.json.Decoder(list[line])  # type: ignore[valid-type]  # made at run time
+        self._columns = [attrgetter(name) for name, _ in fields]
         self._time, self._level, self._message, self._trace = (
-            self._index(names) for names in (keys.TIME, keys.LEVEL, keys.MESSAGE, keys.TRACE)
+            self._index(names) for names in _KNOWN
         )
-        self._time_name = self.names[self._time] if self._time >= 0 else ""
         known = {self._time, self._level, self._message, self._trace}
-        self._own = [n for n in range(len(self.names)) if n not in known]
-        own = b",".join(_ENCODE(self.names[n]).replace(b"%", b"%%") + b":%b" for n in self._own)
+        self._own = [n for n in range(len(names)) if n not in known]
+        own = b",".join(_ENCODE(names[n]).replace(b"%", b"%%") + b":%b" for n in self._own)
         self._template = b"{" + own + b"}" if own else b""
 
     def _index(self, names: tuple[str, ...]) -> int:
@@ -57,13 +65,10 @@ class Shape:
             return None
         if len(lines) != len(texts):
             return None
-        values = list(zip(*map(msgspec.structs.astuple, lines), strict=True))
-        size = len(texts)
-        columns = Columns.empty(size)
-        if self._message >= 0:
-            columns.message = _texts(list(map(bytes, values[self._message])))
-        else:
-            columns.message = [text.encode() for text in texts]
+        # by column: a tuple per line would keep the garbage collector busy
+        values = [list(map(get, lines)) for get in self._columns]
+        columns = Columns.empty(len(texts))
+        columns.message = list(map(str.encode, self._strings(values, self._message) or texts))
         if self._own:
             template = self._template
             if len(self._own) == 1:
@@ -71,40 +76,74 @@ class Shape:
             else:
                 columns.fields = list(map(template.__mod__, zip(*itemgetter(*self._own)(values), strict=True)))  # fmt: skip
         if self._level >= 0:
-            columns.levels = _levels(list(map(bytes, values[self._level])))
+            columns.levels = _levels(self._strings(values, self._level))
         if self._time >= 0:
-            self._times(columns, list(map(bytes, values[self._time])))
+            self._times(columns, self._strings(values, self._time))
         if self._trace >= 0:
-            self._traces(columns, list(map(bytes, values[self._trace])))
+            self._traces(columns, self._strings(values, self._trace))
         return columns
 
-    def _times(self, columns: Columns, raw: list[bytes]) -> None:
-        texts = [value[1:31].rstrip(b'"').decode("ascii", "replace") if value[:1] == b'"' else value[:30].decode() for value in raw]  # fmt: skip
-        columns.times = timestamps.column(texts).tolist()
-        for row, time in enumerate(columns.times):
-            if time < 0 and raw[row] not in (b"null", b'""'):
-                columns.fields[row] = _with(columns.fields[row], self._time_name, raw[row])
+    def _strings(self, values: Sequence[Sequence[Any]], index: int) -> Sequence[str]:
+        """Return a column as texts: strings unescaped, anything else as it is written."""
+        if index < 0:
+            return []
+        if self.names[index] in self.texts:
+            return values[index]
+        return [_text(bytes(value)).decode("utf-8", "replace") for value in values[index]]
 
-    def _traces(self, columns: Columns, raw: list[bytes]) -> None:
-        name = self.names[self._trace]
-        for row, value in enumerate(raw):
-            text = value[1:-1].decode("ascii", "replace")
-            if len(text) == 32 and _HEX32(text) and text != keys.ZERO_TRACE:
+    def _times(self, columns: Columns, texts: Sequence[str]) -> None:
+        times = timestamps.column(texts)
+        columns.times = times.tolist()
+        for row in np.flatnonzero(times < 0).tolist():
+            self._keep(columns, row, self._time, texts[row])
+
+    def _traces(self, columns: Columns, texts: Sequence[str]) -> None:
+        together = "".join(texts)
+        all_hex = len(together) == 32 * len(texts) and _HEX(together)
+        if all_hex and keys.ZERO_TRACE not in together and all(len(text) == 32 for text in texts):
+            columns.traces = dict(enumerate(texts))
+            return
+        for row, text in enumerate(texts):
+            if len(text) == 32 and _HEX(text) and text != keys.ZERO_TRACE:
                 columns.traces[row] = text
-            elif value not in (b"null", b'""'):
-                columns.fields[row] = _with(columns.fields[row], name, value)
+            else:
+                self._keep(columns, row, self._trace, text)
+
+    def _keep(self, columns: Columns, row: int, index: int, text: str) -> None:
+        """Leave a value that was not understood among the record's own fields."""
+        if text in ("", "null"):
+            return
+        name = self.names[index]
+        value = _ENCODE(text) if name in self.texts else text.encode()
+        columns.fields[row] = _with(columns.fields[row], name, value)
 
 
-def _levels(raw: list[bytes]) -> list[int]:
+@functools.lru_cache(maxsize=512)
+def shape_of(names: tuple[str, ...], texts: frozenset[str]) -> Shape | None:
+    """Return a shape, the same for all streams that have it; None for keys no field can be named after."""
     try:
-        return list(map(BY_JSON.__getitem__, raw))
+        return Shape(names, texts)
+    except (ValueError, TypeError):
+        return None
+
+
+def _learn(text: str) -> Shape | None:
+    """Return the shape of a line."""
+    try:
+        values = _RAW.decode(text)
+    except _FAILURES:
+        return None
+    if len(values) > SHAPE_KEYS_MAX:
+        return None
+    known = {keys.find(names, values) for names in _KNOWN} - {""}
+    return shape_of(tuple(values), frozenset(n for n in known if bytes(values[n])[:1] == b'"'))
+
+
+def _levels(texts: Sequence[str]) -> list[int]:
+    try:
+        return list(map(BY_WORD.__getitem__, texts))
     except KeyError:
-        return [of_text(value.strip(b'"').decode("utf-8", "replace")) for value in raw]
-
-
-def _texts(raw: list[bytes]) -> list[bytes]:
-    """Return the text of JSON values: strings unescaped, anything else as it is written."""
-    return [value[1:-1] if value[:1] == b'"' and b"\\" not in value else _text(value) for value in raw]  # fmt: skip
+        return list(map(of_text, texts))
 
 
 def _text(value: bytes) -> bytes:
@@ -130,12 +169,12 @@ class JsonLines:
 
     def decode(self, texts: Sequence[str]) -> Columns:
         """Return the columns of lines that each start with ``{``; those that are no JSON stand whole in ``message``."""
-        if self._shape is not None:
-            columns = self._shape.decode(texts)
+        for shape in (self._shape, _learn(texts[0])):
+            columns = shape.decode(texts) if shape is not None else None
             if columns is not None:
+                self._shape = shape
                 return columns
         columns = Columns.empty(len(texts))
-        shapes: dict[tuple[str, ...], int] = {}
         for row, text in enumerate(texts):
             try:
                 values = _RAW.decode(text)
@@ -143,20 +182,8 @@ class JsonLines:
                 columns.message[row] = text.encode("utf-8", "replace")
                 columns.unparsed.append(row)
                 continue
-            names = tuple(values)
             _one(columns, row, text, values)
-            shapes[names] = shapes.get(names, 0) + 1
-        if shapes:
-            self._learn(max(shapes, key=shapes.__getitem__))
         return columns
-
-    def _learn(self, names: tuple[str, ...]) -> None:
-        if len(names) > SHAPE_KEYS_MAX or (self._shape is not None and self._shape.names == names):
-            return
-        try:
-            self._shape = Shape(names)
-        except (ValueError, TypeError):  # keys that msgspec cannot name a field after
-            self._shape = None
 
 
 def _one(columns: Columns, row: int, text: str, values: dict[str, Any]) -> None:
@@ -178,12 +205,9 @@ def _one(columns: Columns, row: int, text: str, values: dict[str, Any]) -> None:
     name = keys.find(keys.TRACE, values)
     if name:
         trace = bytes(values[name])[1:-1].decode("utf-8", "replace")
-        if len(trace) == 32 and _HEX32(trace) and trace != keys.ZERO_TRACE:
+        if len(trace) == 32 and _HEX(trace) and trace != keys.ZERO_TRACE:
             columns.traces[row] = trace
             del values[name]
     if values:
         pairs = (_ENCODE(key) + b":" + bytes(value) for key, value in values.items())
         columns.fields[row] = b"{" + b",".join(pairs) + b"}"
-
-
-Decode = Callable[[Sequence[str]], Columns]

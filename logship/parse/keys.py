@@ -1,5 +1,6 @@
 """The names under which loggers put time, level, message and trace id; first match wins."""
 
+from collections.abc import Container
 from typing import Final
 
 TIME: Final = ("@timestamp", "timestamp", "ts", "time", "datetime", "t")
@@ -10,6 +11,6 @@ TRACE: Final = ("trace.id", "trace_id", "traceId", "traceid", "trace-id")
 ZERO_TRACE: Final = "0" * 32
 
 
-def find(names: tuple[str, ...], present: dict[str, object] | tuple[str, ...]) -> str:
+def find(names: tuple[str, ...], present: Container[str]) -> str:
     """Return the first of the names that is present, or ""."""
     return next((name for name in names if name in present), "")

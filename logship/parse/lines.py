@@ -2,10 +2,11 @@
 
 import json
 from dataclasses import dataclass
-from itertools import accumulate
+from operator import attrgetter, methodcaller
 from typing import Final
 
 import msgspec
+import numpy as np
 
 from logship.parse import timestamps
 from model.samples import Ints
@@ -48,6 +49,8 @@ class Wrapper(msgspec.Struct, gc=False):
     time: str = ""
 
 
+_WHOLE: Final = methodcaller("endswith", "\n")
+_LOG, _STREAM, _TIME = attrgetter("log"), attrgetter("stream"), attrgetter("time")
 _WRAPPERS = msgspec.json.Decoder(list[Wrapper])
 _WRAPPER = msgspec.json.Decoder(Wrapper)
 
@@ -56,24 +59,27 @@ def json_file(data: bytes, start: int) -> Lines:
     """Unwrap whole lines (``data`` ends in a newline) of a json-file log."""
     raw = data.split(b"\n")
     raw.pop()
-    lines = Lines(
-        [], list(accumulate((len(r) + 1 for r in raw), initial=start)), [], [], [], [], {}
-    )
+    lines = Lines([], _starts(raw, start), [], [], [], [], {})
     try:
         wrappers = _WRAPPERS.decode(b"[" + b",".join(raw) + b"]")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         wrappers = []
     if len(wrappers) != len(raw):  # a bad line, or two objects on one
         wrappers = [_unwrap(row, line, lines) for row, line in enumerate(raw)]
-    texts = [w.log for w in wrappers]
-    lines.streams = [w.stream for w in wrappers]
-    lines.times = [w.time for w in wrappers]
-    lines.partial = [row for row, text in enumerate(texts) if text[-1:] != "\n"]
-    if lines.partial:
+    texts = list(map(_LOG, wrappers))
+    lines.streams = list(map(_STREAM, wrappers))
+    lines.times = list(map(_TIME, wrappers))
+    if not all(map(_WHOLE, texts)):
+        lines.partial = [row for row, text in enumerate(texts) if text[-1:] != "\n"]
         lines.texts = [text[:-1] if text[-1:] == "\n" else text for text in texts]
     else:
         lines.texts = [text[:-1] for text in texts]
     return lines
+
+
+def _starts(raw: list[bytes], start: int) -> list[int]:
+    lengths = np.fromiter(map(len, raw), dtype=np.int64, count=len(raw))
+    return [start, *(start + np.cumsum(lengths + 1)).tolist()]
 
 
 def _unwrap(row: int, line: bytes, lines: Lines) -> Wrapper:
@@ -96,7 +102,7 @@ def plain(data: bytes, start: int) -> Lines:
     raw = data.split(b"\n")
     if not raw[-1]:
         raw.pop()
-    starts = list(accumulate((len(r) + 1 for r in raw), initial=start))
+    starts = _starts(raw, start)
     starts[-1] = start + len(data)
     try:
         texts = data.decode().split("\n")

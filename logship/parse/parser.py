@@ -93,9 +93,9 @@ class Parser:
         texts = records.texts
         if self._format == "plain":
             return self._plain(records)
-        json_rows = [row for row, text in enumerate(texts) if text[:1] == "{" and row not in records.sizes]  # fmt: skip
-        if len(json_rows) == len(texts):
+        if records.levels is None and not records.sizes:  # every line starts with a brace
             return self._json.decode(texts)
+        json_rows = [row for row, text in enumerate(texts) if text[:1] == "{" and row not in records.sizes]  # fmt: skip
         rows: dict[str, list[int]] = {"json": json_rows, "logfmt": [], "plain": []}
         is_json = set(json_rows)
         for row, text in enumerate(texts):

@@ -47,17 +47,17 @@ def logfmt(texts: Sequence[str]) -> Columns:
             columns.times[row], columns.levels[row] = part.times[0], part.levels[0]
             columns.unparsed.append(row)
             continue
-        name = keys.find(keys.MESSAGE, pairs)  # type: ignore[arg-type]  # any mapping by name will do
+        name = keys.find(keys.MESSAGE, pairs)
         columns.message[row] = (pairs.pop(name) if name else text).encode("utf-8", "replace")
-        name = keys.find(keys.LEVEL, pairs)  # type: ignore[arg-type]
+        name = keys.find(keys.LEVEL, pairs)
         if name:
             columns.levels[row] = of_text(pairs.pop(name))
-        name = keys.find(keys.TIME, pairs)  # type: ignore[arg-type]
+        name = keys.find(keys.TIME, pairs)
         if name:
             columns.times[row] = timestamps.scalar(pairs[name][:64])
             if columns.times[row] >= 0:
                 del pairs[name]
-        name = keys.find(keys.TRACE, pairs)  # type: ignore[arg-type]
+        name = keys.find(keys.TRACE, pairs)
         if name and _HEX32(pairs[name]) and pairs[name] != keys.ZERO_TRACE:
             columns.traces[row] = pairs.pop(name)
         if pairs:

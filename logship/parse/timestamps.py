@@ -8,6 +8,7 @@ that a text is no usable time.
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from operator import methodcaller
 from typing import Final
 
 import numpy as np
@@ -19,6 +20,8 @@ NO_TIME: Final = np.iinfo(np.int64).min
 EARLIEST_NS: Final = (
     946_684_800_000_000_000  # 2000-01-01: what is older is a clock that was never set
 )
+_Z_MIN: Final = 20
+_ENDS_IN_Z: Final = methodcaller("endswith", "Z")
 WIDTH: Final = 30  # "2026-01-01T00:00:00.123456789Z"
 
 _ISO = re.compile(
@@ -39,6 +42,19 @@ _FRACTION = 10 ** np.arange(8, -1, -1, dtype=np.int64)
 
 def column(texts: Sequence[str]) -> Ints:
     """Return the time at the start of each text, int64 shape (n,), ``NO_TIME`` where there is none."""
+    if (
+        texts
+        and min(texts) >= "2000-"
+        and max(texts) < "2100-"
+        and min(map(len, texts)) >= _Z_MIN
+        and max(map(len, texts)) <= WIDTH
+        and all(map(_ENDS_IN_Z, texts))
+    ):  # numpy's own reader is four times as fast, but takes more than we mean and lets years overflow
+        try:
+            read: Ints = np.array([text[:-1] for text in texts], dtype="M8[ns]").view(np.int64)
+            return read
+        except ValueError:
+            pass
     try:
         raw = np.array([text[:WIDTH] for text in texts], dtype=f"S{WIDTH}")
     except (UnicodeEncodeError, ValueError):

@@ -5,6 +5,7 @@ truncating are told apart by inode, size and first line. Descriptors of rotated 
 until the files are gone from the directory, so an inode cannot come back as another file unseen.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
@@ -58,6 +59,7 @@ class Tail:
         self.truncations = 0
         self.abandoned_bytes = 0
         self._base = base
+        self._base_text = str(base)
         self._parser = parser
         self._known = known
         self._sinks = tuple(sinks)
@@ -73,6 +75,8 @@ class Tail:
 
     def refresh(self, now: float, now_ns: int) -> bool:
         """See ``Stream.refresh``."""
+        if self._unchanged():
+            return False
         try:
             self._refresh(now, now_ns)
             self.problem = ""
@@ -87,6 +91,19 @@ class Tail:
                 self._identify(file)
         self._drop_finished(now)
         return any(self._position(file, sink) < file.size for file in self._files for sink in self._sinks)  # fmt: skip
+
+    def _unchanged(self) -> bool:
+        """Tell at the price of one system call that there is nothing new, as mostly there is not."""
+        if len(self._files) != 1 or self._rescan or self.gone:
+            return False
+        (file,) = self._files
+        if not file.live or file.descriptor < 0 or file.delivered(self._sinks) < file.size:
+            return False
+        try:
+            status = os.stat(self._base_text, follow_symlinks=False)  # noqa: PTH116  # a Path costs twice this
+        except OSError:
+            return False
+        return (status.st_ino, status.st_dev, status.st_size) == (file.inode, file.device, file.size)  # fmt: skip
 
     def _refresh(self, now: float, now_ns: int) -> None:
         live = self._files[-1] if self._files and self._files[-1].live else None
@@ -185,8 +202,6 @@ class Tail:
                 continue
             if now - file.grown_at < 2 * QUIET_SECONDS or not self._delivered(file):
                 continue
-            import os
-
             if os.fstat(file.descriptor).st_nlink == 0:
                 self._remove(file)
             elif self.gone:

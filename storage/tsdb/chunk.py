@@ -34,14 +34,14 @@ class Frames(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class MemoryFrames:
-    """A chunk's bytes in memory."""
+    """A chunk's bytes in memory; its timestamps stay as they are, they are few."""
 
-    times_data: bytes
+    ts_ms: Ints
     frames: tuple[bytes, ...]
 
     def times(self) -> bytes:
         """Return the encoded timestamps."""
-        return self.times_data
+        return encode_times(self.ts_ms)
 
     def frame(self, number: int) -> bytes:
         """Return one encoded frame."""
@@ -106,13 +106,20 @@ def encode_chunk(
     )
     maxt = int(ts_ms[:, -1].max()) if not late else _last(ts_ms)
     mint = int(ts_ms[:, 0].min())
-    memory = MemoryFrames(encode_times(ts_ms), frames)
+    memory = MemoryFrames(ts_ms, frames)
     return Chunk(refs, bounds, mint, maxt, ts_ms.shape[1], late, memory)
 
 
 def _last(ts_ms: Ints) -> int:
     pad = np.iinfo(np.int64).max
     return int(np.where(ts_ms == pad, np.iinfo(np.int64).min, ts_ms).max())
+
+
+def times_of(chunk: Chunk) -> Ints:
+    """Return a chunk's timestamps, shape (g, T)."""
+    if isinstance(chunk.frames, MemoryFrames):
+        return chunk.frames.ts_ms
+    return decode_times(chunk.frames.times())
 
 
 class FrameCache:
@@ -130,9 +137,11 @@ class FrameCache:
 
     def times(self, chunk: Chunk) -> Ints:
         """Return a chunk's timestamps, shape (g, T)."""
+        if isinstance(chunk.frames, MemoryFrames):
+            return chunk.frames.ts_ms
         found = self._get((chunk.key, -1))
         if found is None:
-            found = (decode_times(chunk.frames.times()), False)
+            found = (times_of(chunk), False)
             self._put((chunk.key, -1), found)
         return found[0].view(np.int64)
 
@@ -209,10 +218,12 @@ class FrameTable:
         return len(self._starts)
 
     def present(self, mint: int, maxt: int) -> Refs:
-        """Return the refs of the series in chunks that touch the range, rising."""
+        """Return the refs of the series in chunks that touch the range; may name one twice."""
         near = (self._mint <= maxt) & (self._maxt >= mint)
+        if near.all():
+            return self._refs
         parts = [c.refs for c, ok in zip(self.chunks, near.tolist(), strict=True) if ok]
-        return np.unique(np.concatenate(parts)) if parts else np.empty(0, np.int64)
+        return np.concatenate([np.empty(0, np.int64), *parts])
 
     def pieces(
         self, lookup: npt.NDArray[np.int32], mint: int, maxt: int, cache: FrameCache

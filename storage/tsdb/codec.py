@@ -1,6 +1,6 @@
 """Frames: a small matrix of samples as bytes, bit for bit.
 
-A frame is ``header | exponents | exceptions | scaled rows | raw rows | crc32``. Scaled rows are
+A frame is ``header | exponents | shifts | exceptions | scaled rows | raw rows | crc32``. Scaled rows are
 decimal integers, delta along time, in pcodec; raw rows are xor along time, byte-shuffled, in zstd.
 """
 
@@ -59,7 +59,8 @@ def encode_frame(scaled: Scaled, rows: npt.NDArray[np.integer], *, dense: bool) 
     head = _HEADER.pack(
         FRAME_VERSION, _DENSE * dense, len(rows), width, len(exceptions), len(ints), len(raws), 0
     )
-    return _sealed(head + exponents.tobytes() + exceptions + ints + raws)
+    scales = exponents.tobytes() + scaled.shifts[rows].tobytes()
+    return _sealed(head + scales + exceptions + ints + raws)
 
 
 def decode_frame(data: bytes | memoryview) -> tuple[Floats, bool]:
@@ -70,7 +71,8 @@ def decode_frame(data: bytes | memoryview) -> tuple[Floats, bool]:
     """
     flags, rows, width, sizes, body = _opened(data)
     exponents = np.frombuffer(body, np.uint8, rows)
-    first = rows
+    shifts = np.frombuffer(body, np.uint8, rows, offset=rows)
+    first = 2 * rows
     exceptions, ints, raws = (
         body[start : start + size]
         for start, size in zip(
@@ -80,12 +82,13 @@ def decode_frame(data: bytes | memoryview) -> tuple[Floats, bool]:
     raw = exponents == RAW
     values: Floats
     if not raw.any():
-        values = unscale(_unpack_ints(ints, rows, width), exponents)
+        values = unscale(_unpack_ints(ints, rows, width), exponents, shifts)
     else:
         values = np.empty((rows, width))
         if len(ints):
             kept = int((~raw).sum())
-            values[~raw] = unscale(_unpack_ints(ints, kept, width), exponents[~raw])
+            scaled = _unpack_ints(ints, kept, width)
+            values[~raw] = unscale(scaled, exponents[~raw], shifts[~raw])
         bits = unshuffle(decompress(raws), np.int64).reshape(-1, width)
         np.bitwise_xor.accumulate(bits, axis=1, out=bits)
         values.view(np.int64)[raw] = bits

@@ -1,5 +1,6 @@
 """From memory to disk: windows that are over become blocks, and the log behind them goes."""
 
+import errno
 import logging
 from collections.abc import Callable, Iterator, Sequence
 
@@ -11,10 +12,11 @@ from model.samples import Ints, no_samples
 from storage.interface import TS_PAD, Refs
 from storage.tsdb.block import BlockWriter
 from storage.tsdb.blocks import Blocks
-from storage.tsdb.chunk import FRAME_SERIES, Chunk, encode_chunk
-from storage.tsdb.codec import decode_frame, decode_times
+from storage.tsdb.chunk import FRAME_SERIES, Chunk, encode_chunk, times_of
+from storage.tsdb.codec import decode_frame
 from storage.tsdb.head import Head
-from storage.tsdb.lane import Triples
+from storage.tsdb.lane import Triples, groups_of
+from storage.tsdb.reserve import Reserve
 from storage.tsdb.settings import TsdbSettings
 from storage.tsdb.wal import SegmentInfo, Wal
 
@@ -32,32 +34,40 @@ class Compactor:
         self._wal = wal
         self._blocks = blocks
         self._settings = settings
+        self._reserve = Reserve(blocks.directory.with_name("reserve"), settings.reserve_bytes)
 
     def run(self, now_ms: int) -> int:
         """Write what is due and return the number of blocks written.
 
         Raises:
-            StorageError: If a block cannot be written; nothing is lost then.
+            StorageError: If a block cannot be written. Nothing is lost then, and if the disk is full
+                the next try has the reserve to itself.
         """
-        block_ms = self._settings.block_ms
-        until = (now_ms - self._settings.block_delay_ms) // block_ms * block_ms
-        before = len(self._blocks.all)
         try:
-            windows_over = self._head.oldest_ms() < until
-            if windows_over:
-                self._write_windows(until, now_ms)
-            if self._head.lane.size and (
-                windows_over
-                or self._head.lane.size >= self._settings.lane_samples
-                or now_ms - self._head.lane.since_ms >= block_ms
-            ):
-                self._write_late(now_ms)
-            if len(self._blocks.all) > before:
-                self._wal.drop(self._is_in_blocks)
+            self._reserve.hold()
+            return self._run(now_ms)
         except OSError as error:
+            if error.errno == errno.ENOSPC and self._reserve.give_up():
+                log.warning("%s: the disk is full; its reserve is used now", self._blocks.directory)
             raise StorageError(
                 f"{self._blocks.directory}: cannot write: {error.strerror}"
             ) from error
+
+    def _run(self, now_ms: int) -> int:
+        block_ms = self._settings.block_ms
+        until = (now_ms - self._settings.block_delay_ms) // block_ms * block_ms
+        before = len(self._blocks.all)
+        windows_over = self._head.oldest_ms() < until
+        if windows_over:
+            self._write_windows(until, now_ms)
+        if self._head.lane.size and (
+            windows_over
+            or self._head.lane.size >= self._settings.lane_samples
+            or now_ms - self._head.lane.since_ms >= block_ms
+        ):
+            self._write_late(now_ms)
+        if len(self._blocks.all) > before:
+            self._wal.drop(self._is_in_blocks)
         return len(self._blocks.all) - before
 
     def _is_in_blocks(self, number: int, info: SegmentInfo) -> bool:
@@ -90,7 +100,6 @@ class Compactor:
                 raise
             self._blocks.add(block)
             self._head.release(windows[window])
-        # nothing may be left below: later scrapes from before go through the lane
         log.info("%d windows written to blocks", len(windows))
 
     def _write_late(self, now_ms: int) -> None:
@@ -141,7 +150,7 @@ def _joined(parts: Sequence[Chunk]) -> Chunk:
         [np.concatenate([decode_frame(c.frames.frame(f))[0] for f in frames]) for c in parts],
         axis=1,
     )
-    ts = np.concatenate([decode_times(c.frames.times()) for c in parts], axis=1)
+    ts = np.concatenate([times_of(c) for c in parts], axis=1)
     return encode_chunk(parts[0].refs, parts[0].bounds, ts, values)
 
 
@@ -149,8 +158,8 @@ def late_chunks(
     samples: Triples, metric_codes: Callable[[Refs], npt.NDArray[np.int32]]
 ) -> Iterator[Chunk]:
     """Cut settled samples into chunks of one frame: series of one metric and of like length."""
-    refs, starts = np.unique(samples.refs, return_index=True)
-    counts = np.diff(np.append(starts, samples.size))
+    refs, starts = groups_of(samples.refs)
+    starts, counts = starts[:-1], np.diff(starts)
     pieces = -(-counts // _MOST_COLUMNS)
     number = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
     row_ref = np.repeat(refs, pieces)

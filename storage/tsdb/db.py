@@ -121,6 +121,7 @@ class Tsdb:
         Raises:
             StorageError: If it could not be written.
         """
+        self._check_running()
         self._wal.flush()
 
     # ------------------------------------------------------------ in
@@ -145,7 +146,7 @@ class Tsdb:
                 ticket = self._wal.samples(taken.late)
             if taken.column:
                 ticket = self._wal.scrape(layout, batch.ts_ms, taken.values)
-        self._metrics.samples.labels("scrape").inc(len(batch.values))
+        self._metrics.scraped.inc(len(batch.values))
         assert ticket is not None, "a scrape goes into the slab or through the lane"
         return ticket
 
@@ -164,7 +165,7 @@ class Tsdb:
             self._check_running()
             self._head.append_late(samples, now_ms(self._clock))
             ticket = self._wal.samples(samples)
-        self._metrics.samples.labels("late").inc(samples.size)
+        self._metrics.late.inc(samples.size)
         return ticket
 
     def set_metadata(self, metadata: Mapping[str, Metadata]) -> None:
@@ -221,7 +222,13 @@ class Tsdb:
         dropped = self._blocks.retain(now)
         if written or dropped:
             self._blocks.forget_unused(self._index, self._head)
-        self._metrics.show(self.stats())
+        self._metrics.show(
+            series=self._index.live,
+            frames=sum(len(chunk.bounds) - 1 for chunk in self._head.sealed),
+            blocks=len(self._blocks.all),
+            block_bytes=self._blocks.size_bytes,
+            wal_bytes=self._wal.size_bytes,
+        )
 
     def _housekeeping(self) -> None:
         while not self._stopping.wait(self._settings.maintain_seconds):

@@ -88,6 +88,7 @@ class Head:
         self._block_ms = block_ms
         self._layouts: dict[int, Layout] = {}
         self._layout_ids: dict[bytes, int] = {}
+        self._in_slot: dict[int, Layout] = {}
         self._next_layout = 1
         self._newest: Growable[np.int64] = Growable(np.int64, _LOWEST)
 
@@ -140,14 +141,15 @@ class Head:
             )
         layout.used_ms = now_ms
         ts = batch.ts_ms
-        newest = self._newest.reserve(self.index.size)
-        older = newest[layout.refs] >= ts
+        newest = self._newest.reserve(self.index.size)[layout.refs]
+        if ts >= self.persisted_ms and len(newest) and int(newest.max()) < ts:
+            self.put_column(layout, ts, values)
+            return Taken(True, values, None)
+        older = newest >= ts
         if ts < self.persisted_ms or older.all():
             return Taken(False, values, self._late(layout, ts, values, None, now_ms))
-        late = None
-        if older.any():
-            late = self._late(layout, ts, values, older, now_ms)
-            values = np.where(older, no_samples(len(values)), values)
+        late = self._late(layout, ts, values, older, now_ms)
+        values = np.where(older, no_samples(len(values)), values)
         self.put_column(layout, ts, values)
         return Taken(True, values, late)
 
@@ -184,7 +186,7 @@ class Head:
         """Seal every scrape before a time, and return the chunks; scrapes from before now go through the lane."""
         with self.lock:
             self.persisted_ms = max(self.persisted_ms, until)
-            layouts = [lay for lay in self._layouts.values() if lay.slot >= 0]
+            layouts = list(self._in_slot.values())
         for layout in layouts:
             with self.lock:
                 if layout.slot >= 0:
@@ -215,7 +217,7 @@ class Head:
 
     def refs_in_use(self) -> list[Refs]:
         """Return the refs that anything in memory names; the caller holds the lock."""
-        slots = [lay.refs for lay in self._layouts.values() if lay.slot >= 0]
+        slots = [layout.refs for layout in self._in_slot.values()]
         late = self.lane.view()
         lanes = [run.refs for run in late.runs] + [one.refs for one in late.waiting]
         return [*slots, *lanes, *(chunk.refs for chunk in self.sealed)]
@@ -241,11 +243,12 @@ class Head:
     def _unpark(self, layout: Layout) -> None:
         """Give a layout rows; layouts that it takes most series from are sealed at once."""
         owners = self.slab.owners(layout.refs)
-        for other in [lay for lay in self._layouts.values() if lay.slot in owners]:
-            if owners[other.slot] * 2 > len(other.refs):
-                self._park(other)
+        for slot, shared in owners.items():
+            if shared * 2 > len(self._in_slot[slot].refs):
+                self._park(self._in_slot[slot])
         self.index.revive(layout.refs)
         layout.slot = self.slab.allocate(layout.refs)
+        self._in_slot[layout.slot] = layout
 
     def _park(self, layout: Layout) -> None:
         if layout.slot >= 0:
@@ -253,6 +256,7 @@ class Head:
             if columns:
                 self.seal(layout, columns)
             self.slab.free(layout.slot)
+            del self._in_slot[layout.slot]
             layout.slot = -1
 
     def _late(

@@ -87,14 +87,16 @@ class SeriesIndex:
             )
 
     def intern_table(self, table: LabelTable) -> Refs:
-        """Return the ref of each row of a table of what is stored already; no limit, no step per series."""
+        """Return the ref of each row of a table of what is stored already; no step per series, no limit.
+
+        The strings of its dictionaries must all occur in it.
+        """
         with self._lock:
             columns: dict[str, Codes] = {}
             for name, col in table.columns.items():
-                used, inverse = np.unique(col.codes, return_inverse=True)
                 encode = self._name(name).encode
-                codes = [encode(col.values[code]) for code in used.tolist()]
-                columns[name] = np.array(codes, dtype=np.int32)[inverse.reshape(-1)]
+                codes = np.array([encode(value) for value in col.values], dtype=np.int32)
+                columns[name] = codes[col.codes]
             return self._resolve(columns, table.size, limited=False)
 
     def table(self, refs: npt.NDArray[np.integer]) -> LabelTable:

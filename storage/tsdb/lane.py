@@ -15,6 +15,10 @@ from model.samples import Floats, Ints
 from storage.interface import Refs
 
 _WAITING: Final = 65_536
+_FAN: Final = 4  # runs of like size that are merged into one
+_TIME_BITS: Final = 40  # 34 years of ms; together with 2**23 refs they fit into one sort key
+_TIME_ROOM: Final = 1 << _TIME_BITS
+_REF_ROOM: Final = 1 << 23
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +54,22 @@ def concat(parts: list[Triples]) -> Triples:
 
 def settle(samples: Triples) -> Triples:
     """Sort by ref and time; of samples with the same ref and time the last one stays."""
-    order = np.lexsort((samples.ts_ms, samples.refs))
-    refs, ts = samples.refs[order], samples.ts_ms[order]
-    last = np.ones(len(order), dtype=np.bool_)
-    last[:-1] = (refs[1:] != refs[:-1]) | (ts[1:] != ts[:-1])
-    return samples.take(order[last])
+    if not samples.size:
+        return samples
+    refs, ts = samples.refs, samples.ts_ms
+    first = int(ts.min())
+    if int(ts.max()) - first < _TIME_ROOM and int(refs.max()) < _REF_ROOM:
+        key = (refs << _TIME_BITS) + (ts - first)
+        if (key[1:] > key[:-1]).all():
+            return samples
+        order = np.argsort(key, kind="stable")  # merges what is sorted in parts already
+        key = key[order]
+        last = np.append(key[1:] != key[:-1], True)
+    else:
+        order = np.lexsort((ts, refs))
+        refs, ts = refs[order], ts[order]
+        last = np.append((refs[1:] != refs[:-1]) | (ts[1:] != ts[:-1]), True)
+    return samples.take(order if last.all() else order[last])
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +89,8 @@ class Run:
     @classmethod
     def of(cls, samples: Triples) -> "Run":
         """Build from settled samples."""
-        refs, starts = np.unique(samples.refs, return_index=True)
-        return cls(samples, refs, np.append(starts, samples.size).astype(np.int64))
+        refs, starts = groups_of(samples.refs)
+        return cls(samples, refs, starts)
 
     def pick(self, lookup: npt.NDArray[np.int32], mint: int, maxt: int) -> Triples:
         """Return the samples of wanted series in the range; ``refs`` of the answer are positions."""
@@ -84,6 +99,15 @@ class Run:
         where = ranges(self.starts[hit], self.starts[hit + 1])
         found = self.samples.take(where)
         return _positions(found, lookup, mint, maxt)
+
+
+def groups_of(refs: Refs) -> tuple[Refs, npt.NDArray[np.int64]]:
+    """Return the distinct refs of a sorted column, and where each begins, the end included."""
+    edges = np.flatnonzero(refs[1:] != refs[:-1]) + 1
+    starts = np.zeros(len(edges) + 1 + bool(len(refs)), dtype=np.int64)
+    starts[1 : len(edges) + 1] = edges
+    starts[-1] = len(refs)
+    return refs[starts[:-1]], starts
 
 
 def ranges(starts: npt.NDArray[np.int64], stops: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -181,9 +205,9 @@ class Lane:
             if not self._waiting:
                 return
             runs = [*self._runs, Run.of(settle(concat(list(self._waiting))))]
-            while len(runs) > 1 and runs[-1].samples.size * 2 >= runs[-2].samples.size:
-                last = runs.pop()
-                runs[-1] = Run.of(settle(concat([runs[-1].samples, last.samples])))
+            while len(runs) >= _FAN and _level(runs[-_FAN]) <= _level(runs[-1]):
+                last = [run.samples for run in runs[-_FAN:]]
+                runs[-_FAN:] = [Run.of(settle(concat(last)))]
             self._runs, self._waiting, self._waits = tuple(runs), (), 0
             self._publish()
 
@@ -206,3 +230,8 @@ class Lane:
         runs = (*self._frozen, *self._runs)
         self.size = sum(run.samples.size for run in runs) + self._waits
         self._view = LaneView(runs, self._waiting)
+
+
+def _level(run: Run) -> int:
+    """Return how many times a run was merged, judged by its size."""
+    return max(0, int(np.log2(run.samples.size / _WAITING) / np.log2(_FAN) + 0.5))

@@ -5,7 +5,8 @@ laid side by side without looking at a sample. Only where pieces overlap, or whe
 with their own timestamps, are samples sorted one by one.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,13 +15,15 @@ import numpy.typing as npt
 from model.samples import Bools, Floats, Ints, is_no_sample, is_stale, no_samples
 from storage.interface import TS_PAD, Group
 from storage.tsdb.chunk import Piece
-from storage.tsdb.lane import Triples, concat, ranges, settle
+from storage.tsdb.lane import Triples, concat, groups_of, ranges, settle
 from storage.tsdb.slab import SlabPart
 
 _WORD = 2**64 - 1
 _SPREAD = 0x9E3779B97F4A7C15
 _P = np.uint64(0x100000001B3)
 _Q = np.uint64(0x9E3779B97F4A7C15)
+_SHARED = 4  # series that must have the same times, on average, to be worth a piece
+_numbers = itertools.count(-(2**62))
 _LOWEST = np.iinfo(np.int64).min
 
 
@@ -31,15 +34,15 @@ class Parts:
     Attributes:
         size: Number of series in the list.
         slab: From the slab.
-        pieces: From chunks, oldest append first.
-        late: Samples with own timestamps, oldest append first; ``refs`` are positions. They win
-            over everything else.
+        pieces: From chunks of scrapes, oldest append first.
+        late: Samples that came with their own timestamps, oldest append first. They win over
+            everything else.
     """
 
     size: int
     slab: list[SlabPart] = field(default_factory=list)
     pieces: list[Piece] = field(default_factory=list)
-    late: list[Triples] = field(default_factory=list)
+    late: list[Piece | Triples] = field(default_factory=list)
 
 
 def assemble(parts: Parts) -> tuple[Bools, tuple[Group, ...]]:
@@ -50,10 +53,15 @@ def assemble(parts: Parts) -> tuple[Bools, tuple[Group, ...]]:
         groups count only those found.
     """
     groups: list[Group] = []
+    late = _shared_times(parts.late)
+    touched = np.zeros(parts.size, dtype=np.bool_)
     ragged = np.zeros(parts.size, dtype=np.bool_)
-    for late in parts.late:
-        ragged[late.refs] = True
-    touched = ragged.copy()
+    for item in late:
+        if isinstance(item, Triples):
+            ragged[item.refs] = True
+        else:
+            touched[item.pos] = True
+    touched |= ragged
     for piece in parts.pieces:
         touched[piece.pos] = True
     if parts.slab:  # a series that changed its target is in two slots for a while
@@ -68,9 +76,47 @@ def assemble(parts: Parts) -> tuple[Bools, tuple[Group, ...]]:
         if not shared.all():
             groups.append(_slab_group(part, np.flatnonzero(~shared)))
         pieces.extend(_slab_pieces(number, part, np.flatnonzero(shared)))
-    groups.extend(_side_by_side(pieces, ragged))
-    groups.extend(_sample_by_sample(pieces, parts.late, ragged))
+    sources: list[Piece | Triples] = [*pieces, *late]
+    groups.extend(_side_by_side([p for p in sources if isinstance(p, Piece)], ragged))
+    groups.extend(_sample_by_sample(sources, ragged))
     return _numbered(parts.size, groups)
+
+
+def _shared_times(late: Sequence[Piece | Triples]) -> list[Piece | Triples]:
+    """Turn neighbouring samples into pieces where enough series have the same times."""
+    out: list[Piece | Triples] = []
+    for single, run in itertools.groupby(late, key=lambda item: isinstance(item, Triples)):
+        if not single:
+            out.extend(run)
+            continue
+        rest: list[Triples] = []
+        samples = settle(concat([one for one in run if isinstance(one, Triples)]))
+        for group in ragged_groups(samples):
+            if len(group.ts_ms) * _SHARED > len(group.rows):
+                rest.append(_as_samples(group))
+            else:
+                out.extend(_as_pieces(group))
+        out.extend(rest)
+    return out
+
+
+def _as_pieces(group: Group) -> Iterator[Piece]:
+    order = np.argsort(group.ts_row, kind="stable")
+    cuts = np.flatnonzero(np.diff(group.ts_row[order])) + 1
+    for rows in np.split(order, cuts):
+        ts = group.ts_ms[group.ts_row[rows[0]]]
+        width = int(np.searchsorted(ts, TS_PAD))
+        pos = group.rows[rows].astype(np.int64)
+        dense = group.dense or not is_stale(group.values[rows, :width]).any()
+        yield Piece(next(_numbers), pos, ts[:width], group.values[rows, :width], dense)
+
+
+def _as_samples(group: Group) -> Triples:
+    ts = group.ts_ms[group.ts_row]
+    here = ts != TS_PAD
+    return Triples(
+        np.repeat(group.rows.astype(np.int64), here.sum(axis=1)), ts[here], group.values[here]
+    )
 
 
 def _slab_group(part: SlabPart, sel: npt.NDArray[np.intp] | None) -> Group:
@@ -185,30 +231,31 @@ def _fill(
     filled[pos] = stop
 
 
-def _sample_by_sample(
-    pieces: Sequence[Piece], late: Sequence[Triples], ragged: Bools
-) -> list[Group]:
+def _sample_by_sample(sources: Sequence[Piece | Triples], ragged: Bools) -> list[Group]:
+    """Sort what overlaps; of samples with the same time that of the later source stays."""
     if not ragged.any():
         return []
     found = []
-    for piece in pieces:
-        sel = np.flatnonzero(ragged[piece.pos])
+    for source in sources:
+        if isinstance(source, Triples):
+            found.append(source)
+            continue
+        sel = np.flatnonzero(ragged[source.pos])
         if len(sel):
-            width = len(piece.ts_ms)
-            values = piece.values[sel].reshape(-1)
-            every = Triples(
-                np.repeat(piece.pos[sel], width), np.tile(piece.ts_ms, len(sel)), values
-            )
+            width = len(source.ts_ms)
+            values = source.values[sel].reshape(-1)
+            pos = np.repeat(source.pos[sel], width)
+            every = Triples(pos, np.tile(source.ts_ms, len(sel)), values)
             found.append(every.take(~is_no_sample(values)))
-    return ragged_groups(settle(concat([*found, *late])))
+    return ragged_groups(settle(concat(found)))
 
 
 def ragged_groups(samples: Triples) -> list[Group]:
     """Lay out settled samples; series of like length stand together, equal timestamps once."""
     if not samples.size:
         return []
-    series, starts = np.unique(samples.refs, return_index=True)
-    counts = np.diff(np.append(starts, samples.size))
+    series, starts = groups_of(samples.refs)
+    starts, counts = starts[:-1], np.diff(starts)
     size_class = np.ceil(np.log2(counts)).astype(np.int64)
     groups = []
     for one in np.unique(size_class).tolist():
@@ -270,9 +317,11 @@ def _without_empty(group: Group) -> Group:
     )
 
 
-def late_samples(piece: Piece, mint: int, maxt: int) -> Triples:
-    """Return the samples of a piece whose series have their own timestamps."""
-    ts = piece.ts_ms if piece.ts_ms.ndim == 2 else np.tile(piece.ts_ms, (len(piece.pos), 1))
+def late_source(piece: Piece, mint: int, maxt: int) -> Piece | Triples:
+    """Return a piece of late samples as it is, or as samples where each series has its own times."""
+    ts = piece.ts_ms
+    if ts.ndim == 1:
+        return piece
     here = (ts >= mint) & (ts <= maxt) & (ts != TS_PAD) & ~is_no_sample(piece.values)
     pos = np.repeat(piece.pos, here.sum(axis=1))
     return Triples(pos, ts[here], piece.values[here])

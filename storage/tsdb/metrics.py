@@ -5,7 +5,6 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from model.catalog import CATALOG
-from storage.tsdb.stats import TsdbStats
 
 _COMMIT_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 
@@ -14,9 +13,11 @@ class TsdbMetrics:
     """Counters and gauges of one store; names and texts are the catalog's."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.samples = Counter(
+        samples = Counter(
             *_named("taskscope_storage_samples_appended_total"), ("kind",), registry=registry
         )
+        self.scraped = samples.labels("scrape")
+        self.late = samples.labels("late")
         self.series = Gauge(*_named("taskscope_storage_series"), registry=registry)
         self.frames = Gauge(*_named("taskscope_storage_head_frames"), registry=registry)
         self.blocks = Gauge(*_named("taskscope_storage_blocks"), registry=registry)
@@ -34,13 +35,15 @@ class TsdbMetrics:
             *_named("taskscope_storage_failures_total"), ("operation",), registry=registry
         )
 
-    def show(self, stats: TsdbStats) -> None:
+    def show(
+        self, *, series: int, frames: int, blocks: int, block_bytes: int, wal_bytes: int
+    ) -> None:
         """Set the gauges."""
-        self.series.set(stats.series)
-        self.frames.set(stats.head_frames)
-        self.blocks.set(stats.blocks)
-        self.block_bytes.set(stats.block_bytes)
-        self.wal_size.set(stats.wal_bytes)
+        self.series.set(series)
+        self.frames.set(frames)
+        self.blocks.set(blocks)
+        self.block_bytes.set(block_bytes)
+        self.wal_size.set(wal_bytes)
 
 
 def _named(name: str) -> tuple[str, str]:

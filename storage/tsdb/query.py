@@ -10,7 +10,7 @@ from storage.interface import Hints, Refs, SeriesSet
 from storage.tsdb.blocks import Blocks
 from storage.tsdb.chunk import Chunk, FrameCache, FrameTable
 from storage.tsdb.head import Head
-from storage.tsdb.merge import Parts, assemble, late_samples
+from storage.tsdb.merge import Parts, assemble, late_source
 
 Mask = npt.NDArray[np.bool_]
 
@@ -70,7 +70,7 @@ class Querier:
         for block in self._blocks.touching(mint, maxt):
             pieces = block.pieces(self._index, lookup, mint, maxt, self._cache)
             if block.meta.late:
-                parts.late.extend(late_samples(piece, mint, maxt) for piece in pieces)
+                parts.late.extend(late_source(piece, mint, maxt) for piece in pieces)
             else:
                 parts.pieces.extend(pieces)
         parts.pieces.extend(sealed)

@@ -1,6 +1,7 @@
 """Decimal scaling: most measurements are decimal numbers with few places, so they are small integers in disguise.
 
-``values * 10**e`` is kept as an integer where dividing gives the very same bits back. Values that
+``values * 10**e`` is kept as an integer where dividing gives the very same bits back, without the zero
+bits that all integers of a row end in (memory is counted in pages). Values that
 are no numbers (stale markers, NaN, infinities) and -0.0 are set aside, so that one stale marker
 does not spoil its row.
 """
@@ -22,6 +23,9 @@ _EXACT: Final = 2.0**53  # integers below are exact as floats
 _MOST_SPECIAL: Final = 0.25  # share of special values in a row from which bits are shorter
 
 
+Bytes = npt.NDArray[np.uint8]
+
+
 @dataclass(frozen=True, slots=True)
 class Scaled:
     """A matrix taken apart.
@@ -29,12 +33,14 @@ class Scaled:
     Attributes:
         values: float64, shape (k, T), as given.
         exponents: uint8, shape (k,); RAW where the row is kept as bits.
-        ints: int64, shape (k, T); what scaling gave, special values repeat their neighbour.
+        shifts: uint8, shape (k,); zero bits taken off the end of each integer of the row.
+        ints: int64, shape (k, T); what is left, special values repeat their neighbour.
         special: bool, shape (k, T), True where the value is set aside; None if nowhere.
     """
 
     values: Floats
-    exponents: npt.NDArray[np.uint8]
+    exponents: Bytes
+    shifts: Bytes
     ints: Ints
     special: Bools | None
 
@@ -64,11 +70,17 @@ def scale(values: Floats) -> Scaled:
         exponents[done] = exponent
         ints[done] = scaled[good]
         todo = todo[exponents[todo] == RAW]
-    return Scaled(values, exponents, ints, special if some_special else None)
+    bits = np.bitwise_or.reduce(ints, axis=1)
+    shifts = np.log2(np.maximum(bits & -bits, 1)).astype(np.uint8)
+    if shifts.any():
+        ints >>= shifts[:, None]
+    return Scaled(values, exponents, shifts, ints, special if some_special else None)
 
 
-def unscale(ints: Ints, exponents: npt.NDArray[np.uint8]) -> Floats:
-    """Undo ``scale`` for rows that were not RAW; shapes (k, T) and (k,)."""
+def unscale(ints: Ints, exponents: Bytes, shifts: Bytes) -> Floats:
+    """Undo ``scale`` for rows that were not RAW; shapes (k, T), (k,) and (k,). Changes ``ints``."""
+    if shifts.any():
+        ints <<= shifts[:, None].astype(np.int64)
     floats = ints.astype(np.float64)
     if exponents.any():
         floats /= _POWERS[exponents][:, None]

@@ -23,6 +23,7 @@ class TsdbSettings:
         segment_bytes: Size at which a new WAL segment is begun.
         fsync_ms: Longest time between a write and its fsync.
         cache_bytes: Decoded frames kept for the next query.
+        reserve_bytes: Room on disk that is kept for writing blocks when the disk is full.
         maintain_seconds: Pause between two rounds of housekeeping.
     """
 
@@ -39,4 +40,5 @@ class TsdbSettings:
     segment_bytes: int = 64 << 20
     fsync_ms: int = 1000
     cache_bytes: int = 32 << 20
+    reserve_bytes: int = 8 << 20
     maintain_seconds: float = 5.0

@@ -230,10 +230,14 @@ class Wal:
             if group is not None:
                 self._commit(group)
             due = time.monotonic() - self._unsynced_since >= self._settings.fsync_ms / 1000
-            if self._unsynced and (due or self._sync_wanted or stopping):
-                self._sync()
-            if group is not None:
-                group.done.set()
+            try:
+                if self._unsynced and (due or self._sync_wanted or stopping):
+                    self._sync()
+            except Exception:  # the thread must live: others wait for it
+                log.exception("fsync of the write-ahead log failed")
+            finally:
+                if group is not None:
+                    group.done.set()
             if stopping:
                 return
 

@@ -15,7 +15,7 @@ from alerting.metrics import AlertingMetrics
 from alerting.receiver.webhook import WebhookReceiver
 from alerting.rule import RuleGroup, Vector
 from tests.alerting.helpers import alerting_rule, words
-from tests.alerting.test_notify import WallClock
+from tests.alerting.hook import WallClock
 from tests.fakes.store import MemoryStore
 
 

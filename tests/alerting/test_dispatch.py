@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from alerting import state_file
 from alerting.dispatch import Dispatch, Route, at, group_key
 from alerting.notification import Reason, fingerprint
 from alerting.notify_log import Entry, NotifyLog, reason_to_notify
@@ -143,6 +144,32 @@ def test_the_log_of_notifications_survives_and_leaves_out_a_torn_record(tmp_path
     fourth.open(T0 + 6 * 86_400_000)
     assert fourth.get("g1", "r") is None
     fourth.close()
+
+
+def test_the_log_works_in_memory_while_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It opens, remembers, says that it could not write, and writes everything once it can."""
+
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    entry = Entry(T0, frozenset({"a"}), frozenset())
+    log = NotifyLog(tmp_path, 3_600_000)
+    with monkeypatch.context() as patch:
+        patch.setattr(state_file, "write", full)
+        log.open(T0)
+        with pytest.raises(OSError, match="No space"):
+            log.put("g1", "r", entry)
+    assert log.get("g1", "r") == entry
+    log.put("g2", "r", entry)
+    log.put("g3", "r", entry)
+    log.close()
+    again = NotifyLog(tmp_path, 3_600_000)
+    again.open(T0)
+
+    assert [again.get(g, "r") for g in ("g1", "g2", "g3")] == [entry] * 3
+    again.close()
 
 
 def test_group_keys_and_fingerprints_are_alertmanagers() -> None:

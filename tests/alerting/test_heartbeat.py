@@ -9,10 +9,8 @@ from alerting.heartbeat import Heartbeat, sample_age
 from alerting.metrics import AlertingMetrics
 from model.errors import StorageError
 from tests.alerting.helpers import T0, Answers, vector
-from tests.alerting.test_notify import Hook, hook
+from tests.alerting.hook import Hook
 from tests.fakes.clock import FakeClock
-
-__all__ = ["hook"]
 
 
 def refuse() -> float | None:

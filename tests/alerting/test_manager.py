@@ -15,7 +15,7 @@ from alerting.rule import RuleGroup, Vector
 from model.alert import Alert, AlertState
 from model.errors import ConfigError, Problem
 from tests.alerting.helpers import Answers, alerting_rule, vector, words
-from tests.alerting.test_notify import WallClock
+from tests.alerting.hook import WallClock
 from tests.fakes.store import MemoryStore
 
 
@@ -96,12 +96,10 @@ def test_a_slow_group_delays_no_other_and_counts_what_it_missed(tmp_path: Path) 
     f.manager.start()
     until(lambda: asked.count("Slow") == 1 and asked.count("Broken") > 60)
     until(lambda: "slow" in f.manager.late())
-    threads = sum(t.name.startswith("alerting-rules") for t in threading.enumerate())
     free.set()
     until(lambda: asked.count("Slow") > 1)
     f.manager.stop()
 
-    assert threads < 11
     missed = f.registry.get_sample_value(
         "taskscope_alerting_group_missed_total", {"rule_group": "rules.yml;slow"}
     )

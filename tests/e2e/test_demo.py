@@ -86,12 +86,21 @@ def test_shipped_rules_fire_within_five_minutes(stack: Stack) -> None:
 
 
 def test_every_dashboard_query_has_data(stack: Stack) -> None:
-    """No panel of a shipped dashboard is empty on the demo cluster."""
-    from dashboards.queries import queries
+    """No panel of a shipped dashboard is empty on the demo cluster, unless it says why it may be."""
+    from dashboards.queries import DashboardQuery, queries
 
-    empty = [str(q) for q in queries() if not stack.query(q.expression) and not q.may_be_empty]
+    def found(query: DashboardQuery) -> bool:
+        return bool(stack.logs(query.expr, 1) if query.kind == "logs" else stack.query(query.expr))
 
-    assert empty == []
+    def empty() -> list[str]:
+        return [
+            f"{q.dashboard}: {q.panel}: {q.expr}"
+            for q in queries()
+            if not q.sparse and not found(q)
+        ]
+
+    # rates over a minute need two scrapes of every target
+    eventually("every query has data", lambda: not empty(), 60)
 
 
 def test_the_demo_leaves_nothing_behind(stack: Stack) -> None:

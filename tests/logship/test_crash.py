@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -87,20 +88,26 @@ def crash_loop(directory: Path, seed: int, kills: int) -> tuple[list[str], list[
     return writers.written, [row[0] for row in rows], [row[1] for row in rows]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_each_line_once_after_kills(tmp_path: Path, seed: int) -> None:
-    """Two kills: no line is lost, none is there twice, traces stay whole."""
-    written, ids, messages = crash_loop(tmp_path, seed, kills=2)
+def check(directory: Path, seed: int, kills: int) -> None:
+    """No line is lost, none is there twice, traces stay whole."""
+    directory.mkdir()
+    written, ids, messages = crash_loop(directory, seed, kills)
 
-    assert len(ids) == len(set(ids))
-    assert sorted(messages) == sorted(written)
+    assert len(ids) == len(set(ids)), seed
+    assert sorted(messages) == sorted(written), seed
+
+
+def test_each_line_once_after_kills(tmp_path: Path) -> None:
+    """Five seeds side by side, two kills each."""
+    with ThreadPoolExecutor(5) as pool:
+        runs = [pool.submit(check, tmp_path / str(seed), seed, 2) for seed in range(5)]
+
+    for run in runs:
+        run.result()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(100, 120))
 def test_each_line_once_after_many_kills(tmp_path: Path, seed: int) -> None:
     """Twenty seeds, six kills each."""
-    written, ids, messages = crash_loop(tmp_path, seed, kills=6)
-
-    assert len(ids) == len(set(ids))
-    assert sorted(messages) == sorted(written)
+    check(tmp_path / "run", seed, kills=6)

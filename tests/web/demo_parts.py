@@ -185,6 +185,13 @@ class Demo:
         ):
             self.series(name, metric, values, end_ms)
 
+    def extend(self, now_ms: int) -> None:
+        """Let every series that is still alive grow on as it grew last."""
+        for samples in list(self.store.samples.values()):
+            before, last = sorted(samples)[-2:]
+            if now_ms - last < 5 * STEP_MS:
+                samples[now_ms] = samples[last] + max(0.0, samples[last] - samples[before])
+
     def log(self, name: str, at_ms: int, message: str, level: str = "", **fields: Any) -> None:
         self.logs.put(self.tasks[name].identity, at_ms * 1_000_000, message, level, **fields)
 
@@ -516,12 +523,16 @@ def _fill_logs(demo: Demo) -> None:
 
 
 def _go_on(demo: Demo, stop: threading.Event) -> None:
+    next_samples = time.monotonic()
     while not stop.wait(0.7):
         now = time.time_ns() // 1_000_000
         demo.log("shop-1", now, f"GET /item/{demo.rng.randint(1, 99)} 200 in 12 ms", "info")
         demo.log("chatty", now, "tick")
         if demo.rng.random() < 0.1:
             demo.log("report-job", now, TRACE, "error", stream="stderr")
+        if time.monotonic() >= next_samples:
+            next_samples += STEP_MS / 1000
+            demo.extend(now)
 
 
 def main() -> None:

@@ -1,13 +1,15 @@
 """Search, histogram and live tail of log records: ``/api/logs/...``."""
 
 from collections.abc import Iterator
+from threading import Event
 from typing import Any, Final
 
 import orjson
 from flask import Blueprint, Response, request
 
 from model.clock import now_ms
-from storage.interface import LogPage, LogQuery, LogReader, LogRecord
+from model.errors import TaskscopeError
+from storage.interface import LogPage, LogQuery, LogRecord
 from web.api import params
 from web.api.answers import answer, need, sentence
 from web.parts import Parts
@@ -58,15 +60,19 @@ def blueprint(parts: Parts, tails: Tails) -> Blueprint:
         reader = need(parts.logs, _NO_LOGS)
         text = params.text("query")
         cursor = request.headers.get("Last-Event-ID") or params.text("cursor")
-        # a query that cannot be parsed must answer 400, not end a stream that has begun
-        reader.search(LogQuery(text=text, limit=1, start_ns=0, end_ns=1))
         is_gone = request.environ.get("waitress.client_disconnected", _never)
         stop = tails.take(is_gone)
         if stop is None:
             refused = sentence(_TOO_MANY.format(tails.limit), 503)
             refused.headers["Retry-After"] = "10"
             return refused
-        body = _stream(reader, text, cursor, tails, stop)
+        try:
+            # what is wrong with the query is answered here, before a stream begins
+            pages = reader.tail(text, cursor, stop)
+        except BaseException:
+            tails.give_back(stop)
+            raise
+        body = _stream(pages, tails, stop)
         response = Response(body, content_type="text/event-stream; charset=utf-8")
         response.headers.update(_STREAM_HEADERS)
         # a reader that leaves before the first event never starts the generator
@@ -76,13 +82,16 @@ def blueprint(parts: Parts, tails: Tails) -> Blueprint:
     return routes
 
 
-def _stream(reader: LogReader, text: str, cursor: str, tails: Tails, stop: Any) -> Iterator[bytes]:
+def _stream(pages: Iterator[LogPage], tails: Tails, stop: Event) -> Iterator[bytes]:
     with tails.held(stop):
         yield b"retry: 2000\n" + _HEARTBEAT
-        for page in reader.tail(text, cursor, stop):
-            if stop.is_set():
-                return
-            yield _event(page)
+        try:
+            for page in pages:
+                if stop.is_set():
+                    return
+                yield _event(page)
+        except TaskscopeError as error:
+            yield b"event: problem\ndata: " + orjson.dumps({"error": str(error)}) + b"\n\n"
 
 
 def _event(page: LogPage) -> bytes:

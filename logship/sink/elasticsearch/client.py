@@ -114,7 +114,10 @@ def _serializers() -> dict[str, "Serializer"]:
     class Lines(Json):
         mimetype = "application/vnd.elasticsearch+x-ndjson"
 
-    return {kind.mimetype: kind() for kind in (Json, Lines)}
+    class PlainJson(Json):  # what proxies and stand-ins answer with
+        mimetype = "application/json"
+
+    return {kind.mimetype: kind() for kind in (Json, Lines, PlainJson)}
 
 
 def explain(error: Exception, connection: Connection) -> DeliveryError:

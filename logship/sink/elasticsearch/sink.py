@@ -2,12 +2,14 @@
 
 import threading
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
 
 from logship import ecs
+from logship.batches import take
 from logship.sink.base import Sink
 from logship.sink.elasticsearch import template
 from logship.sink.elasticsearch.client import Connection, connect, explain
@@ -17,6 +19,7 @@ from model.log import Delivery, LogBatch
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
 
+HTTP_TOO_LARGE = 413
 TEMPLATE_NAME = "taskscope-logs"
 
 
@@ -48,8 +51,12 @@ class ElasticsearchSink:
         """See ``Sink.write``."""
         try:
             client = self._ready({batch.dataset for batch in batches}, timeout_seconds)
-            documents = [ecs.documents(batch) for batch in batches]
-            deliveries = self._bulk(client, batches, documents)
+            indices = {self.index(batch.dataset) for batch in batches}
+            common = indices.pop() if len(indices) == 1 else ""
+            parts = [
+                ecs.bulk(batch, "" if common else self.index(batch.dataset)) for batch in batches
+            ]
+            deliveries = self._send(client, parts, common)
             self._as_text(client, batches, deliveries)
             return deliveries
         except DeliveryError:
@@ -90,19 +97,34 @@ class ElasticsearchSink:
                 self._datasets |= missing
         return client
 
-    def _bulk(self, client: "Elasticsearch", batches: Sequence[LogBatch], documents: Sequence[Sequence[bytes]]) -> list[Delivery]:  # fmt: skip
-        parts: list[bytes] = []
-        for batch, docs in zip(batches, documents, strict=True):
-            lines = [b""] * (2 * len(docs))
-            lines[0::2] = ecs.actions(batch, self.index(batch.dataset))
-            lines[1::2] = docs
-            parts += lines
-        parts.append(b"")
+    def _send(self, client: "Elasticsearch", parts: Sequence[Sequence[bytes]], index: str) -> list[Delivery]:  # fmt: skip
+        """Send a request; one that is too large for the server is sent in halves."""
+        from elasticsearch import ApiError
+
+        try:
+            return self._bulk(client, parts, index)
+        except ApiError as error:
+            if error.status_code != HTTP_TOO_LARGE:
+                raise
+        if len(parts) > 1:
+            half = len(parts) // 2
+            return [*self._send(client, parts[:half], index), *self._send(client, parts[half:], index)]  # fmt: skip
+        (part,) = parts
+        if len(part) == 1:
+            why = f"a request of {len(part[0])} bytes is too large for the server"
+            return [Delivery(np.full(1, 400, dtype=np.int16), {0: why})]
+        half = len(part) // 2
+        (first,), (second,) = (self._send(client, [piece], index) for piece in (part[:half], part[half:]))  # fmt: skip
+        reasons = first.reasons | {half + row: why for row, why in second.reasons.items()}
+        return [Delivery(np.concatenate([first.status, second.status]), reasons)]
+
+    def _bulk(self, client: "Elasticsearch", parts: Sequence[Sequence[bytes]], index: str) -> list[Delivery]:  # fmt: skip
         answer: Any = client.bulk(
-            operations=b"\n".join(parts),  # type: ignore[arg-type]  # our serializer takes bytes
+            operations=b"".join(chain.from_iterable(parts)),  # type: ignore[arg-type]  # our serializer takes bytes
+            index=index or None,
             filter_path="errors,items.*.status,items.*.error",
         ).body
-        sizes = [len(docs) for docs in documents]
+        sizes = [len(part) for part in parts]
         if not answer.get("errors"):
             return [Delivery(np.full(size, 201, dtype=np.int16)) for size in sizes]
         return _statuses(answer.get("items", []), sizes)
@@ -113,12 +135,9 @@ class ElasticsearchSink:
             rows = np.flatnonzero(delivery.status == 400)
             if not len(rows):
                 continue
-            from logship.batches import take
-
             refused = take(batch, rows)
-            again = self._bulk(client, [refused], [list(map(_text_only, ecs.documents(refused)))])[
-                0
-            ]
+            lines = list(map(_text_only, ecs.bulk(refused, "")))
+            (again,) = self._send(client, [lines], self.index(batch.dataset))
             status = delivery.status.copy()
             status[rows] = again.status
             reasons = {
@@ -134,12 +153,17 @@ _HEADERS = {
 }
 
 
-def _text_only(document: bytes) -> bytes:
-    data = orjson.loads(document)
+def _text_only(lines: bytes) -> bytes:
+    """Move a record's own fields to the end of its message."""
+    action, document = lines.split(b"\n", 1)
+    try:
+        data = orjson.loads(document)
+    except orjson.JSONDecodeError:  # nested too deep for us, too
+        return lines
     fields = data.pop("fields", None)
     if fields is not None:
         data["message"] = f"{data.get('message', '')} {orjson.dumps(fields).decode()}"
-    return orjson.dumps(data)
+    return action + b"\n" + orjson.dumps(data) + b"\n"
 
 
 def _statuses(items: Sequence[Mapping[str, Any]], sizes: Sequence[int]) -> list[Delivery]:

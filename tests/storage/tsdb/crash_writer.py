@@ -21,6 +21,7 @@ SERIES = 120
 STEP_MS = 15_000
 SETTINGS = TsdbSettings(
     retention_ms=0,
+    reserve_bytes=65_536,
     block_ms=600_000,
     block_delay_ms=30_000,
     lane_samples=400,
@@ -47,7 +48,6 @@ def main(directory: str, ledger: str, first_ms: str) -> None:
     rng = random.Random(first_ms)
     every = [labels_of(target) for target in range(3)]
     with Path(ledger).open("a", encoding="utf-8") as out:
-        print("ready", flush=True)
         number = 0
         while True:
             clock.advance(STEP_MS / 1000)
@@ -68,6 +68,8 @@ def main(directory: str, ledger: str, first_ms: str) -> None:
                 db.append_samples(refs, np.full(7, ts), written).wait()
                 out.write(f"late {target} {number} {ts}\n")
                 out.flush()
+                if number == 1:
+                    print("ready", flush=True)
 
 
 if __name__ == "__main__":

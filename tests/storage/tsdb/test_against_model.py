@@ -17,6 +17,7 @@ from tests.storage.points import point_bits
 
 SETTINGS = TsdbSettings(
     retention_ms=0,
+    reserve_bytes=65_536,
     block_ms=600_000,
     block_delay_ms=60_000,
     lane_samples=3000,

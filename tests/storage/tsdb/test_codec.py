@@ -49,7 +49,7 @@ def test_every_bit_comes_back(matrix: Ints) -> None:
 @pytest.mark.parametrize(
     ("name", "values", "most_bytes"),
     [
-        ("constant", np.full((50, 104), 42.0), 200),
+        ("constant", np.full((50, 104), 42.0), 300),
         ("counter", np.cumsum(np.tile([3.0, 5.0, 4.0, 4.0], (50, 26)), axis=1), 4000),
         ("two places", np.tile([0.25, 17.5, 99.99, 12.01], (50, 26)), 5000),
         ("pages", 4096.0 * np.cumsum(np.tile([1.0, -1.0, 7.0, 0.0], (50, 26)), axis=1), 4000),

@@ -26,7 +26,7 @@ from tests.storage.points import points
 
 ROOT = Path(__file__).parents[3]
 START_MS = 1_767_225_600_000  # a multiple of two hours
-SETTINGS = TsdbSettings(maintain_seconds=3600.0)
+SETTINGS = TsdbSettings(maintain_seconds=3600.0, reserve_bytes=65_536)
 UP = Labels.of({"__name__": "up", "job": "a"})
 LOAD = Labels.of({"__name__": "load", "job": "a"})
 
@@ -157,6 +157,24 @@ def test_old_samples_are_kept_from_when_they_were_taken_in(opened: Opened) -> No
     assert opened.db.select([], 0, 100_000, Hints()).labels.size == 0
 
 
+def test_the_later_append_wins_across_blocks_and_restarts(opened: Opened) -> None:
+    """A scrape of a time for which a block has a late sample already is the later one."""
+    now = START_MS + 3_000_000
+    opened.clock.advance(3600)
+    opened.db.append_samples(opened.db.series([UP]), np.array([now]), np.array([1.0])).wait()
+    opened.clock.advance(2 * 3600)
+    opened.db.maintain()
+    in_block = opened.db.stats()
+    opened.again()
+
+    opened.db.append(ScrapeBatch(opened.db.layout([UP]), now, np.array([2.0]))).wait()
+
+    assert (in_block.blocks, in_block.late_samples) == (1, 0)
+    assert points(opened.db.select([], 0, 2**62, Hints())) == {UP: [(now, 2.0)]}
+    opened.again()
+    assert points(opened.db.select([], 0, 2**62, Hints())) == {UP: [(now, 2.0)]}
+
+
 def test_series_of_targets_that_are_gone_are_forgotten(opened: Opened) -> None:
     """Once nothing has samples of a series any more, it does not count and is not listed."""
     gone = Labels.of({"__name__": "gone"})
@@ -204,10 +222,12 @@ def test_blocks_wait_for_room(opened: Opened, monkeypatch: pytest.MonkeyPatch) -
         patch.setattr("storage.tsdb.block.write_all", full)
         with pytest.raises(StorageError, match="No space left"):
             opened.db.maintain()
-    nothing = opened.blocks()
+    nothing, reserved = opened.blocks(), (opened.directory / "reserve").exists()
     opened.db.maintain()
 
     assert nothing == []
+    assert not reserved, "the room that was kept for this is given up"
+    assert (opened.directory / "reserve").stat().st_blocks * 512 >= 65_536
     assert opened.blocks() == ["0000000001"]
     assert opened.times() == list(range(15, 3 * 3600 + 1, 15))
 

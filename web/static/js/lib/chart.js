@@ -7,6 +7,8 @@ import * as format from "./format.js";
 
 const sync = uPlot.sync("charts");
 const HEIGHT = 140;
+// the cursor is shared, a selection is one chart's own
+const SHARED_EVENTS = new Set(["mousemove", "mouseleave", "mouseenter"]);
 // axis steps for bytes: 1, 2, 4 ... of each unit
 const BINARY_STEPS = Array.from({ length: 50 }, (_, power) => 2 ** power);
 
@@ -145,7 +147,7 @@ export class Chart {
       height: this.height,
       padding: [8, 8, 0, 0],
       legend: { show: false },
-      cursor: { sync: { key: sync.key }, drag: { x: true, y: false, setScale: false }, points: { size: 6 }, focus: { prox: 24 } },
+      cursor: { sync: { key: sync.key, filters: { sub: (type) => SHARED_EVENTS.has(type) } }, drag: { x: true, y: false, setScale: false }, points: { size: 6 }, focus: { prox: 24 } },
       scales: {
         x: { time: true, range: (self, min, max) => [min, max] },
         y: { range: (self, min, max) => yRange(min, max) },

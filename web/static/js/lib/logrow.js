@@ -13,7 +13,7 @@ const SHORT_NAMES = {
 
 export const levelOf = (record) => String(record.document["log.level"] ?? "");
 
-/** Make the row; `on`: {filter(text), around(ms)}; `showTask` adds the task's name. */
+/** Make the row; `on`: {filter(text), around(ms), opened()}; `showTask` adds the task's name. */
 export function logRow(record, { showTask, on }) {
   const { document: fields } = record;
   const level = levelOf(record);
@@ -44,6 +44,8 @@ export function logRow(record, { showTask, on }) {
       text.textContent = message;
       details = fieldList(record, on);
       row.append(details);
+      on.opened();
+      row.scrollIntoView({ block: "nearest" });
     }
     if (more) more.hidden = details !== null;
   }

@@ -12,6 +12,7 @@ export class LogStream {
     this.source = null;
     this.wanted = false;
     this.timer = 0;
+    this.refusals = 0;
     this.onVisibility = () => this.visibilityChanged();
     document.addEventListener("visibilitychange", this.onVisibility);
   }
@@ -19,6 +20,16 @@ export class LogStream {
   start() {
     this.wanted = true;
     this.connect();
+  }
+
+  /** Resolves once the server sends everything written from now on, or after a while if it does not. */
+  ready(seconds = 2) {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, seconds * 1000);
+      for (const event of ["open", "error"]) {
+        this.source?.addEventListener(event, () => (clearTimeout(timer), resolve()), { once: true });
+      }
+    });
   }
 
   pause() {
@@ -41,7 +52,10 @@ export class LogStream {
     if (this.cursor) parameters.set("cursor", this.cursor);
     const source = new EventSource(`/api/logs/tail?${parameters}`);
     this.source = source;
-    source.addEventListener("open", () => this.on.state("live"));
+    source.addEventListener("open", () => {
+      this.refusals = 0;
+      this.on.state("live");
+    });
     source.addEventListener("records", (event) => {
       this.cursor = event.lastEventId || this.cursor;
       this.on.records(JSON.parse(event.data).records);
@@ -52,6 +66,9 @@ export class LogStream {
       // a refused stream (400, 503) is closed for good by the browser; a broken one is not
       if (source.readyState === EventSource.CLOSED) {
         this.disconnect();
+        this.refusals += 1;
+        // a store that was made anew does not know the old place; its tail starts from now
+        if (this.refusals > 1) this.cursor = "";
         this.timer = setTimeout(() => this.connect(), RETRY_SECONDS * 1000);
       }
     });

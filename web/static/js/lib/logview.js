@@ -107,6 +107,7 @@ export class LogView {
 
   setLevel(level) {
     this.level = level;
+    this.query = this.input.value.trim(); // what was typed a moment ago counts too
     this.changed();
   }
 
@@ -170,6 +171,9 @@ export class LogView {
     this.newer.hidden = true;
     if (this.live && !this.paused) this.openStream();
     try {
+      // first the stream, then the search: what both give is shown once, and nothing falls between
+      await this.stream?.ready();
+      if (turn !== this.turn) return;
       if (this.at !== null) await this.loadAround(turn);
       else await this.loadNewest(turn);
     } catch (error) {
@@ -197,16 +201,7 @@ export class LogView {
     this.pending = [];
     this.add([...page.records.reverse(), ...waiting]);
     this.list.scrollTop = this.list.scrollHeight;
-    if (this.live && !this.paused) this.closeGap(turn);
     this.showStatus();
-  }
-
-  /** Records that came between the search and the start of the stream. */
-  closeGap(turn) {
-    setTimeout(async () => {
-      const page = await this.search({ limit: 50 }).catch(() => null);
-      if (page && turn === this.turn) this.add(page.records.reverse());
-    }, 1500);
   }
 
   async loadAround(turn) {
@@ -288,6 +283,8 @@ export class LogView {
       on: {
         filter: (term) => this.setQuery(this.query ? `(${this.query}) AND ${term}` : term),
         around: (ms) => this.jumpTo(ms),
+        // what somebody reads does not run away under their eyes
+        opened: () => (this.following = false),
       },
     });
     row.record = record;

@@ -75,7 +75,8 @@ function showLogsAt(ms) {
 
 // ---------------------------------------------------------------- sides
 
-let openOutputs = new Set();
+const openOutputs = new Set();
+const PROBES = { pass: "passed", fail: "failed", error: "could not be probed" };
 
 function showHealth() {
   const { checks } = task.health;
@@ -97,7 +98,7 @@ function showHealth() {
         "div",
         { class: "check" },
         h("div", { class: "check-head" }, badge(check.status), h("b", {}, check.check), h("span", { class: "muted" }, check.kind)),
-        h("div", { class: "muted" }, `${check.probe} ${format.ago(check.at_ms)} ago in ${format.number(check.duration_seconds * 1000)} ms`, check.failures > 1 ? `, ${check.failures} failures in a row` : ""),
+        h("div", { class: "muted" }, `${PROBES[check.probe]} ${format.ago(check.at_ms)} ago in ${format.number(check.duration_seconds * 1000)} ms`, check.failures > 1 ? `, ${check.failures} failures in a row` : ""),
         historyStrip(check.check),
         check.output && output,
       );
@@ -299,6 +300,7 @@ const stop = poll(
     $("task-head").setAttribute("aria-busy", "false");
     if (error.status === 404) {
       fill($("task-head"), empty("This task is not known any more", "Taskscope forgets ended tasks after a while; their logs may still be there.", h("p", {}, h("a", { href: `/logs?q=${encodeURIComponent(`task_id:${quoted(id)}`)}` }, "Search its logs"), " · ", h("a", { href: "/" }, "All tasks"))));
+      document.querySelector(".task-side").hidden = true;
       if (!askGraphs) askGraphs = poll(loadCharts, 60);
     } else fill($("task-head"), problem(error, () => stop.now()));
   },

@@ -1,0 +1,47 @@
+"""What an operator may say about log shipping."""
+
+import pytest
+
+from configfile.document import parse
+from configfile.validate import validate
+from logship.config import ElasticsearchSinkConfig, LogshipConfig
+from model.errors import ConfigError
+
+
+def test_nothing_said_works() -> None:
+    """The embedded store, with redaction."""
+    config = validate(parse("", "x.yml"), LogshipConfig)
+
+    assert [sink.type for sink in config.sinks] == ["embedded"]
+    assert config.redact
+
+
+def test_both_sinks() -> None:
+    """Their own words, with defaults."""
+    text = "sinks:\n  - type: embedded\n  - type: elasticsearch\n    endpoints: [http://es:9200]\n"
+
+    config = validate(parse(text, "x.yml"), LogshipConfig)
+
+    elastic = config.sinks[1]
+    assert isinstance(elastic, ElasticsearchSinkConfig)
+    assert (elastic.endpoints, elastic.dataset, elastic.namespace) == (("http://es:9200",), "task", "default")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sinks: [{type: elasticsearch, endpoints: [es:9200]}]", "must start with http"),
+        ("sinks: [{type: elasticsearch, endpoints: []}]", "at least one URL"),
+        ("sinks: [{type: elasticsearch, username: u}]", "username needs password_file"),
+        ("sinks: [{type: elasticsearch, username: u, password_file: p, api_key_file: k}]", "exclude each other"),
+        ("sinks: [{type: embedded}, {type: embedded}]", "may stand once"),
+        ("sinks: [{type: elasticsearch, namespace: A-B}]", "pattern"),
+        ("bufer_bytes: 1", "did you mean buffer_bytes?"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_said(text: str, message: str) -> None:
+    """With a sentence that says what would be right."""
+    with pytest.raises(ConfigError) as error:
+        validate(parse(text, "x.yml"), LogshipConfig)
+
+    assert message in str(error.value)
