@@ -110,7 +110,11 @@ def _tasks() -> Row:
             timeseries(
                 "Tasks by health",
                 "How many tasks have which health; unknown is a state of its own.",
-                Query(f"sum by (status) (task_health_status{{{APPS}}})", "{{status}}"),
+                Query(
+                    f"sum by (status) (task_health_status{{{APPS}}})",
+                    "{{status}}",
+                    sparse="only tasks with a health check",
+                ),
                 unit=COUNT,
                 stacked=True,
                 colors=_HEALTH_COLORS,
@@ -153,7 +157,7 @@ def _tasks() -> Row:
                     Query(f"sum by ({_BY}) (container_restarts_total{{{APPS}}})", instant=True),
                 ),
                 (
-                    "In this state",
+                    "",
                     COUNT,
                     Query(
                         f"sum by ({_BY}, state) (task_state{{{APPS}}} == 1)",

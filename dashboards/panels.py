@@ -131,11 +131,16 @@ def table(
     width: int = 24,
     height: int = 10,
 ) -> Item:
-    """Return a table with a row for each set of labels ``by`` and a column (name, unit, query) for each query."""
+    """Return a table with a row for each set of labels ``by`` and a column (name, unit, query) for each query.
+
+    A column without a name is not shown: its query is there for its labels.
+    """
     targets = _targets([query for _, _, query in columns], table=True)
     names = {f"Value #{t.refId}": c[0] for t, c in zip(targets, columns, strict=True)}
     order = {name: i for i, name in enumerate([*by, *names])}
-    overrides = [_with_unit(name, unit) for name, unit, _ in columns]
+    hidden = {value: True for value, name in names.items() if not name}
+    shown = {value: name for value, name in names.items() if name}
+    overrides = [_with_unit(name, unit) for name, unit, _ in columns if name]
     panel = core.Table(
         title=title,
         description=description,
@@ -148,9 +153,9 @@ def table(
             {
                 "id": "organize",
                 "options": {
-                    "excludeByName": {"Time": True},
+                    "excludeByName": {"Time": True, **hidden},
                     "indexByName": order,
-                    "renameByName": names,
+                    "renameByName": shown,
                 },
             },
         ],

@@ -74,7 +74,11 @@ def _state() -> Row:
             timeline(
                 "Health",
                 "What the liveness checks, or the runtime's own, said.",
-                Query(_as_number("task_health_status", "status", _HEALTH), "{{task_name}}"),
+                Query(
+                    _as_number("task_health_status", "status", _HEALTH),
+                    "{{task_name}}",
+                    sparse="only tasks with a health check",
+                ),
                 words=_HEALTH,
             ),
             stat(

@@ -1,7 +1,7 @@
 """One batch as the store holds it until it is sealed, and what makes a record the same record."""
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -22,17 +22,35 @@ class Chunk:
         source: ``source_key`` of the batch's source; together with the offset it is the record.
         taken_ns: When the store took it; retention counts from here.
         batch: The records.
+        min_ts_ns: Time of the earliest record.
+        max_ts_ns: Time of the latest record.
+        rising: Whether the records stand in the order of time and place.
     """
 
     seq: int
     source: int
     taken_ns: int
     batch: LogBatch
+    min_ts_ns: int = field(init=False)
+    max_ts_ns: int = field(init=False)
+    rising: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        # most batches of a quiet task are one record: known once, these make searches over many cheap
+        ts_ns = self.batch.ts_ns
+        rising = len(ts_ns) == 1 or _rising(ts_ns, self.batch.offsets)
+        object.__setattr__(self, "min_ts_ns", int(ts_ns[0] if rising else ts_ns.min()))
+        object.__setattr__(self, "max_ts_ns", int(ts_ns[-1] if rising else ts_ns.max()))
+        object.__setattr__(self, "rising", rising)
 
     @property
     def size(self) -> int:
-        """Bytes this holds in memory, about."""
-        return len(self.batch.buf) + 60 * len(self.batch) + 1000
+        """Bytes this holds in memory, about; a batch of one record is more than two kilobytes of objects."""
+        return len(self.batch.buf) + 60 * len(self.batch) + 2500
+
+
+def _rising(ts_ns: Ints, offsets: Ints) -> bool:
+    return bool((ts_ns[1:] >= ts_ns[:-1]).all() and (offsets[1:] > offsets[:-1]).all())
 
 
 def source_key(source_id: str) -> int:

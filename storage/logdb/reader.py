@@ -1,21 +1,22 @@
 """Finding records: pages of a search, the tail, counts over time."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from threading import Event
 
 import numpy as np
 import numpy.typing as npt
 
 from model.errors import QueryError
+from model.log import Codes8
 from model.samples import Ints
 from storage.interface import LogPage, LogQuery, LogRecord
-from storage.logdb import recent
+from storage.logdb.chunk import Chunk
 from storage.logdb.cursor import Stored, read_cursor, search_cursor, tail_cursor
 from storage.logdb.document import level_name
 from storage.logdb.metrics import LogDbMetrics
 from storage.logdb.parts import Parts, Snapshot
-from storage.logdb.recent import Key, Window
+from storage.logdb.recent import Finder, Key, Window
 from storage.logdb.sealed import Sealed
 from storage.logquery import Node, parse
 
@@ -58,13 +59,10 @@ class Reader:
             counts = {}
             if now.files:
                 counts = self._sealed.histogram(now.files, node, window, edges, width)
-            for chunk in now.chunks:
-                index = np.fromiter(recent.matching(chunk, node, window), dtype=np.intp)
-                bucket = (chunk.batch.ts_ns[index] - start) // width
-                levels = chunk.batch.levels[index]
-                for level in np.unique(levels).tolist():
-                    column = counts.setdefault(level, np.zeros(buckets, dtype=np.int64))
-                    column += np.bincount(bucket[levels == level], minlength=buckets)
+            ts_ns, levels = _times_and_levels(now.chunks, Finder(node), window)
+        for level in np.unique(levels).tolist():
+            column = counts.setdefault(level, np.zeros(buckets, dtype=np.int64))
+            column += np.bincount((ts_ns[levels == level] - start) // width, minlength=buckets)
         return edges, {level_name(level): column for level, column in sorted(counts.items())}
 
     def tail(self, text: str, cursor: str, stop: Event) -> Iterator[LogPage]:
@@ -77,7 +75,7 @@ class Reader:
 
     def _page(self, node: Node, window: Window, limit: int) -> tuple[LogPage, Key | None]:
         with self._parts.snapshot(window.start_ns, window.end_ns) as now:
-            found = recent.search(now.chunks, node, window, limit + 1)
+            found = Finder(node).search(now.chunks, window, limit + 1)
             if now.files:
                 found += self._sealed.search(now.files, node, window, limit + 1)
         found.sort(key=lambda item: item[0], reverse=not window.ascending)
@@ -89,9 +87,10 @@ class Reader:
         if not isinstance(place, Stored):
             yield from self._catch_up(node, place, now)
             place = now
+        finder = Finder(node)
         said = time.monotonic()
         while not stop.is_set() and not self._stopping.is_set():
-            records, place, more = self._stored_behind(node, place)
+            records, place, more = self._stored_behind(node, finder, place)
             if records or time.monotonic() - said >= _HEARTBEAT_SECONDS:
                 said = time.monotonic()
                 yield LogPage(tuple(records), tail_cursor(place))
@@ -108,7 +107,9 @@ class Reader:
             if page.records:
                 yield page if after else LogPage(page.records, tail_cursor(now))
 
-    def _stored_behind(self, node: Node, place: Stored) -> tuple[list[LogRecord], Stored, bool]:
+    def _stored_behind(
+        self, node: Node, finder: Finder, place: Stored
+    ) -> tuple[list[LogRecord], Stored, bool]:
         """Return some records behind a place, the place behind them, and whether there may be more."""
         with self._parts.snapshot() as now:
             first = now.chunks[0].seq if now.chunks else now.newest_seq + 1
@@ -126,17 +127,30 @@ class Reader:
             if chunk.seq < place.seq:
                 continue
             offset = place.offset if chunk.seq == place.seq else -(2**63)
-            records += recent.stored_behind(chunk, node, offset)
+            records += finder.stored_behind(chunk, offset)
             place = Stored(chunk.seq, _END)
             if len(records) >= _PAGE:
                 return records, place, True
         return records, place, False
 
 
+def _times_and_levels(
+    chunks: Sequence[Chunk], finder: Finder, window: Window
+) -> tuple[Ints, Codes8]:
+    """Return time and level code of each record found; an array operation for all, not for each chunk."""
+    times, levels = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.uint8)]
+    for chunk in chunks:
+        index = list(finder.matching(chunk, window))
+        if index:
+            times.append(chunk.batch.ts_ns[index])
+            levels.append(chunk.batch.levels[index])
+    return np.concatenate(times), np.concatenate(levels)
+
+
 def _span(query: LogQuery, now: Snapshot) -> tuple[int, int]:
     """Return the closed range of times that a histogram is over."""
-    starts = [int(chunk.batch.ts_ns.min()) for chunk in now.chunks]
-    ends = [int(chunk.batch.ts_ns.max()) for chunk in now.chunks]
+    starts = [chunk.min_ts_ns for chunk in now.chunks]
+    ends = [chunk.max_ts_ns for chunk in now.chunks]
     starts += [segment.min_ts_ns for segment in now.segments]
     ends += [segment.max_ts_ns for segment in now.segments]
     start = query.start_ns if query.start_ns > 0 else max(0, min(starts, default=0))

@@ -1,10 +1,10 @@
 """Searching the part of the store that is still in memory.
 
-Most of a query is decided once per batch, whose records share their task; what is left is asked of
-each record, newest first, until there are enough.
+Most of a query is decided once for all batches of a task; what is left is asked of each record,
+newest first, until there are enough.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.identity import ecs_fields
-from model.log import Flag
+from model.log import Flag, LogBatch
 from storage.interface import LogRecord
 from storage.logdb.chunk import Chunk, slice_text
 from storage.logdb.document import level_name, own_fields, row_of, to_record
@@ -25,6 +25,7 @@ Key = tuple[int, int, int]  # (ts_ns, source, offset): the order of a search
 Index = npt.NDArray[np.intp]
 
 _VARYING: Final = frozenset({MESSAGE, LEVEL, TIMESTAMP, "log.offset", "trace.id", "log.flags"})
+_FLAGS: Final = tuple((flag.name.lower(), int(flag)) for flag in Flag)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,93 +47,142 @@ class Window:
     max_seq: int = 2**63 - 1
 
 
-def search(
-    chunks: Sequence[Chunk], node: Node, window: Window, limit: int
-) -> list[tuple[Key, LogRecord]]:
-    """Return the first ``limit`` records found, in the order of the window."""
-    sign = 1 if window.ascending else -1
-    spans = [(int(c.batch.ts_ns.min()), int(c.batch.ts_ns.max()), c) for c in chunks]
-    spans.sort(key=lambda s: s[0] if window.ascending else -s[1])
-    found: list[tuple[Key, Chunk, int]] = []
-    for low, high, chunk in spans:
-        nearest = low if window.ascending else high
-        if len(found) >= limit and sign * nearest > sign * found[limit - 1][0][0]:
-            break
-        if low > window.end_ns or high < window.start_ns or chunk.seq > window.max_seq:
-            continue
-        for index in islice(matching(chunk, node, window), limit):
-            key = (int(chunk.batch.ts_ns[index]), chunk.source, int(chunk.batch.offsets[index]))
-            found.append((key, chunk, index))
-        found.sort(key=lambda f: f[0], reverse=not window.ascending)
-        del found[limit:]
-    return [(key, to_record(row_of(chunk, index))) for key, chunk, index in found]
+class Finder:
+    """One query, asked of many chunks. What it finds out about a task it remembers."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._known: dict[object, _Question] = {}
+
+    def search(
+        self, chunks: Sequence[Chunk], window: Window, limit: int
+    ) -> list[tuple[Key, LogRecord]]:
+        """Return the first ``limit`` records found, in the order of the window."""
+        sign = 1 if window.ascending else -1
+        near = [c for c in chunks if _overlaps(c, window)]
+        near.sort(key=lambda c: c.min_ts_ns if window.ascending else -c.max_ts_ns)
+        found: list[tuple[Key, Chunk, int]] = []
+        for chunk in near:
+            nearest = chunk.min_ts_ns if window.ascending else chunk.max_ts_ns
+            if len(found) >= limit and sign * nearest > sign * found[limit - 1][0][0]:
+                break
+            before = len(found)
+            for index in islice(self.matching(chunk, window), limit):
+                key = (int(chunk.batch.ts_ns[index]), chunk.source, int(chunk.batch.offsets[index]))
+                found.append((key, chunk, index))
+            if len(found) > before:
+                found.sort(key=lambda f: f[0], reverse=not window.ascending)
+                del found[limit:]
+        return [(key, to_record(row_of(chunk, index))) for key, chunk, index in found]
+
+    def matching(self, chunk: Chunk, window: Window) -> Iterator[int]:
+        """Yield the indices of the records that are found, in the order of the window."""
+        if not _overlaps(chunk, window):
+            return
+        question = self._question(chunk)
+        if question.nothing or not question.may_be_in(chunk.batch):
+            return
+        index = _inside(chunk, window)
+        if window.after is not None:
+            index = _behind(chunk, index, window.after, ascending=window.ascending)
+        yield from question.ask(chunk.batch, index.tolist())
+
+    def stored_behind(self, chunk: Chunk, offset: int) -> list[LogRecord]:
+        """Return the records found behind an offset, in the order they stand in their source."""
+        question = self._question(chunk)
+        if question.nothing or not question.may_be_in(chunk.batch):
+            return []
+        index = np.flatnonzero(chunk.batch.offsets > offset).tolist()
+        return [to_record(row_of(chunk, i)) for i in question.ask(chunk.batch, index)]
+
+    def _question(self, chunk: Chunk) -> "_Question":
+        batch = chunk.batch
+        tags = tuple(batch.tags.items())
+        key = (batch.identity, batch.stream, batch.run, batch.dataset, tags)
+        question = self._known.get(key)
+        if question is None:
+            left = match.prune(self._node, _constants(batch), _is_constant)
+            question = self._known[key] = _Question(left)
+        return question
 
 
-def matching(chunk: Chunk, node: Node, window: Window) -> Iterator[int]:
-    """Yield the indices of the records that are found, in the order of the window."""
-    batch = chunk.batch
-    left = leftover(chunk, node)
-    if left == match.NOTHING:
-        return
-    inside = (batch.ts_ns >= window.start_ns) & (batch.ts_ns <= window.end_ns)
-    index = np.flatnonzero(inside)
-    order = np.lexsort((batch.offsets[index], batch.ts_ns[index]))
-    index = index[order if window.ascending else order[::-1]]
-    if window.after is not None:
-        index = _behind(chunk, index, window.after, ascending=window.ascending)
-    if isinstance(left, All):
-        yield from index.tolist()
-        return
-    yield from _each(chunk, left, index)
+class _Question:
+    """What of a query has to be asked of each record of a task."""
+
+    def __init__(self, node: Node) -> None:
+        self.nothing = node == match.NOTHING
+        self._all = isinstance(node, All)
+        self._test = match.compile_node(node)
+        self._asked = match.asked_fields(node)
+        self._own = any(field.startswith(OWN_FIELDS) for field in self._asked)
+        self._words = [word.encode() for word in required_words(node)]
+
+    def may_be_in(self, batch: LogBatch) -> bool:
+        """Tell whether the batch's bytes have the words that a record must have; exact for ASCII only."""
+        if not self._words or not batch.buf.isascii():
+            return True
+        lowered = batch.buf.lower()
+        return all(word in lowered for word in self._words)
+
+    def ask(self, batch: LogBatch, indices: Iterable[int]) -> Iterator[int]:
+        """Yield those of the records that are found."""
+        if self._all:
+            yield from indices
+            return
+        asked = self._asked
+        for i in indices:
+            record: dict[str, Any] = {}
+            if self._own and batch.fields.ends[i] > batch.fields.starts[i]:
+                record = own_fields(batch.buf[batch.fields.starts[i] : batch.fields.ends[i]])
+            if MESSAGE in asked:
+                starts, ends = batch.message.starts, batch.message.ends
+                record[MESSAGE] = slice_text(batch.buf, starts, ends, i)
+            if LEVEL in asked:
+                record[LEVEL] = level_name(int(batch.levels[i]))
+            if TIMESTAMP in asked:
+                record[TIMESTAMP] = int(batch.ts_ns[i])
+            if "log.offset" in asked:
+                record["log.offset"] = int(batch.offsets[i])
+            if "trace.id" in asked:
+                record["trace.id"] = batch.trace_ids.get(i)
+            if "log.flags" in asked:
+                record["log.flags"] = [name for name, bit in _FLAGS if batch.flags[i] & bit]
+            if self._test(record):
+                yield i
 
 
-def leftover(chunk: Chunk, node: Node) -> Node:
-    """Return what of the query has to be asked of each record of the chunk."""
-    batch = chunk.batch
-    constants: dict[str, Any] = ecs_fields(batch.identity)
+def _constants(batch: LogBatch) -> dict[str, Any]:
+    """Return what all records of the batch have in common."""
+    constants: dict[str, Any] = dict(ecs_fields(batch.identity))
     own = {"taskscope.stream": batch.stream, "event.dataset": batch.dataset}
     constants |= {field: value for field, value in own.items() if value}
     if batch.run:
         constants["taskscope.task.run"] = batch.run
-    constants |= batch.tags
-    left = match.prune(node, constants, _is_constant)
-    if left == match.NOTHING or not batch.buf.isascii():
-        return left
-    words = [word.encode() for word in required_words(left)]
-    if words:
-        lowered = batch.buf.lower()
-        if not all(word in lowered for word in words):
-            return match.NOTHING
-    return left
+    return constants | batch.tags
 
 
 def _is_constant(field: str) -> bool:
     return field not in _VARYING and not field.startswith(OWN_FIELDS)
 
 
-def _each(chunk: Chunk, node: Node, index: Index) -> Iterator[int]:
-    batch = chunk.batch
-    test = match.compile_node(node)
-    asked = match.asked_fields(node)
-    wants_own = any(field.startswith(OWN_FIELDS) for field in asked)
-    for i in index.tolist():
-        record: dict[str, Any] = {}
-        if wants_own and batch.fields.ends[i] > batch.fields.starts[i]:
-            record = own_fields(batch.buf[batch.fields.starts[i] : batch.fields.ends[i]])
-        if MESSAGE in asked:
-            record[MESSAGE] = slice_text(batch.buf, batch.message.starts, batch.message.ends, i)
-        if LEVEL in asked:
-            record[LEVEL] = level_name(int(batch.levels[i]))
-        if TIMESTAMP in asked:
-            record[TIMESTAMP] = int(batch.ts_ns[i])
-        if "log.offset" in asked:
-            record["log.offset"] = int(batch.offsets[i])
-        if "trace.id" in asked:
-            record["trace.id"] = batch.trace_ids.get(i)
-        if "log.flags" in asked:
-            record["log.flags"] = [f.name.lower() for f in Flag if batch.flags[i] & f]
-        if test(record):
-            yield i
+def _overlaps(chunk: Chunk, window: Window) -> bool:
+    return (
+        chunk.min_ts_ns <= window.end_ns
+        and chunk.max_ts_ns >= window.start_ns
+        and chunk.seq <= window.max_seq
+    )
+
+
+def _inside(chunk: Chunk, window: Window) -> Index:
+    """Return the records within the window's times, in its order."""
+    ts_ns = chunk.batch.ts_ns
+    if chunk.min_ts_ns >= window.start_ns and chunk.max_ts_ns <= window.end_ns:
+        index = np.arange(len(ts_ns))
+    else:
+        index = np.flatnonzero((ts_ns >= window.start_ns) & (ts_ns <= window.end_ns))
+    if not chunk.rising:
+        index = index[np.lexsort((chunk.batch.offsets[index], ts_ns[index]))]
+    return index if window.ascending else index[::-1]
 
 
 def _behind(chunk: Chunk, index: Index, after: Key, *, ascending: bool) -> Index:
@@ -149,13 +199,3 @@ def _behind(chunk: Chunk, index: Index, after: Key, *, ascending: bool) -> Index
             tie &= False
         behind = (times < ts_ns) | ((times == ts_ns) & tie)
     return index[np.flatnonzero(behind)]
-
-
-def stored_behind(chunk: Chunk, node: Node, offset: int) -> list[LogRecord]:
-    """Return the records found behind an offset, in the order they stand in their source."""
-    left = leftover(chunk, node)
-    index = np.flatnonzero(chunk.batch.offsets > offset)
-    if left == match.NOTHING:
-        return []
-    chosen = index.tolist() if isinstance(left, All) else _each(chunk, left, index)
-    return [to_record(row_of(chunk, i)) for i in chosen]

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 ROW_GROUP: Final = 32_768
 DICTIONARIES: Final = (*IDENTITY_COLUMNS, "stream", "dataset", "tags")  # few values, in runs
-_DELTAS: Final = ("ts_ns", "offset", "read_ns")
+_ENCODINGS: Final = {
+    **dict.fromkeys(("ts_ns", "offset", "read_ns"), "DELTA_BINARY_PACKED"),
+    # lengths apart from the texts: smaller, and half the time to search
+    **dict.fromkeys(("message", "fields"), "DELTA_LENGTH_BYTE_ARRAY"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +62,12 @@ def write_segment(chunks: Sequence[Chunk], path: Path) -> Segment:
             writer.write_table(table, row_group_size=ROW_GROUP)
 
     place(path, write)
-    ts_ns = [chunk.batch.ts_ns for chunk in chunks]
     return Segment(
         name=path.name,
         rows=table.num_rows,
         size=path.stat().st_size,
-        min_ts_ns=min(int(ts.min()) for ts in ts_ns),
-        max_ts_ns=max(int(ts.max()) for ts in ts_ns),
+        min_ts_ns=min(chunk.min_ts_ns for chunk in chunks),
+        max_ts_ns=max(chunk.max_ts_ns for chunk in chunks),
         min_seq=min(chunk.seq for chunk in chunks),
         max_seq=max(chunk.seq for chunk in chunks),
         taken_ns=max(chunk.taken_ns for chunk in chunks),
@@ -81,7 +84,7 @@ def open_writer(path: Path, schema: "pa.Schema") -> "pq.ParquetWriter":
         compression="zstd",
         compression_level=1,
         use_dictionary=[*DICTIONARIES, "source", "run", "seq"],
-        column_encoding=dict.fromkeys(_DELTAS, "DELTA_BINARY_PACKED"),
+        column_encoding=_ENCODINGS,
         write_statistics=True,
     )
 

@@ -1,10 +1,12 @@
 """Which offsets of which source are stored: what makes appending the same record twice harmless.
 
 A batch covers its source from its first record to ``end_offset``. Offsets of a source rise, so that
-almost always one interval says it all; gaps and late batches make more of them.
+for files one interval says it all; where offsets are times there is a gap behind each batch. Of the
+gaps only the youngest are kept: a record that comes that late is taken for one that is stored.
 """
 
 from bisect import bisect_right
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +15,8 @@ from model.samples import Ints
 
 Interval = tuple[int, int]
 Rows = list[tuple[int, int, list[Interval]]]  # (source, taken_ns, intervals)
+
+MAX_INTERVALS: Final = 32
 
 
 class Sources:
@@ -28,10 +32,14 @@ class Sources:
 
     def new(self, source: int, offsets: Ints) -> npt.NDArray[np.bool_]:
         """Tell which offsets are not stored yet; the first of equal ones within the batch counts."""
+        known = self._intervals.get(source)
+        rising = len(offsets) == 1 or bool((offsets[1:] > offsets[:-1]).all())
+        if rising and (not known or offsets[0] >= known[-1][1]):
+            return np.ones(len(offsets), dtype=np.bool_)
         fresh = np.ones(len(offsets), dtype=np.bool_)
-        for start, end in self._intervals.get(source, ()):
+        for start, end in known or ():
             fresh &= (offsets < start) | (offsets >= end)
-        if len(offsets) > 1 and not bool((offsets[1:] > offsets[:-1]).all()):
+        if not rising:
             first = np.zeros(len(offsets), dtype=np.bool_)
             first[np.unique(offsets, return_index=True)[1]] = True
             fresh &= first
@@ -49,6 +57,8 @@ class Sources:
             start, end = min(start, known[last][0]), max(end, known[last][1])
             last += 1
         known[first:last] = [(start, end)]
+        if len(known) > MAX_INTERVALS:
+            known[:2] = [(known[0][0], known[1][1])]
 
     def forget_before(self, taken_ns: int) -> int:
         """Forget sources that gave nothing since; return how many."""

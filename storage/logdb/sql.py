@@ -86,7 +86,8 @@ class Sql:
         ahead = [f"contains(message, {self.param(word)})" for word in caseless]
         cased = [word for word in ascii_words if word.upper() != word]
         ahead += [f"contains(lower(message), {self.param(word)})" for word in cased]
-        return f"({' AND '.join(ahead)} AND {pattern})"
+        # CASE keeps DuckDB from trying which of the two is better done first
+        return f"(CASE WHEN {' AND '.join(ahead)} THEN {pattern} ELSE FALSE END)"
 
     def _field(self, node: Term | Phrase | Wildcard | Regex | Range | Exists) -> str:
         field = node.field

@@ -9,7 +9,7 @@ loss. What follows a damaged record in its file cannot be told apart any more an
 import os
 import struct
 import zlib
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,12 +22,14 @@ from model.log import LogBatch, Spans
 from model.samples import Ints
 from model.task import ContainerID, TaskID, TaskIdentity
 from storage.logdb.chunk import Chunk
+from storage.logdb.segment import sync_path
 
 MAGIC: Final = b"TSLOGWAL"
 VERSION: Final = 1
 _FILE_HEADER: Final = struct.Struct("<8sII")
 _RECORD_HEADER: Final = struct.Struct("<II")
 _MAX_RECORD: Final = 1 << 30
+_IDENTITY: Final = tuple(field.name for field in fields(TaskIdentity))
 
 
 class WalWriter:
@@ -44,6 +46,7 @@ class WalWriter:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         try:
             os.write(self._fd, _FILE_HEADER.pack(MAGIC, VERSION, 0))
+            sync_path(path.parent)  # else a power loss could take the file with all its records
         except OSError:
             os.close(self._fd)
             path.unlink()
@@ -151,7 +154,7 @@ def encode(chunk: Chunk) -> bytes:
             "seq": chunk.seq,
             "source": chunk.source,
             "taken_ns": chunk.taken_ns,
-            "identity": astuple(batch.identity),
+            "identity": [getattr(batch.identity, name) for name in _IDENTITY],
             "source_id": batch.source_id,
             "stream": batch.stream,
             "run": batch.run,
@@ -236,19 +239,15 @@ class _Reader:
 
 
 def _delta(column: Ints) -> Ints:
-    return np.diff(column, prepend=np.int64(0))
+    if len(column) == 1:
+        return column
+    delta = np.empty_like(column)
+    delta[0] = column[0]
+    np.subtract(column[1:], column[:-1], out=delta[1:])
+    return delta
 
 
 def _identity(values: list[str]) -> TaskIdentity:
-    cluster, host, framework, namespace, app, name, task_id, container_id, *rest = values
-    return TaskIdentity(
-        cluster,
-        host,
-        framework,
-        namespace,
-        app,
-        name,
-        TaskID(task_id),
-        ContainerID(container_id),
-        *rest,
-    )
+    named = dict(zip(_IDENTITY, values, strict=True))
+    task_id, container_id = TaskID(named.pop("task_id")), ContainerID(named.pop("container_id"))
+    return TaskIdentity(task_id=task_id, container_id=container_id, **named)

@@ -208,14 +208,22 @@ def test_elasticsearch_aggregations_have_ids_of_their_own() -> None:
 
 
 def test_columns_of_a_table_have_names_and_units() -> None:
-    """Each query of a table is a column with its own unit."""
+    """Each query of a table is a column with its own unit; one without a name is hidden."""
     found = page(
-        table("t", "d", ("CPU", "s", Query("a")), ("Memory", "bytes", Query("b")), by=("app",))
+        table(
+            "t",
+            "d",
+            ("CPU", "s", Query("a")),
+            ("Memory", "bytes", Query("b")),
+            ("", "none", Query("c")),
+            by=("app",),
+        )
     )["panels"][1]
     organize = found["transformations"][1]["options"]
 
-    assert [target["format"] for target in found["targets"]] == ["table", "table"]
+    assert [target["format"] for target in found["targets"]] == ["table"] * 3
     assert organize["renameByName"] == {"Value #A": "CPU", "Value #B": "Memory"}
+    assert organize["excludeByName"] == {"Time": True, "Value #C": True}
     assert [o["matcher"]["options"] for o in found["fieldConfig"]["overrides"]] == ["CPU", "Memory"]
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.logdb.sources import Sources
+from storage.logdb.sources import MAX_INTERVALS, Sources
 
 BATCH = st.tuples(st.integers(0, 40), st.integers(1, 8))
 
@@ -33,6 +33,19 @@ def test_rising_batches_make_one_interval() -> None:
         sources.add(1, start, start + 10, start)
 
     assert sources.dump() == [(1, 990, [(0, 1000)])]
+
+
+def test_gaps_do_not_pile_up() -> None:
+    """Where offsets are times every batch leaves a gap; only the youngest are remembered."""
+    sources = Sources()
+    for start in range(0, 100_000, 10):
+        sources.add(1, start, start + 5, start)
+
+    ((_, _, intervals),) = sources.dump()
+    assert len(intervals) == MAX_INTERVALS
+    assert (intervals[0][0], intervals[-1]) == (0, (99_990, 99_995))
+    assert sources.new(1, _offsets(99_980, 99_987, 3)).tolist() == [False, True, False]
+    assert sources.new(1, _offsets(99_989)).tolist() == [True]
 
 
 def test_equal_offsets_within_a_batch_count_once() -> None:
