@@ -27,7 +27,9 @@ class Parts:
         clock: Tells the time of queries that name none.
         version: Taskscope's version.
         exposition: Returns ``/metrics`` in the text format 0.0.4.
-        status: Returns what the status page shows, see ``web.api.status``.
+        status: Returns what ``/api/status`` and the status page show, all of it optional: kind,
+            listen, cluster, host, data_dir; sources and sinks, each with name, ok, message (and
+            counts); streams, logs; problems and rule_problems, as sentences; tsdb, its figures.
         ready: Whether requests can be answered; ``/-/ready`` says so.
         reload: Reads the configuration anew; raises ConfigError.
         tasks: Which tasks there are.

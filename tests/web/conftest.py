@@ -12,7 +12,8 @@ from werkzeug.test import TestResponse
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.store import MemoryStore
-from tests.web.demo_parts import Demo, make_demo
+from tests.web.demo_host import Demo
+from tests.web.demo_parts import make_demo
 from web.app import create_app
 from web.parts import Parts
 from web.server import WebServer

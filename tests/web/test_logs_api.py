@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from tests.fakes.clock import FakeClock
 from tests.fakes.tasks import SHOP
 from tests.web.conftest import MakeClient, body
-from tests.web.demo_parts import Demo
+from tests.web.demo_host import Demo
 from tests.web.memory_logs import MemoryLogs
 from web.server import WebServer
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.web.conftest import missing
-from tests.web.demo_parts import Demo
+from tests.web.demo_host import Demo
 from web.server import WebServer
 
 pytestmark = pytest.mark.peer

@@ -6,7 +6,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from tests.web.conftest import body
-from tests.web.demo_parts import Demo
+from tests.web.demo_host import Demo
 from web.api.rules import _exponent, rfc3339
 
 

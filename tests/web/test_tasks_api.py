@@ -9,7 +9,7 @@ from promql.engine import Engine
 from tests.fakes.store import MemoryStore
 from tests.fakes.tasks import FakeTaskSource, make_task
 from tests.web.conftest import MakeClient, body
-from tests.web.demo_parts import Demo
+from tests.web.demo_host import Demo
 
 
 def test_list_has_every_task_with_its_usage(demo_client: FlaskClient, demo: Demo) -> None:

@@ -26,6 +26,12 @@ def _restart(db: LogDb, directory: Path) -> LogDb:
     return again
 
 
+@pytest.fixture
+def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is sealed, merged or deleted behind the test's back."""
+    monkeypatch.setattr(LogDb, "_maintain_loop", lambda db: None)
+
+
 @pytest.mark.parametrize("sealed", [False, True])
 @pytest.mark.parametrize("restarted", [False, True])
 def test_record_is_stored_once(tmp_path: Path, sealed: bool, restarted: bool) -> None:
@@ -194,7 +200,7 @@ def test_damaged_manifest_is_refused(tmp_path: Path, change: object, words: str)
     assert str(manifest) in str(caught.value)
 
 
-def test_retention_by_age(tmp_path: Path) -> None:
+def test_retention_by_age(tmp_path: Path, by_hand: None) -> None:
     """Segments go when all their records were taken in too long ago, whatever the records' own times."""
     clock = FakeClock()
     db = make_db(tmp_path, clock, retention_days=2)
@@ -214,7 +220,7 @@ def test_retention_by_age(tmp_path: Path) -> None:
     db.stop()
 
 
-def test_retention_by_size_spares_what_readers_hold(tmp_path: Path) -> None:
+def test_retention_by_size_spares_what_readers_hold(tmp_path: Path, by_hand: None) -> None:
     """The oldest segments go first; a file that a search is reading stays until it is done."""
     db = make_db(tmp_path, retention_bytes=1024 * 1024)
     db.start()
@@ -233,7 +239,7 @@ def test_retention_by_size_spares_what_readers_hold(tmp_path: Path) -> None:
     db.stop()
 
 
-def test_small_segments_are_merged(tmp_path: Path) -> None:
+def test_small_segments_are_merged(tmp_path: Path, by_hand: None) -> None:
     """Many small segments become one with the same records, and stay so."""
     db = make_db(tmp_path)
     db.start()

@@ -320,4 +320,8 @@ keys.bind("l", "Logs of this task", () => {
   $("logs-section").scrollIntoView({ behavior: "smooth" });
   $("filter").focus({ preventScroll: true });
 });
+keys.walk(
+  () => [...document.querySelectorAll(".log-row")],
+  (row) => row.toggleFields(),
+);
 keys.bind("p", "Pause or resume the log", () => log.setPaused(!log.paused));
