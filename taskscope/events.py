@@ -8,7 +8,6 @@ from threading import Event, Thread
 from typing import Any, Final
 
 from logship.events import EventLog
-
 from model.clock import Clock
 from model.health import HealthResult
 from model.log import Level
