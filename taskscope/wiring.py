@@ -162,7 +162,9 @@ def elasticsearch_sinks(config: TaskscopeConfig) -> list[Sink]:
     from taskscope.elasticsearch import connection_of
 
     return [
-        ElasticsearchSink(connection_of(sink, config), namespace=sink.namespace)
+        ElasticsearchSink(
+            connection_of(sink, config), dataset=sink.dataset, namespace=sink.namespace
+        )
         for sink in config.logship.sinks
         if isinstance(sink, ElasticsearchSinkConfig)
     ]
