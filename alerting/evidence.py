@@ -16,7 +16,7 @@ from model.identity import prometheus_labels
 from model.labels import Labels
 from model.task import Run, Task, TaskSource, describe_exit
 from storage.interface import LogPage, LogQuery, LogReader
-from storage.logquery.render import quoted
+from storage.logquery import quoted
 
 _LOG: Final = logging.getLogger(__name__)
 _WINDOW_MS: Final = 15 * 60_000  # how far back log lines may be

@@ -1,5 +1,6 @@
 """Segments: Parquet files, sorted by task and time, written once and never changed."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,8 +154,7 @@ def _texts(batches: Sequence[LogBatch], spans: Sequence[Spans], order: Any) -> "
         behind = np.maximum.accumulate(np.where(empty, 0, ends))
         starts, ends = np.where(empty, behind, starts), np.where(empty, behind, ends)
     data = b"".join(batch.buf for batch in batches)
-    rising = bool((starts[1:] >= ends[:-1]).all()) and len(data) < 2**31
-    if rising:
+    if len(data) < 2**31 and (starts[1:] >= ends[:-1]).all():
         # every piece and every gap between two pieces is a string; pieces are the even ones
         bounds = np.empty(2 * len(starts), dtype=np.int32)
         bounds[0::2], bounds[1::2] = starts, ends
@@ -162,11 +162,8 @@ def _texts(batches: Sequence[LogBatch], spans: Sequence[Spans], order: Any) -> "
             len(bounds) - 1, pa.py_buffer(bounds.tobytes()), pa.py_buffer(data)
         )
         texts = whole.take(pa.array(order * 2))
-        try:
+        with contextlib.suppress(pa.ArrowInvalid):  # bytes that are no UTF-8: replaced below
             texts.validate(full=True)
-        except pa.ArrowInvalid:
-            rising = False
-        else:
             return texts
     return pa.array(
         [data[starts[i] : ends[i]].decode("utf-8", "replace") for i in order.tolist()], pa.string()
