@@ -11,10 +11,10 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from alerting import template
-from alerting.duration import parse_duration
 from alerting.place import in_value
 from alerting.rule import AlertingRule, ExpressionParser, RecordingRule, Rule, RuleGroup
 from configfile.document import Document, KeyPath, load
+from configfile.duration import parse_duration
 from configfile.validate import Section, problems
 from model.errors import ConfigError, ParseError, Problem
 

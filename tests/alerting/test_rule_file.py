@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from alerting.check import check
-from alerting.duration import parse_duration
 from alerting.loading import files_of, load_groups
 from alerting.place import locate
 from alerting.rule import AlertingRule, RecordingRule
 from alerting.shipped import SHIPPED_RULES
 from configfile.document import parse as parse_yaml
+from configfile.duration import parse_duration
 from model.errors import ConfigError, ParseError
 
 GOOD = """
