@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from collector.scrape.discovery import FileConfig, StaticConfig
-from collector.scrape.manager import ScrapeConfig, ScrapeManager
+from collector.scrape.discovery import FileConfig, ScrapeConfig, StaticConfig
+from collector.scrape.manager import ScrapeManager
 from collector.scrape.relabel import RelabelRule
 from collector.scrape.target import Credentials, ScrapeJob, Tls
 from model.samples import is_stale
