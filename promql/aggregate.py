@@ -24,6 +24,7 @@ from promql.histogram.text import histogram_texts
 from promql.text import format_float, format_g, is_utf8, quote
 
 _EPSILON: Final = np.finfo(np.float64).eps
+_TRUSTED: Final = 1e-11  # relative error at which a plain sum is as good as a compensated one
 _IGNORES_HISTOGRAMS: Final = frozenset({"min", "max", "stddev", "stdvar", "quantile"})
 
 
@@ -151,13 +152,13 @@ def _sum(parts: Segments, values: Floats, present: Bools, count: Index) -> Float
     with np.errstate(all="ignore"):
         filled = values if present.all() else np.where(present, values, 0.0)
         plain: Floats = parts.reduce(np.add, filled)
-        largest = parts.reduce(np.maximum, np.abs(filled))
-        # whole numbers that stay below 2**53 add up without error
-        trusted = 1e-12 * np.abs(plain) >= largest * count * count * _EPSILON
+        # an error grows with the size of the terms; terms of one sign cannot cancel
+        size = np.abs(plain) if filled.min() >= 0 else parts.reduce(np.add, np.abs(filled))
+        trusted = size * count * _EPSILON <= _TRUSTED * np.abs(plain)
         if not trusted.all():
-            exact = largest * count < 2.0**53
-            exact &= parts.reduce(np.logical_and, np.floor(filled) == filled)
-            trusted |= exact
+            # whole numbers that stay below 2**53 add up without error
+            whole = parts.reduce(np.logical_and, np.floor(filled) == filled)
+            trusted |= whole & (size < 2.0**53)
     if trusted.all():
         return plain
     doubtful = np.flatnonzero(~trusted.all(axis=1))
@@ -318,7 +319,7 @@ def limit_ratio(
 
 
 def _place(labels: Labels) -> float:
-    text = "".join(f"{name}\xff{value}\xff" for name, value in labels)
+    text = "".join(f"{name}\x00{value}\x00" for name, value in labels)
     digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest) / 2.0**64
 

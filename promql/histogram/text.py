@@ -1,5 +1,7 @@
 """A histogram as text: ``{count:4, sum:5, (1,2]:3}``, as ``count_values`` shows it."""
 
+import numpy as np
+
 from promql.histogram.layout import negative_edges, positive_edges
 from promql.histogram.pool import Pool
 from promql.text import format_g
@@ -15,15 +17,17 @@ def histogram_texts(pool: Pool) -> list[str]:
             f"count:{format_g(float(pool.count[row]))}",
             f"sum:{format_g(float(pool.sum[row]))}",
         ]
-        for i in reversed(range(near.shape[1])):
-            if pool.negative[row, i]:
-                parts.append(_bucket("[", -far[row, i], -near[row, i], ")", pool.negative[row, i]))
+        parts += [
+            _bucket("[", -far[row, i], -near[row, i], ")", pool.negative[row, i])
+            for i in np.flatnonzero(pool.negative[row])[::-1]
+        ]
         if pool.zero_count[row]:
             wide = pool.zero_threshold[row]
             parts.append(_bucket("[", -wide, wide, "]", pool.zero_count[row]))
-        for i in range(lower.shape[1]):
-            if pool.positive[row, i]:
-                parts.append(_bucket("(", lower[row, i], upper[row, i], "]", pool.positive[row, i]))
+        parts += [
+            _bucket("(", lower[row, i], upper[row, i], "]", pool.positive[row, i])
+            for i in np.flatnonzero(pool.positive[row])
+        ]
         out.append("{" + ", ".join(parts) + "}")
     return out
 
