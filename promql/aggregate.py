@@ -25,6 +25,7 @@ from promql.text import format_float, format_g, is_utf8, quote
 
 _EPSILON: Final = np.finfo(np.float64).eps
 _TRUSTED: Final = 1e-11  # relative error at which a plain sum is as good as a compensated one
+_WORTH_CUTTING: Final = 64  # rows; below it sorting all is as quick
 _IGNORES_HISTOGRAMS: Final = frozenset({"min", "max", "stddev", "stdvar", "quantile"})
 
 
@@ -324,6 +325,16 @@ def _place(labels: Labels) -> float:
     return int.from_bytes(digest) / 2.0**64
 
 
+def _candidates(rows: Index, keys: Floats, present: Bools, k: int) -> Index:
+    """Leave out rows that are not among the first k at any step, so that only few need sorting."""
+    if len(rows) < 4 * k or len(rows) < _WORTH_CUTTING:
+        return rows
+    ranked = np.where(present[rows], keys[rows], np.inf).T
+    ranked = np.where(np.isnan(ranked), np.inf, ranked)
+    limit = np.partition(ranked, k - 1, axis=1)[:, k - 1]
+    return rows[(ranked <= limit[:, None]).any(axis=0)]
+
+
 def _first_k(node: ast.Aggregate, keys: Floats, k: Floats, block: Block, *, ordered: bool) -> Block:
     parts = segments(node, block.labels)
     steps = block.present.shape[1]
@@ -332,7 +343,7 @@ def _first_k(node: ast.Aggregate, keys: Floats, k: Floats, block: Block, *, orde
     order: list[Index] = []
     ends = np.append(parts.starts[1:], len(parts.order))
     for start, end in zip(parts.starts.tolist(), ends.tolist(), strict=True):
-        rows = parts.order[start:end]
+        rows = _candidates(parts.order[start:end], keys, block.present, int(wanted.max()))
         here, group_keys = block.present[rows].T, keys[rows].T
         # NaN after every number, what is absent after NaN; equal keys in their old order
         kind = np.where(here, np.isnan(group_keys).astype(np.int8), np.int8(2))

@@ -4,7 +4,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promql import ast
@@ -71,7 +71,7 @@ def _vector(draw: st.DrawFn, depth: int = 3) -> str:
                 "on (job)",
                 "ignoring (le)",
                 "on (job) group_left (le)",
-                "on () group_right",
+                "on () group_right ()",
                 "fill (0)",
             ]
         )
@@ -96,6 +96,7 @@ def without_places(node: Any) -> Any:
     return type(node).__name__, tuple((k, without_places(v)) for k, v in kept.items())
 
 
+@settings(max_examples=60, deadline=None)
 @given(_vector())
 def test_what_is_printed_parses_to_the_same_tree(text: str) -> None:
     """Printing loses nothing but blanks and the order of matchers."""
