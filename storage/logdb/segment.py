@@ -1,7 +1,6 @@
 """Segments: Parquet files, sorted by task and time, written once and never changed."""
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -10,6 +9,7 @@ import numpy as np
 import orjson
 
 from model.log import LogBatch, Spans
+from storage.files import place
 from storage.logdb.chunk import Chunk
 from storage.logdb.document import COLUMNS, IDENTITY_COLUMNS
 
@@ -89,37 +89,11 @@ def open_writer(path: Path, schema: "pa.Schema") -> "pq.ParquetWriter":
     )
 
 
-def place(path: Path, write: Callable[[Path], None]) -> None:
-    """Make a file appear whole: temporary name, fsync, rename, fsync of the directory.
-
-    Raises:
-        OSError: If that failed; the temporary file is gone then.
-    """
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        write(temporary)
-        sync_path(temporary)
-        temporary.rename(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_path(path.parent)
-
-
 def release_memory() -> None:
     """Give back what writing a segment took; Arrow would keep it for the next."""
     import pyarrow as pa
 
     pa.default_memory_pool().release_unused()
-
-
-def sync_path(path: Path) -> None:
-    """Bring a file or a directory to the disk."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def to_table(chunks: Sequence[Chunk]) -> "pa.Table":

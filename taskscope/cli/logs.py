@@ -13,7 +13,7 @@ _SPAN = re.compile(r"(\d+)([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-@click.command(short_help="Search or follow the logs of tasks, also of ended ones.")
+@click.command()
 @click.argument("query", nargs=-1)
 @click.option("-f", "--follow", is_flag=True, help="Go on with new records as they come.")
 @click.option("-n", "--lines", "limit", default=50, show_default=True, help="Most records shown.")

@@ -3,12 +3,12 @@
 import os
 import sys
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 import click
 
 from model.errors import ConfigError, OperatorError, TaskscopeError
+from taskscope.version import version_text
 
 # name -> module in taskscope.cli, object, one line of help; modules are imported when they run, so
 # that `taskscope tasks` does not pay for the stores and `taskscope up` not for the demo
@@ -62,15 +62,8 @@ class _LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def _version() -> str:
-    try:
-        return version("taskscope")
-    except PackageNotFoundError:
-        return "unknown"
-
-
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(_version(), prog_name="taskscope")
+@click.version_option(version_text(), prog_name="taskscope")
 def cli() -> None:
     """Observe tasks in containers: metrics, health, logs and alerts under one identity.
 

@@ -11,7 +11,7 @@ from taskscope.cli import client, output
 Shown = Mapping[str, Any]
 
 
-@click.command(short_help="List tasks, or show one.")
+@click.command()
 @click.argument("task", required=False)
 @click.option("--app", help="Only tasks of this app.")
 @click.option("--running", is_flag=True, help="Leave out tasks that have ended.")

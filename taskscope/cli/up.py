@@ -8,9 +8,7 @@ from typing import Any
 import click
 
 from model.errors import OperatorError
-from taskscope.cli import output
-
-Options = Callable[[Callable[..., None]], Callable[..., None]]
+from taskscope.cli import client, output
 
 
 def _options(command: Callable[..., None]) -> Callable[..., None]:
@@ -39,9 +37,7 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.command(
-    short_help="Observe this host and serve the console: agent and server in one process."
-)
+@click.command()
 @_options
 def up(file: Path | None, listen: str, data_dir: Path | None) -> None:
     """Observe the tasks of this host and serve console and API, until interrupted."""
@@ -52,7 +48,7 @@ def up(file: Path | None, listen: str, data_dir: Path | None) -> None:
     _run(build_up(config, file, SystemClock()))
 
 
-@click.command(short_help="Only store, alert and serve: take what agents send.")
+@click.command()
 @_options
 def server(file: Path | None, listen: str, data_dir: Path | None) -> None:
     """Store, alert and serve what agents on this host send, until interrupted."""
@@ -63,11 +59,11 @@ def server(file: Path | None, listen: str, data_dir: Path | None) -> None:
     _run(build_server(config, file, SystemClock()))
 
 
-@click.command(short_help="Only collect: send metrics, logs and tasks of this host to a server.")
+@click.command()
 @click.option(
     "--server",
     "server_url",
-    default="http://127.0.0.1:9800",
+    default=client.DEFAULT,
     show_default=True,
     metavar="URL",
     help="The server to send to (loopback for now).",
