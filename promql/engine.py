@@ -139,8 +139,15 @@ def _marked(block: Block) -> Floats:
     return out
 
 
+def _shown(block: Block) -> HistColumn | None:
+    """Return the histograms that are present."""
+    if block.hist is None:
+        return None
+    return HistColumn(np.where(block.present, block.hist.index, np.int32(-1)), block.hist.pool)
+
+
 def _vector(block: Block, ts_ms: int) -> Vector:
-    return Vector(block.labels, ts_ms, _marked(block)[:, 0], block.hist)
+    return Vector(block.labels, ts_ms, _marked(block)[:, 0], _shown(block))
 
 
 def _sorted(block: Block) -> Block:
@@ -150,7 +157,7 @@ def _sorted(block: Block) -> Block:
 
 def _matrix(block: Block, ts_ms: Ints) -> Matrix:
     block = _sorted(block)
-    return Matrix(block.labels, ts_ms, _marked(block), block.hist)
+    return Matrix(block.labels, ts_ms, _marked(block), _shown(block))
 
 
 def _range_vector(windows: Windows) -> Matrix:

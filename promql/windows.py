@@ -165,7 +165,6 @@ class Windows:
         ends_ms: int64, shape (S,): end of each window.
         range_ms: Length of the windows.
         pool: The histograms that chunks point to; None without any.
-        extended: "anchored", "smoothed" or "".
     """
 
     labels: LabelTable
@@ -175,7 +174,6 @@ class Windows:
     ends_ms: Ints
     range_ms: int
     pool: Pool | None = None
-    extended: str = ""
 
     @property
     def steps(self) -> int:

@@ -62,9 +62,9 @@ class Agent:
         data, cluster, host = config.data_path(), config.cluster, config.host_name()
         self.tasks = tasks
         self.events = TaskEvents(self.tasks, data / "logship" / "events", clock)
-        redactor = Redactor()
+        redactor, docker = Redactor(), DockerClient(config.discovery.docker.socket)
         self.health = HealthManager(
-            self.tasks, config.healthcheck.declared(), DockerExec(DockerClient(config.discovery.docker.socket)), clock, registry,
+            self.tasks, config.healthcheck.declared(), DockerExec(docker), clock, registry,
             on_change=self.events.health_changed, redact=lambda text: _redacted(redactor, text),
         )  # fmt: skip
         ship = config.logship
@@ -73,8 +73,9 @@ class Agent:
             Settings(
                 ship.dataset, ship.redact, ship.buffer_bytes, ship.request_timeout_seconds,
                 ship.checkpoint_interval_seconds, ship.poll_interval_seconds,
+                docker_socket=docker.path if config.discovery.docker.enabled else "",
             ),
-            clock, registry,
+            clock, registry, events=self.events.log,
         )  # fmt: skip
         self.collector = Collector(
             self.tasks, appender, clock, registry,
@@ -107,6 +108,7 @@ class Agent:
             ],
             "sinks": [{"name": s.name, "ok": s.ok, "message": s.message} for s in shipper.sinks],
             "streams": shipper.streams,
+            "streams_through_api": shipper.through_api,
             "checks": health.checks,
             "problems": [*shipper.problems, *health.problems],
         }

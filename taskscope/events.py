@@ -8,7 +8,6 @@ from threading import Event, Thread
 from typing import Any, Final
 
 from logship.events import EventLog
-
 from model.clock import Clock
 from model.health import HealthResult
 from model.log import Level
@@ -22,7 +21,7 @@ class TaskEvents:
 
     def __init__(self, tasks: TaskSource, directory: Path, clock: Clock) -> None:
         self._tasks = tasks
-        self._log = EventLog(directory, clock)
+        self.log = EventLog(directory, clock)
         self._ended: dict[TaskID, set[int]] = {}
         self._stop = Event()
         self._thread: Thread | None = None
@@ -58,7 +57,7 @@ class TaskEvents:
 
     def _append(self, task: Task, level: Level, message: str, fields: Mapping[str, Any]) -> None:
         try:
-            self._log.append(task.identity, level, message, fields)
+            self.log.append(task.identity, level, message, fields)
         except OSError as error:
             _LOG.error(
                 "an event of task %s is lost (%s): %s",

@@ -1,6 +1,7 @@
 """Starting, waiting for a signal, stopping."""
 
 import contextlib
+import resource
 import signal
 import sys
 from collections.abc import Callable
@@ -18,6 +19,9 @@ def run(stack: Stack, started: Callable[[], None]) -> None:
     """
     # readers of the store wait less long for a thread that parses (docs/adr/0002)
     sys.setswitchinterval(0.0005)
+    # every log file that is followed stays open
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     stop = Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: stop.set())

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Final
 
 from collector.scrape.http import FetchError, Response
+from collector.scrape.target import Tls
 
 _READ: Final = 256 << 10
 _IN_PROGRESS: Final = frozenset({0, errno.EINPROGRESS, errno.EWOULDBLOCK})
@@ -124,6 +125,24 @@ class Connection:
             self.response.feed(data)
             if self.response.done or not isinstance(self._socket, ssl.SSLSocket):
                 return selectors.EVENT_READ
+
+
+def tls_context(tls: Tls) -> ssl.SSLContext:
+    """Return how TLS is done.
+
+    Raises:
+        FetchError: If a file cannot be used.
+    """
+    try:
+        context = ssl.create_default_context(cafile=tls.ca_file or None)
+        if tls.cert_file:
+            context.load_cert_chain(tls.cert_file, tls.key_file or None)
+    except (OSError, ValueError) as error:
+        raise FetchError("tls", f"the TLS files cannot be used: {error}") from error
+    if tls.insecure_skip_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def describe(error: OSError) -> FetchError:

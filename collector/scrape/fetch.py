@@ -4,6 +4,7 @@ Connections are kept for the next scrape. Names are looked up on a few threads o
 that can block; everything else never waits.
 """
 
+import functools
 import heapq
 import ipaddress
 import itertools
@@ -14,13 +15,13 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import SimpleQueue
 from threading import Thread
 from typing import Final
 
 from collector.metrics import ScrapeMetrics
-from collector.scrape.connection import Connection, describe
+from collector.scrape.connection import Connection, describe, tls_context
 from collector.scrape.http import FetchError, Response
 from collector.scrape.target import Target, Tls
 
@@ -89,7 +90,8 @@ class Fetcher:
         self._contexts: dict[Tls, ssl.SSLContext] = {}
         self._names: dict[str, tuple[float, str]] = {}
         self._resolving: dict[str, list[_Exchange]] = {}
-        self._resolvers: ThreadPoolExecutor | None = None
+        self._to_resolve: SimpleQueue[str | None] = SimpleQueue()
+        self._resolvers: list[Thread] = []
         self._thread: Thread | None = None
         self._stopping = False
 
@@ -106,8 +108,9 @@ class Fetcher:
         if self._thread is not None:
             self._thread.join(timeout_seconds)
             self._thread = None
-        if self._resolvers is not None:
-            self._resolvers.shutdown(wait=False, cancel_futures=True)
+        for _ in self._resolvers:  # not waited for: a lookup can hang for long
+            self._to_resolve.put(None)
+        self._resolvers.clear()
         if self._selector.get_map() is not None:
             for key in list(self._selector.get_map().values()):
                 if key.data is not None:
@@ -318,19 +321,22 @@ class Fetcher:
         waiting = self._resolving.setdefault(host, [])
         waiting.append(exchange)
         if len(waiting) == 1:
-            if self._resolvers is None:
-                self._resolvers = ThreadPoolExecutor(_RESOLVERS, "scrape-resolve")
-            self._resolvers.submit(self._resolve, host)
+            self._to_resolve.put(host)
+            if len(self._resolvers) < _RESOLVERS:
+                thread = Thread(target=self._resolve_all, name="scrape-resolve", daemon=True)
+                self._resolvers.append(thread)
+                thread.start()
         return ""
 
-    def _resolve(self, host: str) -> None:
-        """Look a name up; runs on a resolver thread."""
-        try:
-            found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-            address = str(found[0][4][0])
-        except (OSError, UnicodeError, IndexError):
-            address = ""
-        self.call(lambda: self._resolved(host, address))
+    def _resolve_all(self) -> None:
+        """Look names up; runs on each resolver thread."""
+        while (host := self._to_resolve.get()) is not None:
+            try:
+                found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+                address = str(found[0][4][0])
+            except (OSError, UnicodeError, IndexError):
+                address = ""
+            self.call(functools.partial(self._resolved, host, address))
 
     def _resolved(self, host: str, address: str) -> None:
         if address:
@@ -350,16 +356,6 @@ class Fetcher:
 
     def _context(self, tls: Tls) -> ssl.SSLContext:
         known = self._contexts.get(tls)
-        if known is not None:
-            return known
-        try:
-            context = ssl.create_default_context(cafile=tls.ca_file or None)
-            if tls.cert_file:
-                context.load_cert_chain(tls.cert_file, tls.key_file or None)
-        except (OSError, ValueError) as error:
-            raise FetchError("tls", f"the TLS files cannot be used: {error}") from error
-        if tls.insecure_skip_verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        self._contexts[tls] = context
-        return context
+        if known is None:
+            known = self._contexts[tls] = tls_context(tls)
+        return known

@@ -3,6 +3,9 @@
 Extrapolation to the edges of the window is Prometheus's (``promql/functions.go extrapolatedRate``).
 """
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 
 from model.labels import METRIC_NAME
@@ -10,8 +13,11 @@ from model.samples import Bools, Floats, Ints
 from promql.block import Block
 from promql.call import CallContext
 from promql.functions.mixed import say_mixed
-from promql.functions.over_time import window_block
+from promql.functions.starts import say_overlaps, start_resets, starts_inside
 from promql.functions.table import MATRIX, function
+from promql.histogram.arithmetic import divided, scaled
+from promql.histogram.over_time import WindowResults, only_histograms
+from promql.histogram.rate import Task, instant_difference, rise_with_starts
 from promql.text import quote
 from promql.windows import Chunk, Windows
 
@@ -19,11 +25,14 @@ _COUNTER_SUFFIXES = ("_total", "_sum", "_count", "_bucket")
 _NO_COUNTER = "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: "
 
 
-def resets(values: Floats) -> Floats:
-    """Return, at each sample that is lower than the one before, the one before; else 0. Shape as given."""
+def resets(chunk: Chunk) -> Floats:
+    """Return, at each sample (k, N) where the counter began anew, the value before; else 0."""
+    values = chunk.values
     out = np.zeros_like(values)
     with np.errstate(invalid="ignore"):
         fell = values[:, 1:] < values[:, :-1]
+    if chunk.start_ms is not None:
+        fell = fell | start_resets(chunk)[:, 1:]
     if fell.any():
         out[:, 1:] = np.where(fell, values[:, :-1], 0.0)
     return out
@@ -34,53 +43,128 @@ def _rise(chunk: Chunk, *, counter: bool) -> tuple[Floats, Floats]:
     first, last = chunk.value_at(chunk.low), chunk.value_at(chunk.high - 1)
     rise = last - first
     if counter:
-        marks = resets(chunk.values)
+        marks = resets(chunk)
         if marks.any():
             rise = rise + chunk.over(marks, chunk.low + 1, chunk.high)
     return rise, first
 
 
-def _factor(
-    windows: Windows, chunk: Chunk, rise: Floats, first: Floats, *, counter: bool
-) -> Floats:
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """The times a rate is worked out from; broadcasts to (k, S)."""
+
+    first_ms: Ints
+    last_ms: Ints
+    count: Ints
+    inside: Bools
+    start: Ints
+
+    def at(self, where: Bools) -> "Edges":
+        """Return the times of some windows, one after the other."""
+
+        def pick(array: Any) -> Any:
+            return np.broadcast_to(array, where.shape)[where]
+
+        return Edges(
+            pick(self.first_ms),
+            pick(self.last_ms),
+            pick(self.count),
+            pick(self.inside),
+            pick(self.start),
+        )
+
+
+def edges(windows: Windows, chunk: Chunk, *, counter: bool) -> Edges:
+    """Return the times of the first and last sample of each window, and starts that lie in it."""
+    inside, start = starts_inside(windows, chunk)
+    if not counter:
+        inside = np.zeros_like(inside)
+    first, last = chunk.time_at(chunk.low), chunk.time_at(chunk.high - 1)
+    return Edges(first, last, chunk.count(), inside, start)
+
+
+def factor(windows: Windows, at: Edges, rise: Floats, first: Floats, *, counter: bool) -> Floats:
     """Return what the sampled rise is multiplied by to stand for the whole window."""
-    first_ms, last_ms = chunk.time_at(chunk.low), chunk.time_at(chunk.high - 1)
-    sampled = (last_ms - first_ms) / 1000
-    between = sampled / np.maximum(chunk.count() - 1, 1)
+    sampled = (at.last_ms - at.first_ms) / 1000
+    between = sampled / np.maximum(at.count - 1, 1)
     threshold = between * 1.1
-    to_start = (first_ms - windows.starts_ms) / 1000
+    to_start = (at.first_ms - windows.starts_ms) / 1000
     to_start = np.where(to_start >= threshold, between / 2, to_start)
-    to_end = (windows.ends_ms - last_ms) / 1000
+    to_end = (windows.ends_ms - at.last_ms) / 1000
     to_end = np.where(to_end >= threshold, between / 2, to_end)
     if counter:
         # a counter does not begin below zero
         to_zero = sampled * (first / rise)
         nearer = (rise > 0) & (first >= 0) & (to_zero < to_start)
         to_start = np.where(nearer, to_zero, to_start)
-    return (sampled + to_start + to_end) / sampled
+    if at.inside.any():
+        sampled = np.where(at.inside, (at.last_ms - at.start) / 1000, sampled)
+        to_start = np.where(at.inside, 0.0, to_start)
+    return np.where(sampled == 0, 1.0, (sampled + to_start + to_end) / sampled)
 
 
 def _extrapolated(call: CallContext, *, counter: bool, per_second: bool) -> Block:
     windows = call.windows(0)
-    parts: list[tuple[Floats, Bools]] = []
+    out = WindowResults(windows)
+    seconds = windows.range_ms / 1000 if per_second else 1.0
     for whole in windows.chunks:
         chunk, had = whole.floats()
         count = chunk.count()
-        here: Bools = np.broadcast_to(count >= 2, chunk.shape)
+        at = edges(windows, chunk, counter=counter)
+        here: Bools = np.broadcast_to((count >= 2) | at.inside, chunk.shape)
         if had is not None:
             mixed = had & (count > 0)
             say_mixed(call, windows, whole, mixed, call.node.args[0])
             here = here & ~mixed
-        with np.errstate(all="ignore"):
-            rise, first = _rise(chunk, counter=counter)
-            values = rise * _factor(windows, chunk, rise, first, counter=counter)
-            if per_second:
-                values /= windows.range_ms / 1000
-        parts.append((values, here))
-    block = window_block(call, windows, parts)
+        if here.any():
+            with np.errstate(all="ignore"):
+                rise, first = _rise(chunk, counter=counter)
+                if at.inside.any():
+                    # the counter began within the window, from zero
+                    rise = rise + np.where(at.inside, first, 0.0)
+                values = rise * factor(windows, at, rise, first, counter=counter)
+                out.floats(whole, values / seconds, here)
+            if counter:
+                say_overlaps(call, windows, chunk, here)
+        if had is not None:
+            _histograms(call, windows, whole, out, counter=counter, seconds=seconds)
+    block = out.block()
     if counter:
         _say_no_counter(call, block)
     return block
+
+
+def _histograms(
+    call: CallContext,
+    windows: Windows,
+    whole: Chunk,
+    out: WindowResults,
+    *,
+    counter: bool,
+    seconds: float,
+) -> None:
+    chunk, had_floats = only_histograms(whole)
+    at = edges(windows, chunk, counter=counter)
+    where = np.broadcast_to((chunk.count() >= 2) | at.inside, chunk.shape) & ~had_floats
+    if not where.any():
+        return
+    found = rise_with_starts(Task(call, windows, chunk, counter), where, at.inside)
+    where = found.where
+    cells = at.at(where)
+    steps = np.nonzero(where)[1]
+    at_steps = Windows(
+        windows.labels,
+        windows.drop_name,
+        (),
+        windows.starts_ms[steps],
+        windows.ends_ms[steps],
+        windows.range_ms,
+    )
+    with np.errstate(all="ignore"):
+        by = factor(at_steps, cells, found.pool.count, found.first_count, counter=counter) / seconds
+    out.histograms(whole, where, scaled(found.pool, by))
+    if counter:
+        say_overlaps(call, windows, chunk, where)
 
 
 def _say_no_counter(call: CallContext, block: Block) -> None:
@@ -89,11 +173,10 @@ def _say_no_counter(call: CallContext, block: Block) -> None:
     if names is None:
         return
     rows = block.floats.any(axis=1)
-    if "__type__" in block.labels.columns:
-        kinds = block.labels.columns["__type__"]
-        for code, kind_code in {
-            *zip(names.codes[rows].tolist(), kinds.codes[rows].tolist(), strict=True)
-        }:
+    kinds = block.labels.columns.get("__type__")
+    if kinds is not None:
+        pairs = zip(names.codes[rows].tolist(), kinds.codes[rows].tolist(), strict=True)
+        for code, kind_code in dict.fromkeys(pairs):
             name, kind = names.values[code], kinds.values[kind_code]
             if name and kind not in ("counter", "histogram"):
                 text = 'metric might not be a counter, __type__ label is not set to "counter" or "histogram", '
@@ -127,22 +210,30 @@ def run_delta(call: CallContext) -> Block:
 
 def _instant(call: CallContext, *, rate: bool) -> Block:
     windows = call.windows(0)
-    parts: list[tuple[Floats, Bools]] = []
-    for whole in windows.chunks:
-        chunk, had = whole.floats()
+    out = WindowResults(windows)
+    for chunk in windows.chunks:
         last, before = chunk.value_at(chunk.high - 1), chunk.value_at(chunk.high - 2)
         elapsed: Ints = chunk.time_at(chunk.high - 1) - chunk.time_at(chunk.high - 2)
+        here: Bools = np.broadcast_to((chunk.count() >= 2) & (elapsed > 0), chunk.shape)
+        floats = here
+        if chunk.hist is not None:
+            kinds = [chunk.gather(chunk.hist, chunk.high - i) >= 0 for i in (1, 2)]
+            floats = here & ~kinds[0] & ~kinds[1]
+            node = call.node.args[0]
+            say_mixed(call, windows, chunk, here & (kinds[0] != kinds[1]), node)
+            both = here & kinds[0] & kinds[1]
+            where, pool = instant_difference(Task(call, windows, chunk, rate), both)
+            seconds = np.broadcast_to(elapsed / 1000, chunk.shape)[where]
+            out.histograms(chunk, where, divided(pool, seconds) if rate else pool)
         with np.errstate(all="ignore"):
             values = last - before
             if rate:
-                values = np.where(last < before, last, values) / (elapsed / 1000)
-        here: Bools = np.broadcast_to((chunk.count() >= 2) & (elapsed > 0), chunk.shape)
-        if had is not None:
-            mixed = had & (chunk.count() > 0)
-            say_mixed(call, windows, whole, mixed, call.node.args[0])
-            here = here & ~mixed
-        parts.append((values, here))
-    return window_block(call, windows, parts)
+                anew = last < before
+                if chunk.start_ms is not None:
+                    anew = anew | chunk.gather(start_resets(chunk), chunk.high - 1)
+                values = np.where(anew, last, values) / (elapsed / 1000)
+        out.floats(chunk, values, floats)
+    return out.block()
 
 
 @function("irate", MATRIX, doc="Per-second rise between the last two samples of the range.")
@@ -155,33 +246,3 @@ def run_irate(call: CallContext) -> Block:
 def run_idelta(call: CallContext) -> Block:
     """See the table."""
     return _instant(call, rate=False)
-
-
-def _count_steps(call: CallContext, *, falls: bool) -> Block:
-    """Count where a sample differs from (is lower than) the one before; a change of kind counts."""
-    windows = call.windows(0)
-    parts: list[tuple[Floats, Bools]] = []
-    for chunk in windows.chunks:
-        before, after = chunk.values[:, :-1], chunk.values[:, 1:]
-        with np.errstate(invalid="ignore"):
-            if falls:
-                hit = after < before
-            else:
-                hit = (after != before) & ~(np.isnan(after) & np.isnan(before))
-        marks = np.zeros(chunk.values.shape)
-        marks[:, 1:] = hit
-        here = np.broadcast_to(chunk.count() > 0, chunk.shape)
-        parts.append((chunk.over(marks, chunk.low + 1, chunk.high), here))
-    return window_block(call, windows, parts)
-
-
-@function("changes", MATRIX, doc="How often the value changed in the range.")
-def run_changes(call: CallContext) -> Block:
-    """NaN does not differ from NaN."""
-    return _count_steps(call, falls=False)
-
-
-@function("resets", MATRIX, doc="How often a counter was reset in the range.")
-def run_resets(call: CallContext) -> Block:
-    """See the table."""
-    return _count_steps(call, falls=True)

@@ -1,6 +1,5 @@
 """Which strings of a label's dictionary a matcher accepts, each string judged once."""
 
-import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -106,8 +105,3 @@ class Verdicts:
 def is_plain_equal(matcher: Matcher) -> bool:
     """Tell whether a matcher asks for one value that is not empty."""
     return matcher.op is MatchOp.EQUAL and matcher.value != ""
-
-
-def escape(text: str) -> str:
-    """Quote a string for use inside a pattern."""
-    return re.escape(text)

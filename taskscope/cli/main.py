@@ -28,6 +28,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "completion": ("completion", "Print a shell's completion script."),
 }
 
+# numpy's matrix routines are not used, and their idle threads would cost CPU and memory; to be said
+# before a command imports numpy for the first time
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 
 class _LazyGroup(click.Group):
     """A group that imports a command's module when the command runs or shows its own help."""

@@ -124,6 +124,10 @@ def _greet(url: str, status: Mapping[str, Any]) -> None:
             f"  {source['name']:10} {mark}: {source['message']}{f' ({counts})' if counts else ''}"
         )
     lines += [f"  {'logs to':10} {s['name']}: {s['message']}" for s in status.get("sinks", ())]
+    if through := status.get("streams_through_api"):
+        lines.append(
+            f"  {'logs from':10} Docker's API for {through} containers: their files may not be read, or there are none"
+        )
     if "rules" in status:
         lines.append(f"  {'rules':10} {status['rules']}")
     lines.append(f"  {'data in':10} {status['data_dir']}")

@@ -51,14 +51,13 @@ class Containers:
     """Starts containers and knows them as tasks; removes them in the end."""
 
     def __init__(self) -> None:
-        self.ids: list[str] = []
+        self.names: list[str] = []
 
     def start(self, image: str, script: str, *options: str) -> str:
         """Start a container and return its id."""
         name = f"logship-test-{time.time_ns():x}"
-        container = docker("run", "-d", "--name", name, *options, image, "/bin/sh", "-c", script)
-        self.ids.append(container)
-        return container
+        self.names.append(name)
+        return docker("run", "-d", "--name", name, "--network", "none", *options, image, "/bin/sh", "-c", script)  # fmt: skip
 
     def task(self, container: str, **status: Any) -> Task:
         """Return a container as the task it is now."""
@@ -81,8 +80,8 @@ def containers() -> Iterator[Containers]:
     """Containers of one test."""
     made = Containers()
     yield made
-    if made.ids:
-        subprocess.run(["docker", "rm", "-f", *made.ids], capture_output=True, check=False)
+    if made.names:
+        subprocess.run(["docker", "rm", "-f", *made.names], capture_output=True, check=False)
 
 
 @pytest.mark.docker

@@ -89,6 +89,22 @@ def test_request_that_is_too_large_is_halved() -> None:
     assert b"".join(taken).count(b'"create"') == 4
 
 
+def test_dataset_of_the_sink() -> None:
+    """Records that name no dataset of their own go to the sink's data stream."""
+    paths = []
+
+    def answer(method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
+        paths.append(path.split("?", maxsplit=1)[0])
+        return 200, b'{"errors":false,"items":[]}', ELASTIC
+
+    with Server(answer) as server:
+        sink = ElasticsearchSink(Connection((server.url,)), dataset="billing", namespace="prod")
+        sink.write(batches("a"), 5)
+        sink.close()
+
+    assert paths[-1] == "/logs-billing-prod/_bulk"
+
+
 @pytest.mark.parametrize(
     ("status", "retryable", "sentence"),
     [

@@ -103,6 +103,15 @@ def test_a_process_task_is_followed_from_start_to_end(stack: Stack) -> None:
     assert [r["message"] for r in errors] == ["no one there"] or "no one there" in errors[0][
         "message"
     ]
+    eventually(
+        "how it ended, as a record of its own",
+        lambda: [
+            r
+            for r in json_lines("app:greeter dataset:task.event", stack)
+            if "exit code 7" in r["message"]
+        ],
+        15,
+    )
     found = cli("query", 'task_last_exit_code{app="greeter"}', "--json", "--server", stack.url)
     assert json.loads(found.stdout)["result"][0]["value"][1] == "7"
 

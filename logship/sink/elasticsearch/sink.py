@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +21,14 @@ if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
 
 HTTP_TOO_LARGE = 413
+DEFAULT_DATASET = "task"
 TEMPLATE_NAME = "taskscope-logs"
 
 
 class ElasticsearchSink:
     """Bulk ``create`` into data streams ``logs-<dataset>-<namespace>``; see ``Sink``.
 
-    The template is installed before the first delivery, and again after an outage, in case
+    Records of no dataset of their own ("task") go to the sink's. The template is installed before the first delivery, and again after an outage, in case
     somebody emptied the cluster. A record whose own fields Elasticsearch cannot take is sent once
     more with the fields as text at the end of the message; only then it is a dead letter.
     """
@@ -35,12 +37,14 @@ class ElasticsearchSink:
         self,
         connection: Connection,
         *,
+        dataset: str = DEFAULT_DATASET,
         namespace: str = "default",
         template_name: str = TEMPLATE_NAME,
         name: str = "elasticsearch",
     ) -> None:
         self.name = name
         self._connection = connection
+        self._dataset = dataset
         self._namespace = namespace
         self._template_name = template_name
         self._client: Elasticsearch | None = None
@@ -49,6 +53,8 @@ class ElasticsearchSink:
 
     def write(self, batches: Sequence[LogBatch], timeout_seconds: float) -> Sequence[Delivery]:
         """See ``Sink.write``."""
+        if self._dataset != DEFAULT_DATASET:
+            batches = [replace(b, dataset=self._dataset) if b.dataset == DEFAULT_DATASET else b for b in batches]  # fmt: skip
         try:
             client = self._ready({batch.dataset for batch in batches}, timeout_seconds)
             indices = {self.index(batch.dataset) for batch in batches}

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from collector.scrape.discovery import FileConfig, StaticConfig
-from collector.scrape.manager import ScrapeConfig, ScrapeManager
+from collector.scrape.discovery import FileConfig, ScrapeConfig, StaticConfig
+from collector.scrape.manager import ScrapeManager
 from collector.scrape.relabel import RelabelRule
 from collector.scrape.target import Credentials, ScrapeJob, Tls
 from model.samples import is_stale
@@ -342,6 +342,8 @@ def test_packed_chunked_and_encrypted(rig: Callable[..., Rig], tmp_path: Path) -
         strange = rig(port, tls=Tls(server_name="localhost"), **words)
         lax = rig(port, tls=Tls(insecure_skip_verify=True), **words)
         until(lambda: trusting.values("up") and strange.values("up") and lax.values("up"))
+        for one in (trusting, strange, lax):
+            one.manager.stop()
 
     assert trusting.values("up")[0] == 1
     assert trusting.values("a", n="19999")[0] == 19999

@@ -65,6 +65,8 @@ def main(directory: str, ledger: str, first_ms: str) -> None:
                 target, ts = rng.randrange(3), now - rng.randrange(1, 90) * STEP_MS - 1
                 refs = db.series(every[target][:7])
                 written = np.full(7, float(number))
+                out.write(f"try {target} {number} {ts}\n")
+                out.flush()
                 db.append_samples(refs, np.full(7, ts), written).wait()
                 out.write(f"late {target} {number} {ts}\n")
                 out.flush()

@@ -32,9 +32,13 @@ def write_until_killed(directory: Path, ledger: Path, first_ms: int, seconds: fl
         writer.kill()
 
 
-def acknowledged(ledger: Path) -> dict[Labels, dict[int, float]]:
-    """Return what the ledger says must be there."""
-    wanted: dict[Labels, dict[int, float]] = {}
+def allowed(ledger: Path) -> dict[Labels, dict[int, set[float]]]:
+    """Return which values may be there for what must be there.
+
+    Usually one: what was acknowledged last. A later append of the same time that the writer tried
+    when it was killed may have been stored before it could say so.
+    """
+    wanted: dict[Labels, dict[int, set[float]]] = {}
     for line in ledger.read_text(encoding="utf-8").splitlines(keepends=True):
         if not line.endswith("\n"):
             continue  # the writer died while it wrote this
@@ -42,15 +46,20 @@ def acknowledged(ledger: Path) -> dict[Labels, dict[int, float]]:
         labels = labels_of(int(target))
         if kind == "scrape":
             for i, one in enumerate(labels[: int(number)]):
-                wanted.setdefault(one, {})[int(ts)] = int(ts) / 1000 + i
-        else:
-            for one in labels[:7]:
-                wanted.setdefault(one, {})[int(ts)] = float(number)
+                wanted.setdefault(one, {})[int(ts)] = {int(ts) / 1000 + i}
+            continue
+        for one in labels[:7]:
+            values = wanted.setdefault(one, {})
+            if kind == "late":
+                values[int(ts)] = {float(number)}
+            elif int(ts) in values:
+                values[int(ts)].add(float(number))
     return wanted
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize(
-    ("seed", "kills"), [(1, 3), *(pytest.param(s, 10, marks=pytest.mark.slow) for s in (2, 3))]
+    ("seed", "kills"), [(1, 2), *(pytest.param(s, 10, marks=pytest.mark.slow) for s in (2, 3))]
 )
 def test_acknowledged_samples_survive_kills(tmp_path: Path, seed: int, kills: int) -> None:
     """Round after round on the same directory, nothing that a ticket confirmed is missing or changed."""
@@ -60,7 +69,7 @@ def test_acknowledged_samples_survive_kills(tmp_path: Path, seed: int, kills: in
         first_ms = FIRST_MS + number * ROUND_MS
         write_until_killed(tmp_path / "tsdb", ledger, first_ms, rng.uniform(0.05, 0.9))
 
-        wanted = acknowledged(ledger)
+        wanted = allowed(ledger)
         clock = FakeClock(first_ms + ROUND_MS // 2)
         db = Tsdb(tmp_path / "tsdb", SETTINGS, clock, CollectorRegistry())
         db.start()
@@ -72,5 +81,5 @@ def test_acknowledged_samples_survive_kills(tmp_path: Path, seed: int, kills: in
 
         assert wanted
         for labels, samples in wanted.items():
-            missing = {t: v for t, v in samples.items() if found[labels].get(t) != v}
+            missing = {t: v for t, v in samples.items() if found[labels].get(t) not in v}
             assert not missing, labels

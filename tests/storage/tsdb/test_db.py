@@ -1,13 +1,7 @@
-"""The store as a whole: faults, blocks, retention, what it tells of itself."""
+"""The store as a whole: blocks, retention, targets that change, what it tells of itself."""
 
-import errno
-import json
-import os
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,63 +14,10 @@ from model.labels import Labels, Matcher, MatchOp
 from model.samples import NO_SAMPLE, ScrapeBatch
 from storage.interface import Hints
 from storage.tsdb.db import Tsdb
-from storage.tsdb.settings import HOUR_MS, TsdbSettings
+from storage.tsdb.settings import HOUR_MS
 from tests.fakes.clock import FakeClock
 from tests.storage.points import points
-
-ROOT = Path(__file__).parents[3]
-START_MS = 1_767_225_600_000  # a multiple of two hours
-SETTINGS = TsdbSettings(maintain_seconds=3600.0, reserve_bytes=65_536)
-UP = Labels.of({"__name__": "up", "job": "a"})
-LOAD = Labels.of({"__name__": "load", "job": "a"})
-
-
-class Opened:
-    """A store with its clock; opens again on the same directory."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.clock = FakeClock(START_MS)
-        self.settings = SETTINGS
-        self.db = self._open()
-
-    def _open(self) -> Tsdb:
-        db = Tsdb(self.directory, self.settings, self.clock, CollectorRegistry())
-        db.start()
-        return db
-
-    def again(self) -> None:
-        """Stop and start."""
-        self.db.stop()
-        self.db = self._open()
-
-    def scrape(self, seconds: int, step: int = 15) -> None:
-        """Scrape for some time; values are the scrape's time in seconds."""
-        for _ in range(0, seconds, step):
-            self.clock.advance(step)
-            now = self.clock.now_ns() // 1_000_000
-            layout = self.db.layout([UP, LOAD])
-            self.db.append(ScrapeBatch(layout, now, np.array([1.0, now / 1000])))
-
-    def times(self, start: int = 0) -> list[int]:
-        """Return the times of the samples of ``load``, in seconds after the start."""
-        matchers = [Matcher("__name__", MatchOp.EQUAL, "load")]
-        found = points(self.db.select(matchers, start, 2**62, Hints()))
-        samples = found.get(LOAD, [])
-        assert all(value == ts / 1000 for ts, value in samples)
-        return [(ts - START_MS) // 1000 for ts, _ in samples]
-
-    def blocks(self) -> list[str]:
-        """Return the names of the blocks on disk."""
-        return sorted(p.name for p in (self.directory / "blocks").iterdir())
-
-
-@pytest.fixture
-def opened(tmp_path: Path) -> Iterator[Opened]:
-    """Give a store in an empty directory."""
-    one = Opened(tmp_path / "tsdb")
-    yield one
-    one.db.stop()
+from tests.storage.tsdb.opened import SETTINGS, START_MS, UP, Opened
 
 
 def test_windows_become_blocks_and_the_log_goes(opened: Opened) -> None:
@@ -187,169 +128,6 @@ def test_series_of_targets_that_are_gone_are_forgotten(opened: Opened) -> None:
 
     assert opened.db.stats().series == 2
     assert opened.db.label_values("__name__", [], 0, 2**62) == ["load", "up"]
-
-
-def test_a_full_disk_is_said_and_overcome(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While nothing can be written tickets fail, reads go on; with room again all is as before."""
-    refs = opened.db.series([UP])
-    opened.db.append_samples(refs, np.array([1000]), np.array([1.0])).wait()
-
-    def full(fd: int, data: bytes) -> None:
-        os.write(fd, data[: len(data) // 2])
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    with monkeypatch.context() as patch:
-        patch.setattr("storage.tsdb.wal.write_all", full)
-        ticket = opened.db.append_samples(refs, np.array([2000]), np.array([2.0]))
-        with pytest.raises(StorageError, match=r"\.wal: cannot write: No space left"):
-            ticket.wait()
-        during = points(opened.db.select([], 0, 10_000, Hints()))
-    opened.db.append_samples(refs, np.array([3000]), np.array([3.0])).wait()
-    opened.again()
-
-    assert during == {UP: [(1000, 1.0)]}
-    assert points(opened.db.select([], 0, 10_000, Hints())) == {UP: [(1000, 1.0), (3000, 3.0)]}
-
-
-def test_blocks_wait_for_room(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A block that cannot be written leaves nothing behind and is written in a later round."""
-    opened.scrape(3 * 3600)
-
-    def full(fd: int, data: bytes) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    with monkeypatch.context() as patch:
-        patch.setattr("storage.tsdb.block.write_all", full)
-        with pytest.raises(StorageError, match="No space left"):
-            opened.db.maintain()
-    nothing, reserved = opened.blocks(), (opened.directory / "reserve").exists()
-    opened.db.maintain()
-
-    assert nothing == []
-    assert not reserved, "the room that was kept for this is given up"
-    assert (opened.directory / "reserve").stat().st_blocks * 512 >= 65_536
-    assert opened.blocks() == ["0000000001"]
-    assert opened.times() == list(range(15, 3 * 3600 + 1, 15))
-
-
-@pytest.mark.root
-def test_a_really_full_disk(tmp_path: Path) -> None:
-    """The same on a file system of one megabyte that another file fills."""
-    mount = tmp_path / "small"
-    mount.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(mount)], check=True)
-    try:
-        opened = Opened(mount / "tsdb")
-        refs = opened.db.series([UP])
-        opened.db.append_samples(refs, np.array([1000]), np.array([1.0])).wait()
-        hog = mount / "hog"
-        subprocess.run(["dd", "if=/dev/zero", f"of={hog}"], check=False, capture_output=True)
-        many = np.arange(4000) + 5000
-        noise = np.random.default_rng(0).random(4000)
-        with pytest.raises(StorageError, match="No space left"):
-            opened.db.append_samples(np.repeat(refs, 4000), many, noise).wait()
-        hog.unlink()
-        opened.db.append_samples(refs, np.array([2000]), np.array([2.0])).wait()
-        opened.again()
-        found = points(opened.db.select([], 0, 2**62, Hints()))
-        opened.db.stop()
-    finally:
-        subprocess.run(["umount", "-l", str(mount)], check=True)
-
-    assert found == {UP: [(1000, 1.0), (2000, 2.0)]}
-
-
-def test_a_failed_fsync_goes_to_a_new_segment(
-    opened: Opened, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After a failed fsync the descriptor is left, and what was not synced is written again."""
-    calls = []
-
-    def broken_once(fd: int) -> None:
-        calls.append(fd)
-        if len(calls) == 1:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    monkeypatch.setattr("os.fdatasync", broken_once)
-    opened.scrape(60)
-    opened.db.flush()
-    wal = sorted((opened.directory / "wal").iterdir())
-    opened.again()
-    monkeypatch.undo()
-    wal[0].unlink()
-    opened.again()
-
-    assert len(wal) == 2
-    assert opened.times() == [15, 30, 45, 60]
-
-
-def test_a_second_process_is_kept_out(opened: Opened) -> None:
-    """Who opens a directory in use is told so, and by whom."""
-    script = (
-        "import sys, pathlib; from prometheus_client import CollectorRegistry\n"
-        "from storage.tsdb.db import Tsdb; from storage.tsdb.settings import TsdbSettings\n"
-        "from tests.fakes.clock import FakeClock\n"
-        "Tsdb(pathlib.Path(sys.argv[1]), TsdbSettings(), FakeClock(), CollectorRegistry()).start()"
-    )
-
-    found = subprocess.run(
-        [sys.executable, "-c", script, str(opened.directory)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert found.returncode == 1
-    assert f"is in use by another Taskscope (process {os.getpid()})" in found.stderr
-
-
-def test_an_unknown_format_is_refused(tmp_path: Path) -> None:
-    """A directory of a later format is not touched."""
-    directory = tmp_path / "tsdb"
-    directory.mkdir()
-    (directory / "format.json").write_text('{"format": 2}')
-
-    with pytest.raises(StorageError, match=r"format\.json: format 2 is unknown here"):
-        Opened(directory)
-    (directory / "format.json").write_text('{"format": 1}')
-    Opened(directory).db.stop()
-
-
-def test_a_block_of_an_unknown_version_is_refused(opened: Opened) -> None:
-    """A block of a later version is not guessed at."""
-    opened.scrape(3 * 3600)
-    opened.db.maintain()
-    meta = opened.directory / "blocks" / "0000000001" / "meta.json"
-    meta.write_text(json.dumps({**json.loads(meta.read_text()), "version": 9}))
-
-    with pytest.raises(StorageError, match=r"meta\.json: block version 9 is unknown"):
-        opened.again()
-
-
-def test_a_damaged_block_is_an_error_not_a_wrong_answer(opened: Opened) -> None:
-    """A query that needs damaged frames fails and names the block; others go on."""
-    opened.scrape(3 * 3600)
-    opened.db.maintain()
-    frames = opened.directory / "blocks" / "0000000001" / "frames"
-    frames.write_bytes(frames.read_bytes()[:200] + bytes(len(frames.read_bytes()) - 200))
-    opened.again()
-
-    with pytest.raises(StorageError, match=r"0000000001"):
-        opened.times()
-    assert opened.times(START_MS + 2 * HOUR_MS + 1)[0] == 2 * 3600 + 15
-
-
-def test_what_was_never_finished_is_taken_away(opened: Opened) -> None:
-    """Directories of blocks that a kill left half-written or half-deleted are removed at the start."""
-    for name in ("0000000007.tmp", "0000000003.gone"):
-        path = opened.directory / "blocks" / name
-        path.mkdir()
-        (path / "frames").write_bytes(b"x")
-
-    opened.again()
-
-    assert opened.blocks() == []
 
 
 def test_a_target_that_changes_gives_its_rows_back(opened: Opened) -> None:
