@@ -17,6 +17,7 @@ install: .venv/.installed web/static/vendor/.installed ## the local environment 
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip -q --disable-pip-version-check install --require-hashes -r requirements-dev.lock
 	@$(BIN)/pip -q --disable-pip-version-check install --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q -x node_modules alerting collector configfile dashboards discovery healthcheck logship model promql storage taskscope web
 	@touch $@
 
 web/static/vendor/.installed: web/package-lock.json .venv/.installed

@@ -1,7 +1,6 @@
 """The whole of collection behind one start and one stop."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
@@ -10,7 +9,9 @@ from collector.exposition import exposition
 from collector.loop import CollectionLoop
 from collector.metrics import CollectorMetrics
 from collector.node.source import NodeSeries
-from collector.scrape.manager import ScrapeConfig, ScrapeManager
+from collector.roots import HostRoots
+from collector.scrape.discovery import ScrapeConfig
+from collector.scrape.manager import ScrapeManager
 from collector.scrape.target import ScrapeJob
 from collector.self_ import SelfSeries
 from collector.tasks import TaskSeries
@@ -18,16 +19,6 @@ from model.clock import Clock
 from model.samples import SeriesSource
 from model.task import TaskSource
 from storage.interface import Appender
-
-
-@dataclass(frozen=True, slots=True)
-class HostRoots:
-    """Where the host's filesystems are seen; other than the defaults in a container and in tests."""
-
-    proc: str = "/proc"
-    sys: str = "/sys"
-    cgroup: str = "/sys/fs/cgroup"
-    rootfs: str = "/"
 
 
 class Collector:

@@ -9,9 +9,8 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
-from collector.collector import HostRoots
-from collector.scrape.discovery import FileConfig, StaticConfig
-from collector.scrape.manager import ScrapeConfig
+from collector.roots import HostRoots
+from collector.scrape.discovery import FileConfig, ScrapeConfig, StaticConfig
 from collector.scrape.relabel import Action, RelabelRule
 from collector.scrape.target import (
     DEFAULT_BODY_BYTES,

@@ -15,7 +15,6 @@ from prometheus_client import CollectorRegistry
 from logship.config import ElasticsearchSinkConfig
 from logship.sink.base import Sink
 from model.clock import Clock
-from taskscope.agent import Agent, build_tasks
 from taskscope.config import TaskscopeConfig, load_config, split_listen
 from taskscope.version import version_text
 from web.app import create_app
@@ -75,6 +74,7 @@ def build_up(config: TaskscopeConfig, file: Path | None, clock: Clock) -> Stack:
     """Put agent and server together in one process."""
     from logship.sink.embedded import EmbeddedSink
     from storage.remote.receiver import RemoteWriteReceiver
+    from taskscope.agent import Agent, build_tasks
     from taskscope.server import Server
 
     registry = CollectorRegistry()
@@ -134,6 +134,7 @@ def build_agent(config: TaskscopeConfig, server_url: str, clock: Clock) -> Stack
     from logship.sink.server import ServerSink
     from storage.remote.client import RemoteWriteClient
     from storage.remote.writer import RemoteAppender
+    from taskscope.agent import Agent, build_tasks
 
     registry = CollectorRegistry()
     appender = RemoteAppender(RemoteWriteClient(f"{server_url}/api/v1/write"), registry)

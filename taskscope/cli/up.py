@@ -132,8 +132,9 @@ def _greet(url: str, status: Mapping[str, Any]) -> None:
         for p in status.get("problems", ())
     ]
     if status["kind"] == "up":
-        lines.append(
-            f"  {'next':10} open {url}; 'taskscope demo' starts sample tasks; Ctrl-C stops"
-        )
+        me = output.me()
+        lines.append(f"  {'next':10} open {url}; '{me} demo' starts sample tasks; Ctrl-C stops")
+        if url != client.DEFAULT:
+            lines.append(f"  {'':10} for '{me} tasks' and the like: export TASKSCOPE_SERVER={url}")
     click.echo("\n".join(lines))
     sys.stdout.flush()

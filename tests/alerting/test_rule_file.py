@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from alerting.check import check
-from alerting.loading import files_of, load_groups
+from alerting.loading import load_groups
 from alerting.place import locate
 from alerting.rule import AlertingRule, RecordingRule
-from alerting.shipped import SHIPPED_RULES
+from alerting.rule_paths import SHIPPED_RULES, files_of
 from configfile.document import parse as parse_yaml
 from configfile.duration import parse_duration
 from model.errors import ConfigError, ParseError

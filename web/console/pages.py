@@ -24,7 +24,11 @@ def blueprint(parts: Parts) -> Blueprint:
     routes = Blueprint("pages", __name__)
 
     def shell(name: str, title: str, **values: str) -> str:
-        return render_template(f"{name}.html", page=name, title=title, **values)
+        # the console's graphs begin with a range that is not empty
+        oldest_ms = parts.status().get("tsdb", {}).get("min_time_ms", 0)
+        return render_template(
+            f"{name}.html", page=name, title=title, oldest_ms=oldest_ms, **values
+        )
 
     built = BUILT.exists()
 

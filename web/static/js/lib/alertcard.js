@@ -44,7 +44,7 @@ export function alertCard(alert, { onTask = false } = {}) {
       {},
       linkOf(annotations.runbook_url) && h("a", { href: linkOf(annotations.runbook_url), rel: "noreferrer" }, "Runbook"),
       !onTask && logsLink(labels, since),
-      !onTask && h("span", { class: "muted" }, `value ${format.number(Number(alert.value))}`),
+      !onTask && !description && h("span", { class: "muted" }, `value ${format.rough(Number(alert.value))}`),
       others.map(([key, value]) => h("span", { class: "tag" }, `${key}=${value}`)),
       onTask && time,
     ),
@@ -64,8 +64,10 @@ export function byUrgency(a, b) {
   return Number(b.state === "firing") - Number(a.state === "firing") || severity(a) - severity(b) || Date.parse(b.activeAt) - Date.parse(a.activeAt);
 }
 
-/** The alerts of one task. */
-export async function taskAlerts(id, signal) {
+/** The alerts of one task, and those of its whole app; `identity` is null while only the id is known. */
+export async function taskAlerts(id, identity, signal) {
   const body = await ask("/api/v1/alerts", {}, { signal });
-  return body.data.alerts.filter((alert) => alert.labels.task_id === id).sort(byUrgency);
+  const names = ["cluster", "namespace", "app"];
+  const ofApp = ({ labels }) => identity?.app && labels.app && names.every((name) => (labels[name] ?? identity[name]) === identity[name]);
+  return body.data.alerts.filter((alert) => (alert.labels.task_id ? alert.labels.task_id === id : ofApp(alert))).sort(byUrgency);
 }

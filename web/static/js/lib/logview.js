@@ -11,6 +11,7 @@ const PAGE = 300;
 const MAX_ROWS = 3000;
 const LEVELS = [
   ["", "All"],
+  ["NOT level:(debug OR trace)", "Info +"],
   ["level:(warn OR error OR fatal)", "Warn +"],
   ["level:(error OR fatal)", "Error +"],
 ];
