@@ -16,6 +16,7 @@ from logship.config import ElasticsearchSinkConfig
 from logship.sink.base import Sink
 from model.clock import Clock
 from taskscope.config import TaskscopeConfig, load_config, split_listen
+from taskscope.space import shortage
 from taskscope.version import version_text
 from web.app import create_app
 from web.parts import Parts
@@ -60,6 +61,7 @@ class Status:
             "cluster": config.cluster,
             "host": config.host_name(),
         }
+        self._data = config.data_path()
         self._tellers = tellers
 
     def __call__(self) -> Mapping[str, Any]:
@@ -67,6 +69,8 @@ class Status:
         told: dict[str, Any] = dict(self._base)
         for teller in self._tellers:
             told |= teller()
+        if short := shortage(self._data):
+            told["problems"] = [short, *told.get("problems", ())]
         return told
 
 

@@ -1,5 +1,6 @@
 """The ``taskscope`` command: its subcommands by name, and what becomes of errors."""
 
+import errno
 import os
 import sys
 from importlib import import_module
@@ -31,6 +32,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 # numpy's matrix routines are not used, and their idle threads would cost CPU and memory; to be said
 # before a command imports numpy for the first time
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+_DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
 
 class _LazyGroup(click.Group):
@@ -97,5 +100,11 @@ def main() -> None:
         sys.exit(2)
     except TaskscopeError as error:
         click.echo(f"taskscope: {error}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        if error.filename is None and error.errno not in _DISK:
+            raise  # a fault of ours: somebody has to see where it came from
+        where = f"{error.filename}: " if error.filename is not None else ""
+        click.echo(f"taskscope: {where}{error.strerror}", err=True)
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)

@@ -1,5 +1,6 @@
 """``taskscope up``, ``taskscope agent``, ``taskscope server``."""
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -97,6 +98,10 @@ def _prepare(file: Path | None, listen: str, data_dir: Path | None) -> Any:
         raise OperatorError(
             f"the data folder {config.data_path()} cannot be made: {error.strerror}; choose another with --data-dir"
         ) from error
+    if not os.access(config.data_path(), os.R_OK | os.W_OK | os.X_OK):
+        raise OperatorError(
+            f"the data folder {config.data_path()} cannot be written by this user; choose another with --data-dir"
+        )
     return config
 
 
