@@ -24,6 +24,8 @@ from promql.histogram.text import histogram_texts
 from promql.text import format_float, format_g, is_utf8, quote
 
 _EPSILON: Final = np.finfo(np.float64).eps
+_TRUSTED: Final = 1e-11  # relative error at which a plain sum is as good as a compensated one
+_WORTH_CUTTING: Final = 64  # rows; below it sorting all is as quick
 _IGNORES_HISTOGRAMS: Final = frozenset({"min", "max", "stddev", "stdvar", "quantile"})
 
 
@@ -151,13 +153,13 @@ def _sum(parts: Segments, values: Floats, present: Bools, count: Index) -> Float
     with np.errstate(all="ignore"):
         filled = values if present.all() else np.where(present, values, 0.0)
         plain: Floats = parts.reduce(np.add, filled)
-        largest = parts.reduce(np.maximum, np.abs(filled))
-        # whole numbers that stay below 2**53 add up without error
-        trusted = 1e-12 * np.abs(plain) >= largest * count * count * _EPSILON
+        # an error grows with the size of the terms; terms of one sign cannot cancel
+        size = np.abs(plain) if filled.min() >= 0 else parts.reduce(np.add, np.abs(filled))
+        trusted = size * count * _EPSILON <= _TRUSTED * np.abs(plain)
         if not trusted.all():
-            exact = largest * count < 2.0**53
-            exact &= parts.reduce(np.logical_and, np.floor(filled) == filled)
-            trusted |= exact
+            # whole numbers that stay below 2**53 add up without error
+            whole = parts.reduce(np.logical_and, np.floor(filled) == filled)
+            trusted |= whole & (size < 2.0**53)
     if trusted.all():
         return plain
     doubtful = np.flatnonzero(~trusted.all(axis=1))
@@ -318,9 +320,19 @@ def limit_ratio(
 
 
 def _place(labels: Labels) -> float:
-    text = "".join(f"{name}\xff{value}\xff" for name, value in labels)
+    text = "".join(f"{name}\x00{value}\x00" for name, value in labels)
     digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest) / 2.0**64
+
+
+def _candidates(rows: Index, keys: Floats, present: Bools, k: int) -> Index:
+    """Leave out rows that are not among the first k at any step, so that only few need sorting."""
+    if len(rows) < 4 * k or len(rows) < _WORTH_CUTTING:
+        return rows
+    ranked = np.where(present[rows], keys[rows], np.inf).T
+    ranked = np.where(np.isnan(ranked), np.inf, ranked)
+    limit = np.partition(ranked, k - 1, axis=1)[:, k - 1]
+    return rows[(ranked <= limit[:, None]).any(axis=0)]
 
 
 def _first_k(node: ast.Aggregate, keys: Floats, k: Floats, block: Block, *, ordered: bool) -> Block:
@@ -331,7 +343,7 @@ def _first_k(node: ast.Aggregate, keys: Floats, k: Floats, block: Block, *, orde
     order: list[Index] = []
     ends = np.append(parts.starts[1:], len(parts.order))
     for start, end in zip(parts.starts.tolist(), ends.tolist(), strict=True):
-        rows = parts.order[start:end]
+        rows = _candidates(parts.order[start:end], keys, block.present, int(wanted.max()))
         here, group_keys = block.present[rows].T, keys[rows].T
         # NaN after every number, what is absent after NaN; equal keys in their old order
         kind = np.where(here, np.isnan(group_keys).astype(np.int8), np.int8(2))

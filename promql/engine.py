@@ -2,13 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
 from model.errors import QueryError
 from model.samples import Floats, Ints, no_samples
-from promql import ast
 from promql.annotations import Annotations
 from promql.ast import ValueType
 from promql.block import Block
@@ -22,7 +20,6 @@ from promql.windows import Windows
 from storage.interface import Queryable
 
 Cancelled = Callable[[], bool]
-MAX_STEPS: Final = 11_000  # prometheus web/api/v1: "exceeded maximum resolution of 11,000 points"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +195,3 @@ def _range_vector(windows: Windows) -> Matrix:
         values[rows_kept],
         None if hist is None else hist.take(rows_kept),
     )
-
-
-__all__ = ["MAX_STEPS", "Engine", "Limits", "ast"]

@@ -68,8 +68,9 @@ class Agent:
             on_change=self.events.health_changed, redact=lambda text: _redacted(redactor, text),
         )  # fmt: skip
         ship = config.logship
+        self._ships = ship.enabled
         self.shipper = Shipper(
-            self.tasks, sinks, data / "logship",
+            self.tasks, sinks if ship.enabled else (), data / "logship",
             Settings(
                 ship.dataset, ship.redact, ship.buffer_bytes, ship.request_timeout_seconds,
                 ship.checkpoint_interval_seconds, ship.poll_interval_seconds,
@@ -91,7 +92,8 @@ class Agent:
         """Start: tasks first, then those who look at them."""
         self.tasks.start()
         for part in (self.events, self.health, self.shipper, self.collector):
-            part.start()
+            if part is not self.shipper or self._ships:
+                part.start()
 
     def stop(self, timeout_seconds: float = 10.0) -> None:
         """Stop: sources first, then what is buffered is delivered."""

@@ -7,7 +7,6 @@ between them. Everything long-running has ``start()`` and ``stop(timeout_seconds
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +16,8 @@ from logship.config import ElasticsearchSinkConfig
 from logship.sink.base import Sink
 from model.clock import Clock
 from taskscope.config import TaskscopeConfig, load_config, split_listen
+from taskscope.space import shortage
+from taskscope.version import version_text
 from web.app import create_app
 from web.parts import Parts
 from web.server import WebServer
@@ -60,6 +61,7 @@ class Status:
             "cluster": config.cluster,
             "host": config.host_name(),
         }
+        self._data = config.data_path()
         self._tellers = tellers
 
     def __call__(self) -> Mapping[str, Any]:
@@ -67,6 +69,8 @@ class Status:
         told: dict[str, Any] = dict(self._base)
         for teller in self._tellers:
             told |= teller()
+        if short := shortage(self._data):
+            told["problems"] = [short, *told.get("problems", ())]
         return told
 
 
@@ -169,14 +173,6 @@ def elasticsearch_sinks(config: TaskscopeConfig) -> list[Sink]:
         for sink in config.logship.sinks
         if isinstance(sink, ElasticsearchSinkConfig)
     ]
-
-
-def version_text() -> str:
-    """Return Taskscope's version."""
-    try:
-        return version("taskscope")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def _web(config: TaskscopeConfig, parts: Parts, registry: CollectorRegistry) -> WebServer:

@@ -5,7 +5,7 @@ answer 404 with a sentence.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from model.alert import Alert
@@ -65,7 +65,7 @@ class Parts:
     remote_write: Callable[[bytes], int] | None = None
     ingest_logs: Callable[[bytes], bytes] | None = None
     ingest_state: Callable[[bytes], None] | None = None
-    allowed_hosts: tuple[str, ...] = field(default=())
+    allowed_hosts: tuple[str, ...] = ()
 
 
 class Rules(Protocol):

@@ -55,7 +55,7 @@ def build(
     buf, starts, ends = _buffer(columns)
     redacted = redactor.redact(buf) if redactor is not None else None
     if redacted is not None:
-        flags[redacted.touched(starts, ends).reshape(size, 2).any(axis=1)] |= np.uint8(
+        flags[redacted.touched(starts, ends).reshape(2, size).any(axis=0)] |= np.uint8(
             Flag.REDACTED
         )
         buf, starts, ends = redacted.buf, redacted.moved(starts), redacted.moved(ends)
@@ -69,8 +69,8 @@ def build(
         run=0,
         dataset=origin.dataset,
         buf=buf,
-        message=Spans(starts[0::2], ends[0::2]),
-        fields=Spans(starts[1::2], ends[1::2]),
+        message=Spans(starts[:size], ends[:size]),
+        fields=Spans(starts[size:], ends[size:]),
         ts_ns=times,
         read_ns=read_ns,
         levels=np.array(columns.levels, dtype=np.uint8),
@@ -113,10 +113,8 @@ def _times(records: Records, columns: Columns, flags: "np.ndarray[tuple[int], np
 
 
 def _buffer(columns: Columns) -> tuple[bytes, Ints, Ints]:
-    """Lay messages and fields one after another, parted by NUL: spans of row r are at 2r and 2r+1."""
-    pieces: list[bytes] = [b""] * (2 * len(columns.message))
-    pieces[0::2] = columns.message
-    pieces[1::2] = columns.fields
+    """Lay all n messages one after another, then all fields, parted by NUL: spans of row r are at r and n + r."""
+    pieces = columns.message + columns.fields
     lengths = np.fromiter(map(len, pieces), dtype=np.int64, count=len(pieces))
     ends = np.cumsum(lengths + 1) - 1
     return b"\0".join(pieces), ends - lengths, ends

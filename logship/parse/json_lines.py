@@ -8,8 +8,9 @@ and its shape is tried next.
 
 import functools
 import re
-from collections.abc import Sequence
-from operator import attrgetter, itemgetter
+from collections.abc import Iterable, Sequence
+from itertools import repeat
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -18,6 +19,7 @@ import numpy as np
 from logship.parse import keys, timestamps
 from logship.parse.columns import Columns
 from logship.parse.levels import BY_JSON, BY_WORD, of_text
+from logship.parse.lines import object_breaks
 
 _RAW: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _TEXT: Final = msgspec.json.Decoder(str)
@@ -43,24 +45,24 @@ class Shape:
         line = msgspec.defstruct(
             "Line", fields, rename=rename, forbid_unknown_fields=True, gc=False
         )
-        self._decoder = msgspec.json.Decoder(list[line])  # type: ignore[valid-type]  # made at run time
+        self._decoder = msgspec.json.Decoder(line)
         self._columns = [attrgetter(name) for name, _ in fields]
         self._time, self._level, self._message, self._trace = (
             self._index(names) for names in _KNOWN
         )
         known = {self._time, self._level, self._message, self._trace}
         self._own = [n for n in range(len(names)) if n not in known]
-        own = b",".join(_ENCODE(names[n]).replace(b"%", b"%%") + b":%b" for n in self._own)
-        self._template = b"{" + own + b"}" if own else b""
+        pairs = [_ENCODE(names[n]) + b":" for n in self._own]
+        self._pairs = [(b"," if n else b"{") + pair for n, pair in enumerate(pairs)]
 
     def _index(self, names: tuple[str, ...]) -> int:
         name = keys.find(names, self.names)
         return self.names.index(name) if name else -1
 
-    def decode(self, texts: Sequence[str]) -> Columns | None:
-        """Take lines apart, or return None if one of them has another shape."""
+    def decode(self, texts: Sequence[str], document: bytes) -> Columns | None:
+        """Take lines apart, or return None if one of them has another shape; ``document`` is all of them."""
         try:
-            lines = self._decoder.decode("[" + ",".join(texts) + "]")
+            lines = self._decoder.decode_lines(document)
         except _FAILURES:
             return None
         if len(lines) != len(texts):
@@ -70,11 +72,10 @@ class Shape:
         columns = Columns.empty(len(texts))
         columns.message = list(map(str.encode, self._strings(values, self._message) or texts))
         if self._own:
-            template = self._template
-            if len(self._own) == 1:
-                columns.fields = [template % value for value in values[self._own[0]]]
-            else:
-                columns.fields = list(map(template.__mod__, zip(*itemgetter(*self._own)(values), strict=True)))  # fmt: skip
+            pieces: list[Iterable[Any]] = []
+            for pair, n in zip(self._pairs, self._own, strict=True):
+                pieces += (repeat(pair), values[n])
+            columns.fields = list(map(b"".join, zip(*pieces, repeat(b"}"), strict=False)))
         if self._level >= 0:
             columns.levels = _levels(self._strings(values, self._level))
         if self._time >= 0:
@@ -99,8 +100,8 @@ class Shape:
 
     def _traces(self, columns: Columns, texts: Sequence[str]) -> None:
         together = "".join(texts)
-        all_hex = len(together) == 32 * len(texts) and _HEX(together)
-        if all_hex and keys.ZERO_TRACE not in together and all(len(text) == 32 for text in texts):
+        all_hex = set(map(len, texts)) == {32} and _HEX(together)
+        if all_hex and keys.ZERO_TRACE not in together:
             columns.traces = dict(enumerate(texts))
             return
         for row, text in enumerate(texts):
@@ -169,10 +170,14 @@ class JsonLines:
 
     def decode(self, texts: Sequence[str]) -> Columns:
         """Return the columns of lines that each start with ``{``; those that are no JSON stand whole in ``message``."""
-        for shape in (self._shape, _learn(texts[0])):
-            columns = shape.decode(texts) if shape is not None else None
+        document = ("\n".join(texts) + "\n").encode("utf-8", "replace")
+        breaks = object_breaks(document)
+        if breaks is not None and len(breaks) == len(texts):
+            columns = self._shape.decode(texts, document) if self._shape is not None else None
+            if columns is None:
+                self._shape = _learn(texts[0])
+                columns = self._shape.decode(texts, document) if self._shape is not None else None
             if columns is not None:
-                self._shape = shape
                 return columns
         columns = Columns.empty(len(texts))
         for row, text in enumerate(texts):

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass
-from operator import attrgetter, methodcaller
 from typing import Final
 
 import msgspec
@@ -12,6 +11,7 @@ from logship.parse import timestamps
 from model.samples import Ints
 
 LINE_BYTES_MAX: Final = 1 << 20  # a record is cut here
+_NEWLINE, _OPEN, _CLOSE = b"\n{}"
 
 
 @dataclass(slots=True)
@@ -49,32 +49,46 @@ class Wrapper(msgspec.Struct, gc=False):
     time: str = ""
 
 
-_WHOLE: Final = methodcaller("endswith", "\n")
-_LOG, _STREAM, _TIME = attrgetter("log"), attrgetter("stream"), attrgetter("time")
-_WRAPPERS = msgspec.json.Decoder(list[Wrapper])
 _WRAPPER = msgspec.json.Decoder(Wrapper)
 
 
 def json_file(data: bytes, start: int) -> Lines:
     """Unwrap whole lines (``data`` ends in a newline) of a json-file log."""
-    raw = data.split(b"\n")
-    raw.pop()
-    lines = Lines([], _starts(raw, start), [], [], [], [], {})
+    lines = Lines([], [], [], [], [], [], {})
+    breaks = object_breaks(data)
+    if breaks is not None:
+        lines.starts = [start, *(breaks + (start + 1)).tolist()]
     try:
-        wrappers = _WRAPPERS.decode(b"[" + b",".join(raw) + b"]")
+        wrappers = _WRAPPER.decode_lines(data) if breaks is not None else []
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         wrappers = []
-    if len(wrappers) != len(raw):  # a bad line, or two objects on one
+    if breaks is None or len(wrappers) != len(breaks):  # a bad line, or two objects on one
+        raw = data.split(b"\n")
+        raw.pop()
+        lines.starts = _starts(raw, start)
         wrappers = [_unwrap(row, line, lines) for row, line in enumerate(raw)]
-    texts = list(map(_LOG, wrappers))
-    lines.streams = list(map(_STREAM, wrappers))
-    lines.times = list(map(_TIME, wrappers))
-    if not all(map(_WHOLE, texts)):
+    lines.streams = [wrapper.stream for wrapper in wrappers]
+    lines.times = [wrapper.time for wrapper in wrappers]
+    texts = [wrapper.log for wrapper in wrappers]
+    lines.texts = [text[:-1] for text in texts]
+    if "\n".join(lines.texts) + "\n" != "".join(texts):  # not all of them end in a newline
         lines.partial = [row for row, text in enumerate(texts) if text[-1:] != "\n"]
-        lines.texts = [text[:-1] if text[-1:] == "\n" else text for text in texts]
-    else:
-        lines.texts = [text[:-1] for text in texts]
+        lines.texts = [text.removesuffix("\n") for text in texts]
     return lines
+
+
+def object_breaks(data: bytes) -> Ints | None:
+    r"""Return where the newlines are, if each line looks like one JSON object and ends in one.
+
+    No JSON value goes on over ``}\n{``. So if every break is one, and as many values are decoded
+    as there are lines, then each line is exactly one value.
+    """
+    if data[:1] != b"{" or data[-1:] != b"\n":
+        return None
+    chars = np.frombuffer(data, dtype=np.uint8)
+    breaks = np.flatnonzero(chars == _NEWLINE)
+    whole = (chars[breaks - 1] == _CLOSE).all() and (chars[breaks[:-1] + 1] == _OPEN).all()
+    return breaks if whole else None
 
 
 def _starts(raw: list[bytes], start: int) -> list[int]:

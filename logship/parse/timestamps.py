@@ -1,14 +1,14 @@
 """Times as logs write them, to nanoseconds since the epoch.
 
-``column`` reads many texts at once with numpy; what does not have the common ISO 8601 shape goes
-through ``scalar``, one by one. Times without a zone are UTC. Nothing raises: ``NO_TIME`` says
+``column`` reads many texts at once with numpy: quickest where they are of one day and one form, as
+in a run of lines; what does not have the common ISO 8601 shape goes through ``scalar``, one by
+one. Times without a zone are UTC. Nothing raises: ``NO_TIME`` says
 that a text is no usable time.
 """
 
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from operator import methodcaller
 from typing import Final
 
 import numpy as np
@@ -20,12 +20,14 @@ NO_TIME: Final = np.iinfo(np.int64).min
 EARLIEST_NS: Final = (
     946_684_800_000_000_000  # 2000-01-01: what is older is a clock that was never set
 )
-_Z_MIN: Final = 20
-_ENDS_IN_Z: Final = methodcaller("endswith", "Z")
 WIDTH: Final = 30  # "2026-01-01T00:00:00.123456789Z"
 
 _ISO = re.compile(
     r"[\[(]?(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9})\d*)?\s?(Z|[+-]\d\d:?\d\d)?"
+)
+# the form that most loggers write; what follows may be no other zone than Z
+_FORM = re.compile(
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|(?![\d.,:+Z-])(?! [+-]).{2})"
 )
 _SLASHED = re.compile(
     r"[\[(]?(\d{4})/(\d\d)/(\d\d) (\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9})\d*)?(Z|[+-]\d\d:?\d\d)?"
@@ -37,24 +39,17 @@ _MONTHS = {name: n for n, name in enumerate(_NAMES, 1)}  # fmt: skip
 _NUMBER = re.compile(r"\d{9,19}(?:\.\d+)?(?:[eE][+]?\d+)?")
 
 _DIGITS_AT = np.array([0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18])
+_SIGNS = np.frombuffer(b"+-", dtype=np.uint8)
+_CLOCK_NS = np.array([36_000, 3_600, 600, 60, 10, 1]) * 1_000_000_000
+_CLOCK_MAX = np.array([23, 59, 60], dtype=np.uint8)
 _FRACTION = 10 ** np.arange(8, -1, -1, dtype=np.int64)
 
 
 def column(texts: Sequence[str]) -> Ints:
     """Return the time at the start of each text, int64 shape (n,), ``NO_TIME`` where there is none."""
-    if (
-        texts
-        and min(texts) >= "2000-"
-        and max(texts) < "2100-"
-        and min(map(len, texts)) >= _Z_MIN
-        and max(map(len, texts)) <= WIDTH
-        and all(map(_ENDS_IN_Z, texts))
-    ):  # numpy's own reader is four times as fast, but takes more than we mean and lets years overflow
-        try:
-            read: Ints = np.array([text[:-1] for text in texts], dtype="M8[ns]").view(np.int64)
-            return read
-        except ValueError:
-            pass
+    read = _same_form(texts) if texts else None
+    if read is not None:
+        return read
     try:
         raw = np.array([text[:WIDTH] for text in texts], dtype=f"S{WIDTH}")
     except (UnicodeEncodeError, ValueError):
@@ -63,6 +58,34 @@ def column(texts: Sequence[str]) -> Ints:
     times, common = _iso(chars)
     for row in np.flatnonzero(~common).tolist():
         times[row] = scalar(texts[row])
+    return times
+
+
+def _same_form(texts: Sequence[str]) -> Ints | None:
+    """Read times that differ only in the digits of their time of day, or return None."""
+    form = _FORM.match(texts[0])
+    if form is None:
+        return None
+    width = form.end()
+    raw = "".join([text[:width] for text in texts])
+    if len(raw) != width * len(texts) or not raw.isascii() or min(map(len, texts)) < width:
+        return None
+    chars = np.frombuffer(raw.encode(), dtype=np.uint8).reshape(len(texts), width)
+    zulu = raw[width - 1] == "Z"
+    end = width - (1 if zulu else 2)  # of the digits
+    at = [11, 12, 14, 15, 17, 18, *range(20, end)]
+    fixed = [*range(11), 13, 16, end, *([19] if end > 19 else [])]
+    digits = chars[:, at] - np.uint8(48)
+    clock = digits[:, 0:6:2] * np.uint8(10) + digits[:, 1:6:2]
+    if (digits > 9).any() or (clock > _CLOCK_MAX).any() or (chars[:, fixed] != chars[0, fixed]).any():  # fmt: skip
+        return None
+    if not zulu and raw[end] == " " and np.isin(chars[:, end + 1], _SIGNS).any():
+        return None
+    midnight = scalar(raw[:10] + "T00:00:00Z")
+    if midnight < 0:
+        return None
+    scale = np.concatenate((_CLOCK_NS, _FRACTION[: max(0, end - 20)]))
+    times: Ints = midnight + digits.astype(np.int64) @ scale
     return times
 
 

@@ -3,8 +3,7 @@
 Extrapolation to the edges of the window is Prometheus's (``promql/functions.go extrapolatedRate``).
 """
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,22 +18,23 @@ from promql.histogram.arithmetic import divided, scaled
 from promql.histogram.over_time import WindowResults, only_histograms
 from promql.histogram.rate import Task, instant_difference, rise_with_starts
 from promql.text import quote
-from promql.windows import Chunk, Windows
+from promql.windows import Chunk, Index, Windows
 
 _COUNTER_SUFFIXES = ("_total", "_sum", "_count", "_bucket")
 _NO_COUNTER = "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: "
 
 
-def resets(chunk: Chunk) -> Floats:
-    """Return, at each sample (k, N) where the counter began anew, the value before; else 0."""
+def resets(chunk: Chunk) -> Floats | None:
+    """Return, at each sample (k, N) where the counter began anew, the value before; else 0. None for no reset."""
     values = chunk.values
-    out = np.zeros_like(values)
     with np.errstate(invalid="ignore"):
         fell = values[:, 1:] < values[:, :-1]
     if chunk.start_ms is not None:
         fell = fell | start_resets(chunk)[:, 1:]
-    if fell.any():
-        out[:, 1:] = np.where(fell, values[:, :-1], 0.0)
+    if not fell.any():
+        return None
+    out = np.zeros_like(values)
+    out[:, 1:] = np.where(fell, values[:, :-1], 0.0)
     return out
 
 
@@ -44,63 +44,70 @@ def _rise(chunk: Chunk, *, counter: bool) -> tuple[Floats, Floats]:
     rise = last - first
     if counter:
         marks = resets(chunk)
-        if marks.any():
+        if marks is not None:
             rise = rise + chunk.over(marks, chunk.low + 1, chunk.high)
     return rise, first
 
 
 @dataclass(frozen=True, slots=True)
 class Edges:
-    """The times a rate is worked out from; broadcasts to (k, S)."""
+    """The times rates are worked out from.
 
-    first_ms: Ints
-    last_ms: Ints
-    count: Ints
-    inside: Bools
-    start: Ints
+    Attributes:
+        sampled: Seconds from first to last sample; float64, shape (g, S).
+        to_start: Seconds from the window's start to the first sample, as far as is extrapolated.
+        to_end: Likewise at the end.
+        row: int64, shape (k,): row of the three arrays of each series; None if each has its own.
+    """
 
-    def at(self, where: Bools) -> "Edges":
-        """Return the times of some windows, one after the other."""
+    sampled: Floats
+    to_start: Floats
+    to_end: Floats
+    row: Index | None = None
 
-        def pick(array: Any) -> Any:
-            return np.broadcast_to(array, where.shape)[where]
-
-        return Edges(
-            pick(self.first_ms),
-            pick(self.last_ms),
-            pick(self.count),
-            pick(self.inside),
-            pick(self.start),
-        )
+    def spread(self, array: Floats) -> Floats:
+        """Return an array for each series, or one that broadcasts."""
+        return array if self.row is None or len(array) == 1 else array[self.row]
 
 
-def edges(windows: Windows, chunk: Chunk, *, counter: bool) -> Edges:
-    """Return the times of the first and last sample of each window, and starts that lie in it."""
-    inside, start = starts_inside(windows, chunk)
-    if not counter:
-        inside = np.zeros_like(inside)
-    first, last = chunk.time_at(chunk.low), chunk.time_at(chunk.high - 1)
-    return Edges(first, last, chunk.count(), inside, start)
-
-
-def factor(windows: Windows, at: Edges, rise: Floats, first: Floats, *, counter: bool) -> Floats:
-    """Return what the sampled rise is multiplied by to stand for the whole window."""
-    sampled = (at.last_ms - at.first_ms) / 1000
-    between = sampled / np.maximum(at.count - 1, 1)
+def edges(windows: Windows, chunk: Chunk) -> Edges:
+    """Return the times of windows; what windows with less than two samples give says nothing."""
+    first, last = chunk.time_rows(chunk.low), chunk.time_rows(chunk.high - 1)
+    sampled = (last - first) / 1000
+    between = sampled / np.maximum(chunk.count() - 1, 1)
     threshold = between * 1.1
-    to_start = (at.first_ms - windows.starts_ms) / 1000
+    to_start = (first - windows.starts_ms) / 1000
     to_start = np.where(to_start >= threshold, between / 2, to_start)
-    to_end = (windows.ends_ms - at.last_ms) / 1000
+    to_end = (windows.ends_ms - last) / 1000
     to_end = np.where(to_end >= threshold, between / 2, to_end)
-    if counter:
-        # a counter does not begin below zero
-        to_zero = sampled * (first / rise)
-        nearer = (rise > 0) & (first >= 0) & (to_zero < to_start)
-        to_start = np.where(nearer, to_zero, to_start)
-    if at.inside.any():
-        sampled = np.where(at.inside, (at.last_ms - at.start) / 1000, sampled)
-        to_start = np.where(at.inside, 0.0, to_start)
-    return np.where(sampled == 0, 1.0, (sampled + to_start + to_end) / sampled)
+    return Edges(sampled, to_start, to_end, chunk.ts_row if chunk.uniform else None)
+
+
+def begun_inside(at: Edges, windows: Windows, chunk: Chunk, inside: Bools, start: Ints) -> Edges:
+    """Let windows that hold the counter's start begin there, and not be extrapolated to the left."""
+    last = chunk.time_at(chunk.high - 1)
+    return Edges(
+        np.where(inside, (last - start) / 1000, at.spread(at.sampled)),
+        np.where(inside, 0.0, at.spread(at.to_start)),
+        np.broadcast_to(at.spread(at.to_end), inside.shape),
+    )
+
+
+def factor(at: Edges, rise: Floats, first: Floats, *, counter: bool) -> Floats:
+    """Return what the sampled rise is multiplied by to stand for the whole window."""
+    sampled, to_start, to_end = at.sampled, at.to_start, at.to_end
+    by = np.where(sampled == 0, 1.0, (sampled + to_start + to_end) / sampled)
+    out = np.array(np.broadcast_to(at.spread(by), rise.shape))
+    if not counter:
+        return out
+    # a counter does not begin below zero
+    steep = at.spread(np.where(to_start > 0, sampled / to_start, np.inf))
+    nearer = (first * steep < rise) & (first >= 0)
+    if nearer.any():
+        own = [np.broadcast_to(at.spread(x), rise.shape)[nearer] for x in (sampled, to_end)]
+        to_zero = own[0] * (first[nearer] / rise[nearer])
+        out[nearer] = (own[0] + to_zero + own[1]) / own[0]
+    return out
 
 
 def _extrapolated(call: CallContext, *, counter: bool, per_second: bool) -> Block:
@@ -109,62 +116,58 @@ def _extrapolated(call: CallContext, *, counter: bool, per_second: bool) -> Bloc
     seconds = windows.range_ms / 1000 if per_second else 1.0
     for whole in windows.chunks:
         chunk, had = whole.floats()
+        begun = starts_inside(windows, chunk) if counter else None
         count = chunk.count()
-        at = edges(windows, chunk, counter=counter)
-        here: Bools = np.broadcast_to((count >= 2) | at.inside, chunk.shape)
+        here: Bools = count >= 2 if begun is None else (count >= 2) | begun[0]
         if had is not None:
             mixed = had & (count > 0)
             say_mixed(call, windows, whole, mixed, call.node.args[0])
             here = here & ~mixed
+        here = np.broadcast_to(here, chunk.shape)
         if here.any():
             with np.errstate(all="ignore"):
+                at = edges(windows, chunk)
                 rise, first = _rise(chunk, counter=counter)
-                if at.inside.any():
+                if begun is not None:
                     # the counter began within the window, from zero
-                    rise = rise + np.where(at.inside, first, 0.0)
-                values = rise * factor(windows, at, rise, first, counter=counter)
-                out.floats(whole, values / seconds, here)
+                    rise = rise + np.where(begun[0], first, 0.0)
+                    at = begun_inside(at, windows, chunk, *begun)
+                values = factor(at, rise, first, counter=counter)
+                values *= rise
+                values /= seconds
+                out.floats(whole, values, here)
             if counter:
                 say_overlaps(call, windows, chunk, here)
         if had is not None:
-            _histograms(call, windows, whole, out, counter=counter, seconds=seconds)
+            _histograms(Task(call, windows, whole, counter), out, seconds)
     block = out.block()
     if counter:
         _say_no_counter(call, block)
     return block
 
 
-def _histograms(
-    call: CallContext,
-    windows: Windows,
-    whole: Chunk,
-    out: WindowResults,
-    *,
-    counter: bool,
-    seconds: float,
-) -> None:
-    chunk, had_floats = only_histograms(whole)
-    at = edges(windows, chunk, counter=counter)
-    where = np.broadcast_to((chunk.count() >= 2) | at.inside, chunk.shape) & ~had_floats
+def _histograms(whole: Task, out: WindowResults, seconds: float) -> None:
+    chunk, had_floats = only_histograms(whole.chunk)
+    task = replace(whole, chunk=chunk)
+    begun = starts_inside(task.windows, chunk) if task.counter else None
+    inside = np.zeros(chunk.shape, dtype=bool) if begun is None else begun[0]
+    where = ((chunk.count() >= 2) | inside) & ~had_floats
     if not where.any():
         return
-    found = rise_with_starts(Task(call, windows, chunk, counter), where, at.inside)
-    where = found.where
-    cells = at.at(where)
-    steps = np.nonzero(where)[1]
-    at_steps = Windows(
-        windows.labels,
-        windows.drop_name,
-        (),
-        windows.starts_ms[steps],
-        windows.ends_ms[steps],
-        windows.range_ms,
-    )
+    found = rise_with_starts(task, where, inside)
     with np.errstate(all="ignore"):
-        by = factor(at_steps, cells, found.pool.count, found.first_count, counter=counter) / seconds
-    out.histograms(whole, where, scaled(found.pool, by))
-    if counter:
-        say_overlaps(call, windows, chunk, where)
+        at = edges(task.windows, chunk)
+        if begun is not None:
+            at = begun_inside(at, task.windows, chunk, *begun)
+
+        def pick(array: Floats) -> Floats:
+            return np.broadcast_to(at.spread(array), chunk.shape)[found.where]
+
+        cells = Edges(pick(at.sampled), pick(at.to_start), pick(at.to_end))
+        by = factor(cells, found.pool.count, found.first_count, counter=task.counter) / seconds
+    out.histograms(task.chunk, found.where, scaled(found.pool, by))
+    if task.counter:
+        say_overlaps(task.call, task.windows, chunk, found.where)
 
 
 def _say_no_counter(call: CallContext, block: Block) -> None:

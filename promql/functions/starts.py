@@ -22,7 +22,8 @@ def start_resets(chunk: Chunk) -> Bools:
     if chunk.start_ms is None:
         return out
     start_before, before, start, now = _pairs(chunk)
-    known = (start != 0) & (start < now)
+    # the same start as before is the same life of the counter, however odd it looks
+    known = (start != 0) & (start < now) & (start != start_before)
     # a start at the sample before is a delta series, unless that one's own start is unknown
     delta = (start == before) & (start_before != 0) & (start_before < before)
     out[:, 1:] = known & ((start > before) | delta)
@@ -45,12 +46,11 @@ def say_overlaps(call: CallContext, windows: Windows, chunk: Chunk, where: Bools
         call.annotations.warn_counted(text, call.node.args[0], int(hit[rows].sum()))
 
 
-def starts_inside(windows: Windows, chunk: Chunk) -> tuple[Bools, Ints]:
-    """Tell which windows hold the start of their first sample, and that start; shape (k, S) each."""
-    shape = chunk.shape
+def starts_inside(windows: Windows, chunk: Chunk) -> tuple[Bools, Ints] | None:
+    """Tell which windows hold the start of their first sample, and that start; (k, S) each, None for none at all."""
     if chunk.start_ms is None:
-        return np.zeros(shape, dtype=bool), np.zeros(shape, dtype=np.int64)
+        return None
     start: Ints = chunk.gather(chunk.start_ms, chunk.low)
     first = chunk.time_at(chunk.low)
     inside = (start != 0) & (start > windows.starts_ms) & (start < first) & (chunk.count() > 0)
-    return inside, start
+    return (inside, start) if inside.any() else None

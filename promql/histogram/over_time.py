@@ -26,6 +26,10 @@ class WindowResults:
 
     def floats(self, chunk: Chunk, values: Floats, present: Bools) -> None:
         """Set floats of a chunk, (k, S); what is not present stays as it is."""
+        if present.all():
+            self.values[chunk.rows] = values
+            self.present[chunk.rows] = True
+            return
         part = self.values[chunk.rows]
         here = np.broadcast_to(present, part.shape)
         self.values[chunk.rows] = np.where(here, values, part)

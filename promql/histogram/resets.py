@@ -44,19 +44,20 @@ def _custom_fell(current: Pool, previous: Pool) -> Bools:
 
 def _buckets_fell(current: Pool, previous: Pool) -> Bools:
     _, now, before = aligned(current.first, current.positive, previous.first, previous.positive)
-    out: Bools = (now < before).any(axis=1)
+    out: Bools = np.any(np.less(now, before), axis=1)
     return out
 
 
 def _exponential_fell(current: Pool, previous: Pool) -> Bools:
     threshold = current.zero_threshold
-    out: Bools = np.less(threshold, previous.zero_threshold)
+    out: Bools = np.asarray(threshold < previous.zero_threshold)
     target = np.maximum(threshold, previous.zero_threshold)
     zero, reached = wider_zero(previous, target)
     same = previous.zero_threshold == target
     zero = np.where(same, previous.zero_count, zero)
-    out = out | (~same & (reached != target))
-    out |= current.zero_count < zero
+    cut = np.not_equal(reached, target)
+    np.logical_or(out, ~same & cut, out=out)
+    np.logical_or(out, current.zero_count < zero, out=out)
     previous = coarser(previous, current.schema)
     for edges, sides in ((positive_edges, _positive), (negative_edges, _negative)):
         # what lies in the zero bucket was compared there
@@ -65,7 +66,7 @@ def _exponential_fell(current: Pool, previous: Pool) -> Bools:
             for pool in (current, previous)
         ]
         _, now, before = aligned(sides(current)[0], kept[0], sides(previous)[0], kept[1])
-        out |= (now < before).any(axis=1)
+        np.logical_or(out, (now < before).any(axis=1), out=out)
     return out
 
 

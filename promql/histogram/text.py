@@ -1,5 +1,7 @@
 """A histogram as text: ``{count:4, sum:5, (1,2]:3}``, as ``count_values`` shows it."""
 
+import numpy as np
+
 from promql.histogram.layout import negative_edges, positive_edges
 from promql.histogram.pool import Pool
 from promql.text import format_g
@@ -17,16 +19,14 @@ def histogram_texts(pool: Pool) -> list[str]:
         ]
         parts += [
             _bucket("[", -far[row, i], -near[row, i], ")", pool.negative[row, i])
-            for i in reversed(range(near.shape[1]))
-            if pool.negative[row, i]
+            for i in np.flatnonzero(pool.negative[row])[::-1]
         ]
         if pool.zero_count[row]:
             wide = pool.zero_threshold[row]
             parts.append(_bucket("[", -wide, wide, "]", pool.zero_count[row]))
         parts += [
             _bucket("(", lower[row, i], upper[row, i], "]", pool.positive[row, i])
-            for i in range(lower.shape[1])
-            if pool.positive[row, i]
+            for i in np.flatnonzero(pool.positive[row])
         ]
         out.append("{" + ", ".join(parts) + "}")
     return out

@@ -8,7 +8,7 @@ import click
 from taskscope.cli import client, output
 
 
-@click.command(short_help="List alerts.")
+@click.command()
 @click.option("--firing", is_flag=True, help="Leave out pending ones.")
 @client.server_option
 @client.json_option

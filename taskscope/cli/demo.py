@@ -8,7 +8,7 @@ from taskscope.cli import client, output
 from taskscope.paths import default_data_dir
 
 
-@click.command(short_help="Start (or stop) a small sample cluster to look at.")
+@click.command()
 @click.option("--stop", is_flag=True, help="Remove everything the demo started.")
 @click.option("--processes", is_flag=True, help="Plain processes even if Docker answers.")
 @client.server_option

@@ -19,7 +19,7 @@ _WIDEST_TASK: Final = 24
 _AGAIN_SECONDS: Final = 2.0
 
 
-@click.command(short_help="Search or follow the logs of tasks, also of ended ones.")
+@click.command()
 @click.argument("query", nargs=-1)
 @click.option("-f", "--follow", is_flag=True, help="Go on with new records as they come.")
 @click.option("-n", "--lines", "limit", default=50, show_default=True, help="Most records shown.")

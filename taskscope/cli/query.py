@@ -7,7 +7,7 @@ import click
 from taskscope.cli import client, output, series
 
 
-@click.command(short_help="Evaluate a PromQL expression.")
+@click.command()
 @click.argument("expression")
 @click.option(
     "--time",

@@ -13,7 +13,7 @@ Shown = Mapping[str, Any]
 _ENDED_SHOWN: Final = 10
 
 
-@click.command(short_help="List tasks, or show one.")
+@click.command()
 @click.argument("task", required=False)
 @click.option("--app", help="Only tasks of this app.")
 @click.option("--running", is_flag=True, help="Leave out tasks that have ended.")

@@ -1,5 +1,6 @@
 """``taskscope up``, ``taskscope agent``, ``taskscope server``."""
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,8 +10,6 @@ import click
 
 from model.errors import OperatorError
 from taskscope.cli import client, output
-
-Options = Callable[[Callable[..., None]], Callable[..., None]]
 
 
 def _options(command: Callable[..., None]) -> Callable[..., None]:
@@ -39,9 +38,7 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.command(
-    short_help="Observe this host and serve the console: agent and server in one process."
-)
+@click.command()
 @_options
 def up(file: Path | None, listen: str, data_dir: Path | None) -> None:
     """Observe the tasks of this host and serve console and API, until interrupted."""
@@ -52,7 +49,7 @@ def up(file: Path | None, listen: str, data_dir: Path | None) -> None:
     _run(build_up(config, file, SystemClock()))
 
 
-@click.command(short_help="Only store, alert and serve: take what agents send.")
+@click.command()
 @_options
 def server(file: Path | None, listen: str, data_dir: Path | None) -> None:
     """Store, alert and serve what agents on this host send, until interrupted."""
@@ -63,11 +60,11 @@ def server(file: Path | None, listen: str, data_dir: Path | None) -> None:
     _run(build_server(config, file, SystemClock()))
 
 
-@click.command(short_help="Only collect: send metrics, logs and tasks of this host to a server.")
+@click.command()
 @click.option(
     "--server",
     "server_url",
-    default="http://127.0.0.1:9800",
+    default=client.DEFAULT,
     show_default=True,
     metavar="URL",
     help="The server to send to (loopback for now).",
@@ -101,6 +98,10 @@ def _prepare(file: Path | None, listen: str, data_dir: Path | None) -> Any:
         raise OperatorError(
             f"the data folder {config.data_path()} cannot be made: {error.strerror}; choose another with --data-dir"
         ) from error
+    if not os.access(config.data_path(), os.R_OK | os.W_OK | os.X_OK):
+        raise OperatorError(
+            f"the data folder {config.data_path()} cannot be written by this user; choose another with --data-dir"
+        )
     return config
 
 
