@@ -92,7 +92,7 @@ def build_up(config: TaskscopeConfig, file: Path | None, clock: Clock) -> Stack:
     parts = Parts(
         clock=clock, version=version_text(), exposition=agent.collector.exposition, status=status,
         reload=lambda: _reload(server, file), tasks=agent.tasks, health=agent.health,
-        queryable=server.tsdb, engine=server.engine, logs=server.logs, rules=server.rules,
+        queryable=server.tsdb, oldest_ms=lambda: server.tsdb.stats().min_time_ms, engine=server.engine, logs=server.logs, rules=server.rules,
         targets=agent.collector.scrapes.targets, remote_write=RemoteWriteReceiver(server.tsdb, registry).ingest,
         allowed_hosts=config.web.allowed_hosts,
     )  # fmt: skip
@@ -123,7 +123,7 @@ def build_server(config: TaskscopeConfig, file: Path | None, clock: Clock) -> St
     parts = Parts(
         clock=clock, version=version_text(), exposition=lambda: _latest(registry), status=status,
         reload=lambda: _reload(server, file), tasks=tasks, health=pushed,
-        queryable=server.tsdb, engine=server.engine, logs=server.logs, rules=server.rules,
+        queryable=server.tsdb, oldest_ms=lambda: server.tsdb.stats().min_time_ms, engine=server.engine, logs=server.logs, rules=server.rules,
         remote_write=RemoteWriteReceiver(server.tsdb, registry).ingest,
         ingest_logs=partial(ingest, store=server.logdb) if server.logdb is not None else None,
         ingest_state=pushed.ingest, allowed_hosts=config.web.allowed_hosts,

@@ -30,6 +30,7 @@ class Parts:
         status: Returns what ``/api/status`` and the status page show, all of it optional: kind,
             listen, cluster, host, data_dir; sources and sinks, each with name, ok, message (and
             counts); streams, logs; problems and rule_problems, as sentences; tsdb, its figures.
+        oldest_ms: Returns when the oldest sample was taken, None if there is none yet.
         ready: Whether requests can be answered; ``/-/ready`` says so.
         reload: Reads the configuration anew; raises ConfigError.
         tasks: Which tasks there are.
@@ -51,6 +52,7 @@ class Parts:
     version: str
     exposition: Callable[[], bytes]
     status: Callable[[], Mapping[str, Any]]
+    oldest_ms: Callable[[], int | None] = lambda: None
     ready: Callable[[], bool] = lambda: True
     reload: Callable[[], None] | None = None
     tasks: TaskSource | None = None

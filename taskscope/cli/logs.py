@@ -33,8 +33,8 @@ def logs(
 
     QUERY is like `app:shop level:(warn OR error) "connection refused" NOT stream:stderr`;
     a word alone is looked for in the text. Without QUERY all records match. Fields: app, level,
-    task_name, task_id, stream, host, image, trace_id and every field of the record itself
-    (docs/logs.md).
+    task_name, task_id, stream, host, image, trace_id and, as fields.NAME, the record's own;
+    docs/logs.md has them all.
     """
     text = " ".join(query)
     start = time.time() - _span(since) if since else None

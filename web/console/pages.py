@@ -5,6 +5,7 @@ from typing import Final
 
 from flask import Blueprint, Response, make_response, render_template
 
+from model.clock import now_ms
 from web.parts import Parts
 
 # what web/build.py brings; without it graphs cannot be drawn
@@ -25,10 +26,9 @@ def blueprint(parts: Parts) -> Blueprint:
 
     def shell(name: str, title: str, **values: str) -> str:
         # the console's graphs begin with a range that is not empty
-        oldest_ms = parts.status().get("tsdb", {}).get("min_time_ms", 0)
-        return render_template(
-            f"{name}.html", page=name, title=title, oldest_ms=oldest_ms, **values
-        )
+        oldest = parts.oldest_ms()
+        since = now_ms(parts.clock) if oldest is None else oldest
+        return render_template(f"{name}.html", page=name, title=title, oldest_ms=since, **values)
 
     built = BUILT.exists()
 

@@ -88,6 +88,7 @@ export class LogView {
       h("div", { class: "log-frame" }, this.list, this.newer, this.message),
     );
     this.list.addEventListener("scroll", () => this.scrolled());
+    new ResizeObserver(() => this.following && (this.list.scrollTop = this.list.scrollHeight)).observe(this.list);
     this.showControls();
   }
 

@@ -65,9 +65,22 @@ function endedNotice() {
   return h(
     "div",
     { class: `notice ${bad && task.state !== "killed" ? "bad" : ""}` },
-    h("p", {}, h("b", {}, task.ended ? "Ended" : "Last run ended"), at ? ` ${format.moment(at)} (${format.agoText(at)})` : "", ": ", format.exitText(exit), exit.oom && task.memory_limit_bytes ? `; its limit is ${format.bytes(task.memory_limit_bytes)}` : "", "."),
+    h("p", {}, h("b", {}, task.ended ? "Ended" : "Last run ended"), at ? ` ${format.moment(at)} (${format.agoText(at)})` : "", ": ", format.exitText(exit), exit.oom && task.memory_limit_bytes ? `; its limit is ${format.bytes(task.memory_limit_bytes)}` : "", ".", bad && lastError && ["\n", h("code", {}, lastError)]),
     at && h("button", { type: "button", class: "button", onclick: () => showLogsAt(at) }, "Its last log lines"),
   );
+}
+
+let lastError = "";
+
+/** Learn what it said last at level error; of a stack trace, the line that names the error. */
+async function loadLastError(signal) {
+  const query = `task_id:${quoted(id)} AND level:(error OR fatal) AND NOT stream:event`;
+  const { records } = await ask("/api/logs/search", { query, limit: 1 }, { signal });
+  const lines = String(records[0]?.document.message ?? "").trimEnd().split("\n");
+  const line = lines[0].startsWith("Traceback") ? lines.at(-1) : lines[0];
+  if (line === lastError) return;
+  lastError = line;
+  if (task) showHead();
 }
 
 /** What the checks of a running task complain of. */
@@ -210,7 +223,7 @@ const rate = (value) => `${format.bytes(value)}/s`;
 
 const GRAPHS = [
   {
-    title: "CPU cores", unit: format.cores, description: "Cores used; throttled: share of a core it wanted and did not get.",
+    title: "CPU cores", unit: (v) => (v !== 0 && Math.abs(v) < 1e-4 ? "<0.0001" : format.rough(v)), description: "Cores used; throttled: share of a core it wanted and did not get.",
     queries: (w) => [
       ["used", `sum(rate(container_cpu_usage_seconds_total${selector}[${w}]))`, { fill: true, color: "--series-1" }],
       ["throttled", `sum(rate(container_cpu_cfs_throttled_seconds_total${selector}[${w}]))`, { color: "--series-3" }],
@@ -294,7 +307,7 @@ let askGraphs = null;
 /** The end of a task that ended a while ago, as far as it is known. */
 function lastHour() {
   const end = (task?.ended_ms ?? 0) / 1000;
-  if (!end || Date.now() / 1000 - end < LAST_SECONDS / 4) return null;
+  if (!end || Date.now() / 1000 - end < LAST_SECONDS / 6) return null;
   const start = Math.max(end - LAST_SECONDS, task.created_ms / 1000);
   const margin = Math.max(30, (end - start) / 20);
   return { start: Math.floor(start - margin), end: Math.ceil(end + margin) };
@@ -322,7 +335,7 @@ const stop = poll(
     }
     if (!askGraphs) {
       startGraphs(15);
-      askAlerts.now(); // now that its app is known
+      showAlerts(); // now that its app is known
     }
   },
   5,
@@ -338,9 +351,16 @@ const stop = poll(
   },
 );
 poll(loadHistories, 30);
-const askAlerts = poll(async (signal) => {
-  const alerts = await taskAlerts(id, task?.identity ?? null, signal);
-  fill($("task-alerts"), alerts.map((alert) => alertCard(alert, { onTask: true })));
+poll(loadLastError, 15);
+let alerts = [];
+
+function showAlerts() {
+  fill($("task-alerts"), taskAlerts(alerts, id, task?.identity ?? null).map((alert) => alertCard(alert, { onTask: true })));
+}
+
+poll(async (signal) => {
+  alerts = (await ask("/api/v1/alerts", {}, { signal })).data.alerts;
+  showAlerts();
 }, 10);
 
 keys.bind("l", "Logs of this task", () => {
