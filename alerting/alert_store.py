@@ -11,6 +11,7 @@ import msgspec
 from alerting import state_file
 from model.alert import Alert, AlertState
 from model.labels import Labels
+from storage.files import sync_path
 
 _LOG: Final = logging.getLogger(__name__)
 _KIND: Final = "taskscope-alerts"
@@ -51,7 +52,7 @@ class AlertStore:
         if not any(alerts.values()):
             if path.exists():
                 path.unlink()
-                state_file.sync_directory(self._directory)
+                sync_path(self._directory)
             return
         body = {
             "group": group,

@@ -14,22 +14,18 @@ from model.labels import Labels
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Who hears of which alerts, in which groups and when.
+    """Which alerts are notified together, and when.
 
     Attributes:
-        receivers: Names; each hears of every group of this route.
         group_by: Labels that the alerts of a group have alike.
         group_wait_ms: How long the first alert of a group waits for others.
         group_interval_ms: How often a group is looked at after that.
-        repeat_interval_ms: After which a receiver is told again of what has not changed.
         key: Name in group keys; Alertmanager's for a root route.
     """
 
-    receivers: tuple[str, ...]
     group_by: tuple[str, ...] = ("alertname", "app")
     group_wait_ms: int = 10_000
     group_interval_ms: int = 60_000
-    repeat_interval_ms: int = 4 * 3_600_000
     key: str = "{}"
 
 

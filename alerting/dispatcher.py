@@ -65,11 +65,9 @@ class Dispatcher:
             for r in receivers
         ]
         route = Route(
-            receivers=tuple(r.name for r in receivers),
             group_by=tuple(group_by),
             group_wait_ms=int(group_wait_seconds * 1000),
             group_interval_ms=int(group_interval_seconds * 1000),
-            repeat_interval_ms=repeat_ms,
         )
         self._dispatch = Dispatch(route)
         self._condition = threading.Condition()
@@ -132,8 +130,8 @@ class Dispatcher:
     def _tell(self, group: AlertGroup, alerts: tuple[Alert, ...]) -> bool:
         """Queue a group's notification where it is news; return whether it was for anybody."""
         news = False
+        firing_first = tuple(sorted(alerts, key=lambda a: a.state is not AlertState.FIRING))
         for notifier in self._notifiers:
-            firing_first = tuple(sorted(alerts, key=lambda a: a.state is not AlertState.FIRING))
             notification = Notification(
                 notifier.receiver.name,
                 group.key,

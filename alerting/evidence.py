@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from signal import Signals
 from typing import Final
 from urllib.parse import quote
 
@@ -13,9 +12,11 @@ from alerting.metrics import AlertingMetrics
 from alerting.notification import Notification
 from model.alert import Alert, AlertState
 from model.clock import Clock, now_ms
+from model.identity import prometheus_labels
 from model.labels import Labels
-from model.task import Exit, Run, Task, TaskSource
+from model.task import Run, Task, TaskSource, describe_exit
 from storage.interface import LogPage, LogQuery, LogReader
+from storage.logquery import quoted
 
 _LOG: Final = logging.getLogger(__name__)
 _WINDOW_MS: Final = 15 * 60_000  # how far back log lines may be
@@ -155,7 +156,7 @@ def subject_of(alert: Alert, tasks: frozenset[Task]) -> Subject:
     labels = dict(alert.labels)
     task_id, app = labels.get("task_id", ""), labels.get("app", "")
     if task_id:
-        query = f"task_id:{_quoted(task_id)}"
+        query = f"task_id:{quoted(task_id)}"
         task = next((t for t in tasks if t.identity.task_id == task_id), None)
         if task is None:
             return Subject(query)
@@ -172,21 +173,13 @@ def subject_of(alert: Alert, tasks: frozenset[Task]) -> Subject:
     ]
     if ended:
         _, task_id, task, run = max(ended, key=lambda found: found[:2])
-        return Subject(f"task_id:{_quoted(task_id)}", task, run)
-    return Subject(f"app:{_quoted(app)}")
+        return Subject(f"task_id:{quoted(task_id)}", task, run)
+    return Subject(f"app:{quoted(app)}")
 
 
 def _is_of(task: Task, labels: dict[str, str]) -> bool:
-    identity = task.identity
-    return all(
-        labels.get(name, value) == value
-        for name, value in (
-            ("app", identity.app),
-            ("namespace", identity.namespace),
-            ("cluster", identity.cluster),
-            ("host", identity.host),
-        )
-    )
+    own = prometheus_labels(task.identity)
+    return all(labels.get(name, value) == value for name, value in own.items())
 
 
 def _ended(task: Task) -> Run | None:
@@ -195,10 +188,6 @@ def _ended(task: Task) -> Run | None:
 
 def _caused(run: Run, alert: Alert) -> bool:
     return (run.ended_ms or 0) >= alert.active_ms - _BEFORE_ALERT_MS
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _lines_of(message: str) -> list[str]:
@@ -211,22 +200,3 @@ def _lines_of(message: str) -> list[str]:
             *lines[3 - _LINES_OF_RECORD :],
         ]
     return [line if len(line) <= _LONGEST_LINE else line[:_LONGEST_LINE] + "..." for line in lines]
-
-
-def describe_exit(exit_: Exit) -> str:
-    """Say how a run ended: ``exit code 137 (SIGKILL), out of memory``."""
-    parts = [f"exit code {exit_.code}" if exit_.code is not None else "exit code unknown"]
-    if exit_.signal:
-        parts[0] += f" ({_signal_name(exit_.signal)})"
-    if exit_.oom:
-        parts.append("out of memory")
-    if exit_.reason:
-        parts.append(exit_.reason)
-    return ", ".join(parts)
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return Signals(number).name
-    except ValueError:
-        return f"signal {number}"

@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -266,32 +265,3 @@ def _keys(rules: Sequence[Rule]) -> list[str]:
         seen[name] = seen.get(name, 0) + 1
         keys.append(f"{name} {seen[name]}")
     return keys
-
-
-@dataclass(slots=True)
-class Schedule:
-    """When a group is due: every interval, shifted by a hash of its name so that groups spread out.
-
-    The shift is the same at each start, so evaluations stay on one grid (as Prometheus's
-    ``EvalTimestamp``).
-    """
-
-    key: str
-    interval_ms: int
-    next_ms: int = 0
-
-    def start(self, now_ms: int) -> None:
-        """Set the first time, within one interval from now."""
-        offset = zlib.crc32(self.key.encode()) % self.interval_ms
-        self.next_ms = (
-            (now_ms - offset) // self.interval_ms * self.interval_ms + offset + self.interval_ms
-        )
-
-    def advance(self, now_ms: int) -> int:
-        """Set the time behind ``now_ms``; return how many were missed."""
-        if self.next_ms - now_ms > self.interval_ms:  # the wall clock was set back
-            self.start(now_ms)
-            return 0
-        missed = max(0, (now_ms - self.next_ms) // self.interval_ms)
-        self.next_ms += (missed + 1) * self.interval_ms
-        return missed

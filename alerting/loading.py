@@ -7,27 +7,7 @@ from pathlib import Path
 from alerting.query import parse
 from alerting.rule import ExpressionParser, RuleGroup
 from alerting.rule_file import RuleFile, groups_of, read
-from alerting.shipped import SHIPPED_NAME, SHIPPED_RULES
-
-
-def files_of(patterns: Sequence[str], directory: Path, *, shipped: bool) -> list[Path]:
-    """Return the rule files that patterns name, relative ones below a directory; the shipped one first.
-
-    A name without wildcards is returned also if there is no such file, so that reading it says so.
-    """
-    found = [SHIPPED_RULES] if shipped else []
-    for pattern in patterns:
-        path = Path(pattern)
-        base, rest = (
-            (Path(path.anchor), str(path.relative_to(path.anchor)))
-            if path.anchor
-            else (directory, pattern)
-        )
-        if any(c in pattern for c in "*?["):
-            found.extend(sorted(base.glob(rest)))
-        else:
-            found.append(base / rest)
-    return list(dict.fromkeys(found))
+from alerting.rule_paths import SHIPPED_NAME, SHIPPED_RULES
 
 
 def load_groups(

@@ -10,9 +10,10 @@ from typing import Final
 
 from alerting.alert_store import AlertStore
 from alerting.alerting_rule import TemplateContext
-from alerting.group import GroupRun, Schedule, Surroundings
+from alerting.group import GroupRun, Surroundings
 from alerting.metrics import AlertingMetrics
 from alerting.rule import Evaluator, RuleGroup
+from alerting.schedule import Schedule
 from alerting.view import GroupView, group_view
 from model.alert import Alert, AlertState
 from model.clock import Clock, now_ms
@@ -213,8 +214,7 @@ class RuleManager:
                 due = [
                     key
                     for key, schedule in self._schedules.items()
-                    if key not in self._busy
-                    and (schedule.next_ms <= now or schedule.next_ms - now > schedule.interval_ms)
+                    if key not in self._busy and schedule.is_due(now)
                 ]
                 for key in due:
                     self._submit(key, now)
@@ -226,13 +226,11 @@ class RuleManager:
             self._wake.clear()
 
     def _submit(self, key: str, now: int) -> None:
-        run, schedule = self._runs[key], self._schedules[key]
-        missed_before = max(0, (now - schedule.next_ms) // schedule.interval_ms)
-        ts_ms = schedule.next_ms + missed_before * schedule.interval_ms
-        if ts_ms > now:  # the wall clock was set back
-            schedule.advance(now)
+        run = self._runs[key]
+        taken = self._schedules[key].take(now)
+        if taken is None:
             return
-        missed = schedule.advance(now)
+        ts_ms, missed = taken
         if missed:
             self._metrics.group_missed.labels(key).inc(missed)
             _LOG.warning("rule group %s missed %d evaluations", run.group.name, missed)

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from model.catalog import CATALOG
+from model.catalog import declared
 
 
 class AlertingMetrics:
@@ -10,12 +10,10 @@ class AlertingMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def gauge(name: str) -> Gauge:
-            metric = CATALOG[f"taskscope_alerting_{name}"]
-            return Gauge(metric.name, metric.help, metric.labels, registry=registry)
+            return Gauge(*declared(f"taskscope_alerting_{name}"), registry=registry)
 
         def counter(name: str) -> Counter:
-            metric = CATALOG[f"taskscope_alerting_{name}"]
-            return Counter(metric.name, metric.help, metric.labels, registry=registry)
+            return Counter(*declared(f"taskscope_alerting_{name}"), registry=registry)
 
         self.group_duration = gauge("group_duration_seconds")
         self.group_last_evaluation = gauge("group_last_evaluation_timestamp_seconds")

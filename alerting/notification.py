@@ -30,7 +30,7 @@ class Notification:
         receiver: Its name.
         group_key: Alertmanager's: the route, then the group's labels.
         group_labels: What the alerts were grouped by.
-        alerts: Firing and resolved ones, oldest first.
+        alerts: Firing ones, then resolved ones, oldest first.
         reason: Why now.
         external_url: Where users reach Taskscope.
     """

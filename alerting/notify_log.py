@@ -13,6 +13,7 @@ import msgspec
 
 from alerting import state_file
 from alerting.notification import Reason
+from storage.files import sync_path
 
 _LOG: Final = logging.getLogger(__name__)
 _KIND: Final = "taskscope-notifications"
@@ -138,7 +139,7 @@ class NotifyLog:
             self._file.close()
         self._file = self._tail.open("wb")
         os.fsync(self._file.fileno())
-        state_file.sync_directory(self._directory)
+        sync_path(self._directory)
         self._appended = 0
 
 

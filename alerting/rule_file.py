@@ -11,10 +11,10 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from alerting import template
-from alerting.duration import parse_duration
 from alerting.place import in_value
 from alerting.rule import AlertingRule, ExpressionParser, RecordingRule, Rule, RuleGroup
 from configfile.document import Document, KeyPath, load
+from configfile.duration import parse_duration
 from configfile.validate import Section, problems
 from model.errors import ConfigError, ParseError, Problem
 
@@ -74,7 +74,7 @@ class GroupSection(Section):
     name: Annotated[Text, Field(min_length=1)]
     interval: Duration = 0
     limit: Annotated[int, Field(ge=0)] = 0
-    query_offset: Duration | None = None
+    query_offset: Duration = 0
     labels: dict[LabelName, Text] = Field(default_factory=dict)
     rules: tuple[RuleSection, ...] = ()
 
@@ -97,14 +97,13 @@ def read(
     path: Path | str,
     parse_expression: ExpressionParser,
     default_interval_ms: int,
-    default_offset_ms: int = 0,
 ) -> RuleFile:
     """Read and judge one rule file."""
     try:
         document = load(path)
     except ConfigError as error:
         return RuleFile((), error.problems)
-    return judge(document, _lines(path), parse_expression, default_interval_ms, default_offset_ms)
+    return judge(document, _lines(path), parse_expression, default_interval_ms)
 
 
 def _lines(path: Path | str) -> Callable[[], str]:
@@ -116,7 +115,6 @@ def judge(
     source: Callable[[], str],
     parse_expression: ExpressionParser,
     default_interval_ms: int,
-    default_offset_ms: int = 0,
 ) -> RuleFile:
     """Judge a parsed rule file; ``source`` gives its text if a problem has to be placed in a value."""
     found: list[Problem] = []
@@ -138,7 +136,7 @@ def judge(
             interval_ms=g.interval or default_interval_ms,
             rules=tuple(_rule(rule, g.labels) for rule in g.rules),
             limit=g.limit,
-            query_offset_ms=default_offset_ms if g.query_offset is None else g.query_offset,
+            query_offset_ms=g.query_offset,
         )
         for g in section.groups
     )

@@ -1,10 +1,11 @@
 """Small files that must survive ``kill -9`` and power loss whole: versioned, checksummed, replaced in one step."""
 
 import logging
-import os
 import zlib
 from pathlib import Path
 from typing import Final
+
+from storage.files import replace_file
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -16,18 +17,7 @@ def write(path: Path, kind: str, version: int, body: bytes) -> None:
         OSError: If it cannot be written; the old content is still there then.
     """
     head = f"{kind} {version} {zlib.crc32(body):08x} {len(body)}\n".encode()
-    temporary = path.with_name(path.name + ".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(head + body)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_directory(path.parent)
+    replace_file(path, head + body, mode=0o600)
 
 
 def read(path: Path, kind: str, version: int) -> bytes | None:
@@ -58,12 +48,3 @@ def read(path: Path, kind: str, version: int) -> bytes | None:
     path.replace(aside)
     _LOG.error("%s %s; it is kept as %s and left out", path, reason, aside.name)
     return None
-
-
-def sync_directory(path: Path) -> None:
-    """Make renames in a directory durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

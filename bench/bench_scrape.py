@@ -144,8 +144,8 @@ def serve(args: argparse.Namespace) -> None:
     """Be the measured process: our scrape path over the embedded store."""
     from prometheus_client import CollectorRegistry
 
-    from collector.scrape.discovery import StaticConfig
-    from collector.scrape.manager import ScrapeConfig, ScrapeManager
+    from collector.scrape.discovery import ScrapeConfig, StaticConfig
+    from collector.scrape.manager import ScrapeManager
     from collector.scrape.target import ScrapeJob
     from storage.tsdb.db import Tsdb
     from storage.tsdb.settings import TsdbSettings

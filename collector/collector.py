@@ -1,7 +1,6 @@
 """The whole of collection behind one start and one stop."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry
 
@@ -10,24 +9,16 @@ from collector.exposition import exposition
 from collector.loop import CollectionLoop
 from collector.metrics import CollectorMetrics
 from collector.node.source import NodeSeries
-from collector.scrape.manager import ScrapeConfig, ScrapeManager
+from collector.roots import HostRoots
+from collector.scrape.discovery import ScrapeConfig
+from collector.scrape.manager import ScrapeManager
 from collector.scrape.target import ScrapeJob
 from collector.self_ import SelfSeries
 from collector.tasks import TaskSeries
 from model.clock import Clock
 from model.samples import SeriesSource
-from model.task import TaskSource
+from model.task import Task, TaskSource
 from storage.interface import Appender
-
-
-@dataclass(frozen=True, slots=True)
-class HostRoots:
-    """Where the host's filesystems are seen; other than the defaults in a container and in tests."""
-
-    proc: str = "/proc"
-    sys: str = "/sys"
-    cgroup: str = "/sys/fs/cgroup"
-    rootfs: str = "/"
 
 
 class Collector:
@@ -43,6 +34,7 @@ class Collector:
         instance: Where Taskscope listens; label of its own series.
         interval_seconds: From one collection to the next.
         sources: Further sources by name (health checks, log shipping).
+        info_labels: Labels of a task that its ``task_info`` carries besides.
         scrape_configs: The operator's scrape targets.
         scrape_defaults: Interval, timeout and limits of targets that containers declare.
         roots: Where the host is seen.
@@ -60,6 +52,7 @@ class Collector:
         instance: str,
         interval_seconds: float = 15.0,
         sources: Mapping[str, SeriesSource] | None = None,
+        info_labels: Callable[[Task], Mapping[str, str]] = lambda _: {},
         scrape_configs: Sequence[ScrapeConfig] = (),
         scrape_defaults: ScrapeJob | None = None,
         roots: HostRoots | None = None,
@@ -79,7 +72,7 @@ class Collector:
                 proc_root=roots.proc,
                 sys_root=roots.sys,
             ),
-            "task": TaskSeries(tasks),
+            "task": TaskSeries(tasks, info_labels),
             "node": NodeSeries(
                 metrics,
                 cluster=cluster,

@@ -2,19 +2,46 @@
 
 import difflib
 import types
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, Final, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from configfile.document import Document, KeyPath
 from model.errors import ConfigError, Problem
 
 
 class Section(BaseModel):
-    """Base of every configuration section: frozen, unknown keys refused, secrets never printed."""
+    """Base of every configuration section: frozen, unknown keys refused, secrets never printed.
+
+    A key without a value (all below it is commented out) is as good as left out.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or None not in data.values():
+            return data
+        optional = {f.alias or n for n, f in cls.model_fields.items() if not f.is_required()}
+        return {k: v for k, v in data.items() if v is not None or k not in optional}
+
+
+# pydantic speaks of Python's types, people write YAML
+_WORDS: Final = {
+    "tuple_type": "should be a list",
+    "dict_type": "should be settings (key: value)",
+    "model_type": "should be settings (key: value)",
+    "model_attributes_type": "should be settings (key: value)",
+    "string_type": "should be text; a number needs quotes",
+    "float_type": "should be a number",
+    "float_parsing": "should be a number",
+    "int_type": "should be a whole number",
+    "int_parsing": "should be a whole number",
+    "int_from_float": "should be a whole number",
+    "bool_type": "should be true or false",
+    "bool_parsing": "should be true or false",
+}
 
 SectionT = TypeVar("SectionT", bound=BaseModel)
 
@@ -37,6 +64,7 @@ def problems(document: Document, section: type[BaseModel], error: ValidationErro
     for item in error.errors(include_url=False, include_input=False):
         path = _in_file(document, item["loc"], keep_last=item["type"] == "missing")
         message = item["msg"].removeprefix("Value error, ").replace("Input should", "should")
+        message = _WORDS.get(item["type"], message)
         if item["type"] == "extra_forbidden":
             message = "unknown key" + _suggestion(section, path)
         elif item["type"] == "missing":

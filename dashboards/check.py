@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from dashboards.grafana import render
 from dashboards.mend import SCHEMA_VERSION, Json
-from dashboards.queries import fill_in, panels
+from dashboards.queries import VARIABLE, fill_in, panels
 from dashboards.registry import DASHBOARDS
 from model.catalog import CATALOG, Metric
 from model.errors import ParseError, Problem
@@ -23,7 +23,6 @@ _RANGES = re.compile(r"\[([^\]]*)\]")
 _GOOD_RANGES: Final = {"$__rate_interval", "$__range"}
 _PARTS: Final = ("_bucket", "_count", "_sum")
 _ALWAYS_LABELS: Final = {METRIC_NAME, "job", "instance", "le", "quantile"}
-_VARIABLE = re.compile(r"\$(?:\{(\w+)(?::\w+)?\}|(\w+))")
 _BUILT_IN = re.compile(r"__\w+")
 _SOURCES: Final = {"prometheus": "${datasource}", "elasticsearch": "${logs}"}
 
@@ -37,11 +36,6 @@ def check_dashboard(dashboard: Json) -> list[Problem]:
     """Return what is wrong with one dashboard."""
     file = f"{dashboard.get('uid') or 'dashboard'}.json"
     return [Problem(file, 0, 0, key, message) for key, message in _problems(dashboard)]
-
-
-def metric_names(expr: ast.Expr) -> list[str]:
-    """Return the names of the metrics that an expression reads."""
-    return [node.name for node in _selectors(expr) if node.name]
 
 
 def _problems(dashboard: Json) -> Iterator[tuple[str, str]]:
@@ -137,7 +131,7 @@ def _source(key: str, owner: Json) -> Iterator[tuple[str, str]]:
 
 
 def _unknown_variables(key: str, text: str, known: set[str]) -> Iterator[tuple[str, str]]:
-    for braced, bare in _VARIABLE.findall(text):
+    for braced, bare in VARIABLE.findall(text):
         name = braced or bare
         if name not in known and not _BUILT_IN.fullmatch(name):
             yield key, f"${name} is no variable of this dashboard"

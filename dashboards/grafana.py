@@ -5,13 +5,14 @@ Every reference to a data source is ``{type, uid: "${variable}"}``. The panels a
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from grafanalib import core
 from grafanalib._gen import DashboardEncoder
 
 from dashboards.mend import Json, mend
+from dashboards.provisioning import LOGS_UID, METRICS_UID
 
 PROMETHEUS: Final = {"type": "prometheus", "uid": "${datasource}"}
 ELASTICSEARCH: Final = {"type": "elasticsearch", "uid": "${logs}"}
@@ -112,7 +113,6 @@ class Page:
         description: One sentence.
         variables: Besides those for the data sources.
         rows: From top to bottom.
-        tags: Besides ``taskscope``.
     """
 
     uid: str
@@ -120,7 +120,6 @@ class Page:
     description: str
     rows: Sequence[Row]
     variables: Sequence[Variable] = ()
-    tags: Sequence[str] = field(default_factory=tuple)
 
 
 def render(page: Page) -> Json:
@@ -129,7 +128,7 @@ def render(page: Page) -> Json:
         title=page.title,
         uid=page.uid,
         description=page.description,
-        tags=["taskscope", *page.tags],
+        tags=["taskscope"],
         time=core.Time("now-1h", "now"),
         templating=core.Templating(list=[*_data_sources(), *map(_template, page.variables)]),
         annotations=core.Annotations(list=[_firing_alerts()]),
@@ -151,8 +150,8 @@ def render(page: Page) -> Json:
 
 def _data_sources() -> list[Any]:
     names = (
-        ("datasource", "Metrics", "prometheus", "Taskscope", "taskscope-metrics"),
-        ("logs", "Logs", "elasticsearch", "Taskscope logs", "taskscope-logs"),
+        ("datasource", "Metrics", "prometheus", "Taskscope", METRICS_UID),
+        ("logs", "Logs", "elasticsearch", "Taskscope logs", LOGS_UID),
     )
     found = []
     for name, label, kind, text, uid in names:

@@ -7,6 +7,7 @@ from grafanalib import core
 
 from dashboards.grafana import (
     BLUE,
+    COLUMNS,
     COUNT,
     ELASTICSEARCH,
     GREEN,
@@ -75,9 +76,6 @@ def stat(
     *,
     unit: str = COUNT,
     steps: Sequence[Step] = (Step(None, BLUE),),
-    links: Sequence[Link] = (),
-    width: int = 4,
-    height: int = 4,
 ) -> Item:
     """Return one large number."""
     panel = core.Stat(
@@ -90,11 +88,9 @@ def stat(
         graphMode="none" if query.instant else "area",
         colorMode="value",
         thresholds=[{"value": step.value, "color": step.color} for step in steps],
-        extraJson={
-            "fieldConfig": {"defaults": {"color": {"mode": "thresholds"}, "links": _links(links)}}
-        },
+        extraJson={"fieldConfig": {"defaults": {"color": {"mode": "thresholds"}}}},
     )
-    return Item(panel, width, height)
+    return Item(panel, width=4, height=4)
 
 
 def timeline(
@@ -102,8 +98,6 @@ def timeline(
     description: str,
     *queries: Query,
     words: dict[int, tuple[str, str]],
-    width: int = 12,
-    height: int = 8,
 ) -> Item:
     """Return bands of states over time; ``words`` gives text and colour for each value."""
     options = {
@@ -119,7 +113,7 @@ def timeline(
         showValue="auto",
         extraJson={"fieldConfig": {"defaults": {"unit": "none"}}},
     )
-    return Item(panel, width, height)
+    return Item(panel, width=12, height=8)
 
 
 def table(
@@ -128,8 +122,6 @@ def table(
     *columns: tuple[str, str, Query],
     by: Sequence[str],
     links: Sequence[Link] = (),
-    width: int = 24,
-    height: int = 10,
 ) -> Item:
     """Return a table with a row for each set of labels ``by`` and a column (name, unit, query) for each query.
 
@@ -161,17 +153,16 @@ def table(
         ],
         extraJson={"fieldConfig": {"defaults": {"unit": "none", "links": _links(links)}}},
     )
-    return Item(panel, width, height)
+    return Item(panel, width=COLUMNS, height=10)
 
 
-def logs(title: str, description: str, query: str, *, width: int = 24, height: int = 12) -> Item:
+def logs(title: str, description: str, query: str, *, height: int = 12) -> Item:
     """Return a list of log lines.
 
     Args:
         title: See ``timeseries``.
         description: See ``timeseries``.
         query: In Taskscope's log query language, with Grafana's variables as ``field:/${name:regex}/``.
-        width: In columns.
         height: In rows.
     """
     metric = {"id": "1", "type": "logs", "settings": {"limit": "500"}}
@@ -185,12 +176,10 @@ def logs(title: str, description: str, query: str, *, width: int = 24, height: i
         enableLogDetails=True,
         extraJson={"fieldConfig": {"defaults": {"unit": "none"}}},
     )
-    return Item(panel, width, height)
+    return Item(panel, COLUMNS, height)
 
 
-def log_volume(
-    title: str, description: str, query: str, *, width: int = 24, height: int = 6
-) -> Item:
+def log_volume(title: str, description: str, query: str, *, width: int) -> Item:
     """Return counts of log lines by level over time, from the log store."""
     # ids must differ: with equal ones Grafana's backend falls over
     buckets = [
@@ -221,7 +210,7 @@ def log_volume(
         overrides=[_colored(name, color) for name, color in LEVEL_COLORS.items()],
         extraJson={"fieldConfig": {"defaults": {"min": 0}}},
     )
-    return Item(panel, width, height)
+    return Item(panel, width, height=6)
 
 
 def _targets(queries: Sequence[Query], *, table: bool = False) -> list[Any]:

@@ -15,7 +15,7 @@ _BUILT_IN: Final = {
     "__range": "1h",
     "__range_s": "3600",
 }
-_VARIABLE = re.compile(r"\$(?:\{(\w+)(?::\w+)?\}|(\w+))")
+VARIABLE: Final = re.compile(r"\$(?:\{(\w+)(?::\w+)?\}|(\w+))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,4 +68,4 @@ def panels(found: Sequence[Any]) -> Iterator[Json]:
 
 def fill_in(text: str, value: str = ".+") -> str:
     """Return a query with Grafana's own variables at usual values and all others at one value."""
-    return _VARIABLE.sub(lambda match: _BUILT_IN.get(match[1] or match[2], value), text)
+    return VARIABLE.sub(lambda match: _BUILT_IN.get(match[1] or match[2], value), text)

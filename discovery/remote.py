@@ -77,10 +77,6 @@ class StatePusher:
         for thread in threads:
             thread.join(timeout_seconds)
 
-    def poke(self) -> None:
-        """Say that something changed (a health); the next push comes at once."""
-        self._dirty.set()
-
     def status(self) -> SourceStatus:
         """Return how pushing goes."""
         message = self._problem or f"tasks of {self._host} go to {self._url}"

@@ -2,17 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from model.task import Task
+
+KEPT_RUNS: Final = 50  # per task; restarts are counted beyond them
 
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """How a source is doing, for start-up text and `doctor`.
+    """How a source is doing, for start-up text and ``doctor``.
 
     Attributes:
-        name: `docker`, `process`, `agent/<host>`.
+        name: ``docker``, ``process``, ``agents`` (on the server), ``push`` (on an agent).
         ok: Whether the runtime answered when last asked.
         message: One sentence for people.
         counts: Known tasks by state.
@@ -29,14 +31,14 @@ class SourceStatus:
 class RuntimeSource(Protocol):
     """Knows the tasks of one runtime.
 
-    `start` returns after the first listing, or after about a second without one; later failures are
-    retried inside. `stop` is safe twice and before `start`.
+    ``start`` returns after the first listing, or after about a second without one; later failures are
+    retried inside. ``stop`` is safe twice and before ``start``.
     """
 
     name: str
 
     def start(self, changed: Callable[[], None]) -> None:
-        """Begin to look; `changed` is called, from any thread, after each change."""
+        """Begin to look; ``changed`` is called, from any thread, after each change."""
         ...
 
     def stop(self, timeout_seconds: float = 5.0) -> None:

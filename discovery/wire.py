@@ -15,9 +15,13 @@ from model.errors import DiscoveryError
 from model.health import TaskHealth
 from model.task import Task, TaskID
 
-T = TypeVar("T")
+ValueT = TypeVar("ValueT")
 
 VERSION: Final = 1
+
+
+class WireVersionError(DiscoveryError):
+    """The data may be good, but for another version of Taskscope."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,33 +29,21 @@ class AgentState:
     """What one agent knows.
 
     Attributes:
-        host: The agent's host, "" if the state is of none.
+        host: The agent's host.
         tasks: Its tasks.
         healths: Their healths by task id.
     """
 
     version: int
+    host: str
     tasks: tuple[Task, ...]
     healths: dict[str, TaskHealth]
-    host: str = ""
 
 
-def encode_state(
-    tasks: Iterable[Task], healths: Mapping[TaskID, TaskHealth], host: str = ""
-) -> bytes:
-    """Return tasks and their healths as JSON."""
+def encode_state(tasks: Iterable[Task], healths: Mapping[TaskID, TaskHealth], host: str) -> bytes:
+    """Return what an agent knows as JSON, an ``AgentState``."""
     by_id = {str(task_id): health for task_id, health in healths.items()}
-    return encode(AgentState(VERSION, tuple(tasks), by_id, host))
-
-
-def decode_state(data: bytes) -> tuple[frozenset[Task], dict[TaskID, TaskHealth]]:
-    """Return what ``encode_state`` was given.
-
-    Raises:
-        DiscoveryError: If the data is not that, or of another version.
-    """
-    state = decode(data, AgentState)
-    return frozenset(state.tasks), {TaskID(k): v for k, v in state.healths.items()}
+    return encode(AgentState(VERSION, host, tuple(tasks), by_id))
 
 
 def encode(value: object) -> bytes:
@@ -59,18 +51,19 @@ def encode(value: object) -> bytes:
     return msgspec.json.encode(value, enc_hook=_plain)
 
 
-def decode(data: bytes, kind: type[T]) -> T:
-    """Read a dataclass of model types that has a `version` field.
+def decode(data: bytes, kind: type[ValueT]) -> ValueT:
+    """Read a dataclass of model types that has a ``version`` field.
 
     Raises:
-        DiscoveryError: If the data does not fit, or is of another version.
+        WireVersionError: If the data is of another version.
+        DiscoveryError: If it does not fit.
     """
     try:
         version = msgspec.json.decode(data, type=_Version).version
     except msgspec.MsgspecError as error:
         raise DiscoveryError(f"is not readable: {error}") from error
     if version != VERSION:
-        raise DiscoveryError(f"has format version {version}; this Taskscope knows {VERSION}")
+        raise WireVersionError(f"has format version {version}; this Taskscope knows {VERSION}")
     try:
         return msgspec.json.decode(data, type=kind)
     except msgspec.MsgspecError as error:

@@ -5,11 +5,8 @@ The words are those of Mesos (mesos.proto, HealthCheck), with a success threshol
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
 
 from model.health import CheckKind
-
-MAX_OUTPUT_BYTES: Final = 4096
 
 
 class CheckType(Enum):

@@ -7,7 +7,7 @@ docs/specs/identity.md.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import re2
 
@@ -100,26 +100,15 @@ def _kind(values: Mapping[str, str]) -> CheckKind:
 
 
 def _policy(values: Mapping[str, str]) -> Policy:
-    found: dict[str, float] = {}
+    found: dict[str, Any] = {}
     for key in _TIMES:
         if key in values:
             least = 0.0 if key in {"delay_seconds", "grace_period_seconds"} else _SHORTEST_SECONDS
             found[key] = _number(key, values[key], least, _LONGEST_SECONDS)
-    counts = {}
     for key in _COUNTS:
         if key in values:
-            counts[key] = int(_number(key, values[key], 1, 1000))
-    default = Policy()
-    return Policy(
-        delay_seconds=found.get("delay_seconds", default.delay_seconds),
-        grace_period_seconds=found.get("grace_period_seconds", default.grace_period_seconds),
-        interval_seconds=found.get("interval_seconds", default.interval_seconds),
-        timeout_seconds=found.get("timeout_seconds", default.timeout_seconds),
-        max_consecutive_failures=counts.get(
-            "max_consecutive_failures", default.max_consecutive_failures
-        ),
-        success_threshold=counts.get("success_threshold", default.success_threshold),
-    )
+            found[key] = int(_number(key, values[key], 1, 1000))
+    return Policy(**found)
 
 
 def _number(key: str, text: str, least: float, most: float) -> float:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry
 
-from healthcheck.check import MAX_OUTPUT_BYTES
 from healthcheck.metrics import HealthcheckMetrics
 from healthcheck.pool import Pool
 from healthcheck.probe import probe
@@ -25,7 +24,7 @@ from healthcheck.select import DeclaredCheck
 from healthcheck.series import HealthSeries
 from healthcheck.watched import Slot, Watched
 from model.clock import Clock, now_ms
-from model.health import HealthResult, HealthSource, Probe, TaskHealth
+from model.health import MAX_OUTPUT_BYTES, HealthResult, HealthSource, Probe, TaskHealth
 from model.samples import SeriesBlock, SeriesSource
 from model.task import Task, TaskID, TaskSource, TaskState
 
@@ -274,9 +273,9 @@ class HealthManager:
 
 def _cut(text: str) -> str:
     data = text.encode(errors="replace")
-    return (
-        text if len(data) <= MAX_OUTPUT_BYTES else data[:MAX_OUTPUT_BYTES].decode(errors="ignore")
-    )
+    if len(data) <= MAX_OUTPUT_BYTES:
+        return text
+    return data[:MAX_OUTPUT_BYTES].decode(errors="ignore")
 
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import logging
 import queue
 import time
 from collections.abc import Callable
-from threading import Lock, Thread
+from threading import Lock, Thread, current_thread
 from typing import Final
 
 _log = logging.getLogger(__name__)
@@ -53,8 +53,6 @@ class Pool:
             thread.join(max(deadline - time.monotonic(), 0.0))
 
     def _work(self) -> None:
-        from threading import current_thread
-
         while True:
             try:
                 job = self._jobs.get(timeout=_IDLE_SECONDS)

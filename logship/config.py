@@ -65,6 +65,8 @@ class LogshipConfig(Section):
     @field_validator("sinks")
     @classmethod
     def _each_once(cls, sinks: tuple[SinkConfig, ...]) -> tuple[SinkConfig, ...]:
+        if not sinks:
+            raise ValueError("needs at least one sink; enabled: false switches log shipping off")
         if len({sink.type for sink in sinks}) != len(sinks):
             raise ValueError("a sink of each type may stand once")
         return sinks

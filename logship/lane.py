@@ -4,6 +4,7 @@ Each sink has its own positions in every source. One that is slow or down fills 
 then nothing more is read for it (the files are the buffer), while the others go on.
 """
 
+import logging
 import random
 import threading
 from collections import deque
@@ -21,6 +22,8 @@ from logship.source.chunk import Chunk
 from model.clock import Clock
 from model.errors import DeliveryError
 from model.log import Delivery, LogBatch
+
+_LOG: Final = logging.getLogger(__name__)
 
 REQUEST_BYTES: Final = 1 << 20
 BACKOFF_FIRST_SECONDS: Final = 0.1
@@ -104,10 +107,14 @@ class Lane:
         self._sink.close()
 
     def _run(self) -> None:
+        self._check()
         while not self._abandon.is_set():
             chunks = self._next()
             if chunks is None:
                 return
+            if not chunks:
+                self._check()
+                continue
             try:
                 delivered = self._deliver(chunks)
             except Exception as error:
@@ -128,18 +135,35 @@ class Lane:
             self._on_delivered()
 
     def _next(self) -> list[Chunk] | None:
-        """Wait for chunks, as many as make one request; None at the end."""
+        """Wait for chunks, as many as make one request; None at the end.
+
+        None come back where nothing is to be sent to a sink that was away: it is asked again.
+        """
         with self._changed:
+            waited = 0.0
             while not self._chunks:
                 if self._stopping.is_set():
                     return None
+                if not self._status.ok and waited >= REFUSED_SECONDS:
+                    return []
                 self._changed.wait(1.0)
+                waited += 1.0
             chunks = [self._chunks.popleft()]
             size = chunks[0].size
             while self._chunks and size + self._chunks[0].size <= REQUEST_BYTES:
                 chunks.append(self._chunks.popleft())
                 size += chunks[-1].size
             return chunks
+
+    def _check(self) -> None:
+        """Say how the sink is before there is anything to send to it."""
+        try:
+            self._sink.check(self._timeout_seconds)
+        except Exception as error:
+            self._say(ok=False, message=str(error))
+        else:
+            if not self._status.ok:
+                self._say(ok=True, message="there")
 
     def _deliver(self, chunks: Sequence[Chunk]) -> bool:
         """Send until every record is there or a dead letter; False if stopped before."""
@@ -194,6 +218,11 @@ class Lane:
             self._metrics.errors.labels("dead_letters", type(error).__name__).inc()
 
     def _say(self, *, ok: bool, message: str) -> None:
+        if ok != self._status.ok:
+            if ok:
+                _LOG.info("log sink %s: %s again", self.name, message)
+            else:
+                _LOG.warning("log sink %s: %s; lines wait in their files until it is right", self.name, message)  # fmt: skip
         self._status = SinkStatus(self.name, ok, message)
         self._metrics.sink_up.labels(self.name).set(ok)
 

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Final, Protocol
 
 from model.task import HealthStatus, TaskID, TaskIdentity
+
+MAX_OUTPUT_BYTES: Final = 4096  # of what a probe said; as much as Docker keeps of a HEALTHCHECK
 
 
 class Probe(Enum):
@@ -37,7 +39,7 @@ class HealthResult:
         at_ms: When the probe started, ms since the epoch.
         duration_seconds: How long it took.
         failures: Consecutive failures, this one included.
-        output: What it said, at most 4 KiB, redacted; may be empty.
+        output: What it said, at most MAX_OUTPUT_BYTES of UTF-8, redacted; may be empty.
     """
 
     identity: TaskIdentity

@@ -9,6 +9,7 @@ Where the runtime makes a new id at each start (Mesos, pods, recreated container
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from signal import Signals
 from threading import Event
 from types import MappingProxyType
 from typing import NewType, Protocol
@@ -82,6 +83,25 @@ class Exit:
     signal: int = 0
     oom: bool = False
     reason: str = ""
+
+
+def describe_exit(exit_: Exit) -> str:
+    """Say how a run ended: ``exit code 137 (SIGKILL), out of memory``."""
+    parts = [f"exit code {exit_.code}" if exit_.code is not None else "exit code unknown"]
+    if exit_.signal:
+        parts[0] += f" ({_signal_name(exit_.signal)})"
+    if exit_.oom:
+        parts.append("out of memory")
+    if exit_.reason:
+        parts.append(exit_.reason)
+    return ", ".join(parts)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,23 +1,31 @@
 """Aggregations: series are sorted by group once, then each group is one segment of a reduction."""
 
+import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 
 from model.errors import QueryError
-from model.labels import LabelTable
+from model.labels import Labels, LabelTable
 from model.samples import Bools, Floats
 from promql import ast
 from promql.annotations import Annotations
 from promql.block import METADATA_LABELS, Block, Index
+from promql.call import metric_name
 from promql.functions.labels import column_from
+from promql.functions.mixed import MIXED_BUCKETS
 from promql.functions.quantiles import quantile_of_sorted, warn_quantile
 from promql.functions.reduce import kahan
-from promql.text import format_float, is_utf8, quote
+from promql.histogram.arithmetic import means, totals
+from promql.histogram.pool import HistColumn
+from promql.histogram.text import histogram_texts
+from promql.text import format_float, format_g, is_utf8, quote
 
 _EPSILON: Final = np.finfo(np.float64).eps
+_TRUSTED: Final = 1e-11  # relative error at which a plain sum is as good as a compensated one
+_WORTH_CUTTING: Final = 64  # rows; below it sorting all is as quick
 _IGNORES_HISTOGRAMS: Final = frozenset({"min", "max", "stddev", "stdvar", "quantile"})
 
 
@@ -67,10 +75,50 @@ def aggregate(node: ast.Aggregate, block: Block, annotations: Annotations) -> Bl
     if not block.size:
         return Block.empty(block.present.shape[1])
     parts = segments(node, block.labels)
+    if node.op in ("sum", "avg") and block.histograms.any():
+        return _with_histograms(node, block, parts, annotations)
     present = block.present[parts.order]
     count = parts.reduce(np.add, present.astype(np.int64))
     values = _SIMPLE[node.op](parts, block.values[parts.order], present, count)
     return _grouped(node, block, parts, values, count > 0)
+
+
+def _with_histograms(
+    node: ast.Aggregate, block: Block, parts: Segments, annotations: Annotations
+) -> Block:
+    """Add up floats and histograms apart; groups that hold both give nothing."""
+    assert block.hist is not None
+    floats, hists = block.floats[parts.order], block.histograms[parts.order]
+    count = parts.reduce(np.add, floats.astype(np.int64))
+    values = _SIMPLE[node.op](parts, block.values[parts.order], floats, count)
+    some = parts.reduce(np.logical_or, hists)
+    if ((count > 0) & some).any():
+        annotations.warn("encountered a mix of histograms and floats for aggregation", node.expr)
+    rows, steps = np.nonzero(hists)
+    width = hists.shape[1]
+    cell = parts.group[rows] * width + steps
+    order = np.argsort(cell, kind="stable")
+    cells, segment = np.unique(cell[order], return_inverse=True)
+    pool = block.hist.pool.take(block.hist.index[parts.order][rows, steps][order])
+    add_up = totals if node.op == "sum" else means
+    done = add_up(pool, segment.reshape(-1), len(cells))
+    names = metric_names_of(block, parts.order[rows[order]][~done.possible[segment.reshape(-1)]])
+    for name in names:
+        annotations.warn(MIXED_BUCKETS + quote(name), node.expr)
+    if done.collision.any():
+        annotations.warn("conflicting counter resets during histogram aggregation", node.expr)
+    if done.reconciled.any():
+        annotations.info("mismatched custom buckets were reconciled during aggregation", node.expr)
+    index = np.full(count.shape, -1, dtype=np.int32)
+    index.ravel()[cells] = np.where(done.possible, np.arange(len(cells)), -1)
+    present = np.where(some, (count == 0) & (index >= 0), count > 0)
+    out = _grouped(node, block, parts, values, present, compact=False)
+    return replace(out, hist=HistColumn(index, done.pool)).compact()
+
+
+def metric_names_of(block: Block, rows: Index) -> list[str]:
+    """Return the metric names of some series, each once."""
+    return list(dict.fromkeys(metric_name(block.labels, int(row)) for row in np.unique(rows)))
 
 
 def without_histograms(node: ast.Aggregate, block: Block, annotations: Annotations) -> Block:
@@ -83,12 +131,19 @@ def without_histograms(node: ast.Aggregate, block: Block, annotations: Annotatio
 
 
 def _grouped(
-    node: ast.Aggregate, block: Block, parts: Segments, values: Floats, present: Bools
+    node: ast.Aggregate,
+    block: Block,
+    parts: Segments,
+    values: Floats,
+    present: Bools,
+    *,
+    compact: bool = True,
 ) -> Block:
     names = grouping_names(node, block.labels)
     labels = block.labels.keep(names).take(parts.first)
     gone = parts.reduce(np.logical_or, block.drop_name[parts.order])
-    return Block(labels, values, present, gone).compact()
+    out = Block(labels, values, present, gone)
+    return out.compact() if compact else out
 
 
 # ---------------------------------------------------------------- without parameter
@@ -98,13 +153,13 @@ def _sum(parts: Segments, values: Floats, present: Bools, count: Index) -> Float
     with np.errstate(all="ignore"):
         filled = values if present.all() else np.where(present, values, 0.0)
         plain: Floats = parts.reduce(np.add, filled)
-        largest = parts.reduce(np.maximum, np.abs(filled))
-        # whole numbers that stay below 2**53 add up without error
-        trusted = 1e-12 * np.abs(plain) >= largest * count * count * _EPSILON
+        # an error grows with the size of the terms; terms of one sign cannot cancel
+        size = np.abs(plain) if filled.min() >= 0 else parts.reduce(np.add, np.abs(filled))
+        trusted = size * count * _EPSILON <= _TRUSTED * np.abs(plain)
         if not trusted.all():
-            exact = largest * count < 2.0**53
-            exact &= parts.reduce(np.logical_and, np.floor(filled) == filled)
-            trusted |= exact
+            # whole numbers that stay below 2**53 add up without error
+            whole = parts.reduce(np.logical_and, np.floor(filled) == filled)
+            trusted |= whole & (size < 2.0**53)
     if trusted.all():
         return plain
     doubtful = np.flatnonzero(~trusted.all(axis=1))
@@ -199,24 +254,38 @@ def count_values(node: ast.Aggregate, label: str, block: Block) -> Block:
     if not label or not is_utf8(label):
         raise QueryError(f"invalid label name {quote(label)}")
     steps = block.present.shape[1]
-    rows, at = np.nonzero(block.floats)
+    rows, at = np.nonzero(block.present)
     if not len(rows):
         return Block.empty(steps)
     table = block.labels
     names = [name for name in grouping_names(node, table) if name != label]
     group, first = table.group(names)
-    bits = np.where(np.isnan(block.values), np.nan, block.values)[rows, at].view(np.int64)
-    distinct, code = np.unique(bits, return_inverse=True)
-    texts = [format_float(value) for value in distinct.view(np.float64).tolist()]
-    key = group[rows] * len(distinct) + code.reshape(-1)
+    texts, code = _value_texts(block, rows, at)
+    key = group[rows] * len(texts) + code
     keys, out_row = np.unique(key, return_inverse=True)
     counts = np.zeros((len(keys), steps))
     np.add.at(counts, (out_row.reshape(-1), at), 1.0)
-    labels = table.keep(names).take(first[keys // len(distinct)])
-    labels = labels.with_column(label, column_from(texts, keys % len(distinct)))
+    labels = table.keep(names).take(first[keys // len(texts)])
+    labels = labels.with_column(label, column_from(texts, keys % len(texts)))
     flags = np.zeros(len(first), dtype=bool)
     np.logical_or.at(flags, group, block.drop_name)
-    return Block(labels, counts, counts > 0, flags[keys // len(distinct)])
+    return Block(labels, counts, counts > 0, flags[keys // len(texts)])
+
+
+def _value_texts(block: Block, rows: Index, steps: Index) -> tuple[list[str], Index]:
+    """Write the values at some places: ``(texts, which text at each place)``."""
+    bits = np.where(np.isnan(block.values), np.nan, block.values)[rows, steps].view(np.int64)
+    distinct, code = np.unique(bits, return_inverse=True)
+    texts = [format_float(value) for value in distinct.view(np.float64).tolist()]
+    code = code.reshape(-1)
+    if block.hist is not None:
+        index = np.where(block.present, block.hist.index, -1)[rows, steps]
+        used, place = np.unique(index[index >= 0], return_inverse=True)
+        code[index >= 0] = len(texts) + place.reshape(-1)
+        texts += histogram_texts(block.hist.pool.take(used))
+    # equal histograms are written alike
+    number = {text: i for i, text in enumerate(dict.fromkeys(texts))}
+    return list(number), np.array([number[text] for text in texts], dtype=np.int64)[code]
 
 
 def top(node: ast.Aggregate, k: Floats, block: Block, *, is_range: bool) -> Block:
@@ -234,6 +303,38 @@ def limit(node: ast.Aggregate, k: Floats, block: Block) -> Block:
     return _first_k(node, np.zeros(block.values.shape), k, block, ordered=False)
 
 
+def limit_ratio(
+    node: ast.Aggregate, ratio: Floats, block: Block, annotations: Annotations
+) -> Block:
+    """Work out ``limit_ratio``: each series has a place in [0, 1) by its labels, and those below the ratio stay.
+
+    A negative ratio keeps the others, so that r and r - 1 are complements.
+    """
+    assert node.param is not None
+    for value in dict.fromkeys(ratio[np.abs(ratio) > 1].tolist()):
+        text = f"ratio value should be between -1 and 1, got {format_g(value)}, capping to {1 if value > 0 else -1}"
+        annotations.warn(text, node.param)
+    place = np.array([_place(labels) for labels in block.labels.rows()]).reshape(-1, 1)
+    keep = np.where(ratio >= 0, place < ratio, place >= 1.0 + ratio)
+    return replace(block, present=block.present & keep).compact()
+
+
+def _place(labels: Labels) -> float:
+    text = "".join(f"{name}\x00{value}\x00" for name, value in labels)
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+    return int.from_bytes(digest) / 2.0**64
+
+
+def _candidates(rows: Index, keys: Floats, present: Bools, k: int) -> Index:
+    """Leave out rows that are not among the first k at any step, so that only few need sorting."""
+    if len(rows) < 4 * k or len(rows) < _WORTH_CUTTING:
+        return rows
+    ranked = np.where(present[rows], keys[rows], np.inf).T
+    ranked = np.where(np.isnan(ranked), np.inf, ranked)
+    limit = np.partition(ranked, k - 1, axis=1)[:, k - 1]
+    return rows[(ranked <= limit[:, None]).any(axis=0)]
+
+
 def _first_k(node: ast.Aggregate, keys: Floats, k: Floats, block: Block, *, ordered: bool) -> Block:
     parts = segments(node, block.labels)
     steps = block.present.shape[1]
@@ -242,7 +343,7 @@ def _first_k(node: ast.Aggregate, keys: Floats, k: Floats, block: Block, *, orde
     order: list[Index] = []
     ends = np.append(parts.starts[1:], len(parts.order))
     for start, end in zip(parts.starts.tolist(), ends.tolist(), strict=True):
-        rows = parts.order[start:end]
+        rows = _candidates(parts.order[start:end], keys, block.present, int(wanted.max()))
         here, group_keys = block.present[rows].T, keys[rows].T
         # NaN after every number, what is absent after NaN; equal keys in their old order
         kind = np.where(here, np.isnan(group_keys).astype(np.int8), np.int8(2))

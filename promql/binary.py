@@ -11,8 +11,11 @@ from model.errors import QueryError
 from model.labels import METRIC_NAME, LabelColumn, Labels, LabelTable, concat_tables, recode
 from model.samples import Bools, Floats
 from promql import ast
+from promql.annotations import Annotations
 from promql.ast import Card
 from promql.block import METADATA_LABELS, Block, Index, concat_blocks, merge_same_labels
+from promql.histogram.operators import Side, operate_histograms
+from promql.histogram.pool import HistColumn
 from promql.lexer import COMPARISONS, TRIMS
 from promql.text import quote
 
@@ -47,41 +50,59 @@ def scalar_operation(op: str, left: Floats, right: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Elements:
-    """The two sides of an operation, element by element.
+    """What an operation gave, element by element; arrays of shape (n, T)."""
 
-    Attributes:
-        left: float64, shape (n, T) (or broadcasting to it).
-        right: float64, likewise.
-        present: bool, shape (n, T): where both sides are there, as floats.
-    """
-
-    left: Floats
-    right: Floats
+    values: Floats
     present: Bools
+    hist: HistColumn | None = None
 
 
-def operate(op: str, sides: Elements, *, return_bool: bool) -> tuple[Floats, Bools]:
-    """Work out an operation; a comparison keeps the left side's value where it holds."""
-    shape = sides.present.shape
+def operate(
+    node: ast.Binary, left: Side, right: Side, present: Bools, annotations: Annotations
+) -> Elements:
+    """Work out an operation where both sides are present; a comparison keeps the left side's value."""
+    shape = present.shape
+    any_hist = left.hist is not None or right.hist is not None
+    floats = present
+    if any_hist:
+        floats = present & ~left.is_hist(shape) & ~right.is_hist(shape)
+    if node.op in TRIMS:
+        values, kept = np.zeros(shape), np.zeros(shape, dtype=bool)
+    else:
+        values, kept = _operate_floats(node, left.values, right.values, floats)
+    if not any_hist and node.op not in TRIMS:
+        return Elements(values, kept)
+    out = operate_histograms(node, left, right, present, annotations)
+    values = np.where(out.present, out.numbers, values)
+    return Elements(values, kept | out.present, out.column())
+
+
+def _operate_floats(
+    node: ast.Binary, left: Floats, right: Floats, present: Bools
+) -> tuple[Floats, Bools]:
+    shape = present.shape
     with np.errstate(all="ignore"):
-        out = _OPERATIONS[op](sides.left, sides.right)
-    if op not in COMPARISONS:
-        return np.broadcast_to(out.astype(np.float64, copy=False), shape), sides.present
-    if return_bool:
-        return np.broadcast_to(out.astype(np.float64), shape), sides.present
-    return np.broadcast_to(sides.left, shape), sides.present & out.astype(bool)
+        out = _OPERATIONS[node.op](left, right)
+    if node.op not in COMPARISONS:
+        return np.broadcast_to(out.astype(np.float64, copy=False), shape), present
+    if node.return_bool:
+        return np.broadcast_to(out.astype(np.float64), shape), present
+    return np.broadcast_to(left, shape), present & out.astype(bool)
 
 
-def vector_scalar(node: ast.Binary, vector: Block, scalar: Floats, *, swapped: bool) -> Block:
+def vector_scalar(
+    node: ast.Binary, vector: Block, scalar: Floats, annotations: Annotations, *, swapped: bool
+) -> Block:
     """Work out an operation between a vector and a scalar; ``swapped`` if the scalar stands left."""
     compares = node.op in COMPARISONS
-    floats = vector.floats
-    left, right = (scalar[None, :], vector.values) if swapped else (vector.values, scalar[None, :])
-    values, present = operate(node.op, Elements(left, right, floats), return_bool=node.return_bool)
+    sides = Side(vector.values, vector.hist), Side(scalar[None, :], None)
+    left, right = (sides[1], sides[0]) if swapped else sides
+    found = operate(node, left, right, vector.present, annotations)
+    values = found.values
     if compares and swapped and not node.return_bool:
         values = vector.values  # a comparison keeps the vector's value, on whichever side
-    out = vector.with_values(values, present)
-    if not compares or node.return_bool:
+    out = replace(vector.with_values(values, found.present), hist=found.hist)
+    if node.return_bool or not (compares or node.op in TRIMS):
         out = out.dropping_name()
     return out.compact()
 
@@ -138,7 +159,7 @@ def _join(left_group: Index, right_group: Index, groups: int) -> tuple[Index, In
     return left_rows, order[np.repeat(starts[left_group], repeat) + within]
 
 
-def vector_vector(node: ast.Binary, left: Block, right: Block) -> Block:
+def vector_vector(node: ast.Binary, left: Block, right: Block, annotations: Annotations) -> Block:
     """Work out arithmetic or a comparison between two vectors.
 
     Raises:
@@ -162,17 +183,17 @@ def vector_vector(node: ast.Binary, left: Block, right: Block) -> Block:
         _check_at_most_one(many_group[many_rows], both, groups)
     sides = (many.take(many_rows), one.take(one_rows))
     labels = _result_labels(node, matching, sides[0].labels, sides[1].labels)
-    parts.append(_elements(node, labels, sides, both, swapped=swapped))
+    parts.append(_elements(node, labels, sides, both, annotations, swapped=swapped))
     if fill_one is not None and many.size:
         lonely = many.present & ~_present_by_group(one_group, one, groups)[many_group]
         other = _filled(matching, many, fill_one)
         labels = _result_labels(node, matching, many.labels, other.labels)
-        parts.append(_elements(node, labels, (many, other), lonely, swapped=swapped))
+        parts.append(_elements(node, labels, (many, other), lonely, annotations, swapped=swapped))
     if fill_many is not None and one.size:
         lonely = one.present & ~_present_by_group(many_group, many, groups)[one_group]
         other = _filled(matching, one, fill_many)
         labels = _result_labels(node, matching, other.labels, one.labels)
-        parts.append(_elements(node, labels, (other, one), lonely, swapped=swapped))
+        parts.append(_elements(node, labels, (other, one), lonely, annotations, swapped=swapped))
     problem = _ONE_TO_ONE_PROBLEM if matching.card is Card.ONE_TO_ONE else _GROUPING_PROBLEM
     return merge_same_labels(concat_blocks([p.compact() for p in parts]), problem)
 
@@ -182,15 +203,15 @@ def _elements(
     labels: LabelTable,
     sides: tuple[Block, Block],
     both: Bools,
+    annotations: Annotations,
     *,
     swapped: bool,
 ) -> Block:
     first, second = (sides[1], sides[0]) if swapped else sides
-    present = both & ~first.histograms & ~second.histograms
-    elements = Elements(first.values, second.values, present)
-    values, present = operate(node.op, elements, return_bool=node.return_bool)
+    left, right = Side(first.values, first.hist), Side(second.values, second.hist)
+    found = operate(node, left, right, both, annotations)
     gone = np.full(labels.size, node.return_bool)
-    return Block(labels, values, present, gone)
+    return Block(labels, found.values, found.present, gone, found.hist)
 
 
 def _present_by_group(group: Index, block: Block, groups: int) -> Bools:

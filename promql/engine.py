@@ -2,13 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
 from model.errors import QueryError
 from model.samples import Floats, Ints, no_samples
-from promql import ast
 from promql.annotations import Annotations
 from promql.ast import ValueType
 from promql.block import Block
@@ -22,7 +20,6 @@ from promql.windows import Windows
 from storage.interface import Queryable
 
 Cancelled = Callable[[], bool]
-MAX_STEPS: Final = 11_000  # prometheus web/api/v1: "exceeded maximum resolution of 11,000 points"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +136,15 @@ def _marked(block: Block) -> Floats:
     return out
 
 
+def _shown(block: Block) -> HistColumn | None:
+    """Return the histograms that are present."""
+    if block.hist is None:
+        return None
+    return HistColumn(np.where(block.present, block.hist.index, np.int32(-1)), block.hist.pool)
+
+
 def _vector(block: Block, ts_ms: int) -> Vector:
-    return Vector(block.labels, ts_ms, _marked(block)[:, 0], block.hist)
+    return Vector(block.labels, ts_ms, _marked(block)[:, 0], _shown(block))
 
 
 def _sorted(block: Block) -> Block:
@@ -150,7 +154,7 @@ def _sorted(block: Block) -> Block:
 
 def _matrix(block: Block, ts_ms: Ints) -> Matrix:
     block = _sorted(block)
-    return Matrix(block.labels, ts_ms, _marked(block), block.hist)
+    return Matrix(block.labels, ts_ms, _marked(block), _shown(block))
 
 
 def _range_vector(windows: Windows) -> Matrix:
@@ -191,6 +195,3 @@ def _range_vector(windows: Windows) -> Matrix:
         values[rows_kept],
         None if hist is None else hist.take(rows_kept),
     )
-
-
-__all__ = ["MAX_STEPS", "Engine", "Limits", "ast"]

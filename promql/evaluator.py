@@ -14,6 +14,8 @@ from promql.ast import ValueType
 from promql.block import Block
 from promql.call import CallContext, QueryRange, Value
 from promql.functions.table import FUNCTIONS
+from promql.histogram.arithmetic import scaled
+from promql.histogram.pool import HistColumn
 from promql.lexer import SET_OPERATORS
 from promql.parser_duration import duration_ms
 from promql.select import block_windows, instant, windows
@@ -140,10 +142,16 @@ class Evaluator:
         self.budget.use(cells)
         return found
 
+    def _refuse_extended(self, node: ast.VectorSelector) -> None:
+        if node.anchored or node.smoothed:
+            word = "anchored" if node.anchored else "smoothed"
+            raise QueryError(f"{word} modifier is not implemented")
+
     def select_instant(
         self, node: ast.VectorSelector, *, times: bool = False, start_times: bool = False
     ) -> Block:
         """Return a selector's most recent samples."""
+        self._refuse_extended(node)
         at = self._shift(node.shift)
         if not len(at):
             return Block.empty(0)
@@ -174,6 +182,7 @@ class Evaluator:
         return self._subquery(expr)
 
     def _matrix(self, node: ast.MatrixSelector) -> Windows:
+        self._refuse_extended(node.selector)
         length = self._duration(node.range)
         ends = self._shift(node.selector.shift)
         starts = ends - length
@@ -202,7 +211,7 @@ class Evaluator:
         if node.op == "+" or isinstance(value, str):
             return value
         if isinstance(value, Block):
-            return replace(value, values=-value.values).dropping_name()
+            return _negated(value).dropping_name()
         return -value
 
     def _binary(self, node: ast.Binary) -> Value:
@@ -212,12 +221,12 @@ class Evaluator:
         if isinstance(left, Block) and isinstance(right, Block):
             if node.op in SET_OPERATORS:
                 return binary.set_operation(node, left, right)
-            return binary.vector_vector(node, left, right)
+            return binary.vector_vector(node, left, right, self.annotations)
         if isinstance(left, Block):
             assert not isinstance(right, Block)
-            return binary.vector_scalar(node, left, right, swapped=False)
+            return binary.vector_scalar(node, left, right, self.annotations, swapped=False)
         if isinstance(right, Block):
-            return binary.vector_scalar(node, right, left, swapped=True)
+            return binary.vector_scalar(node, right, left, self.annotations, swapped=True)
         return binary.scalar_operation(node.op, left, right)
 
     # ------------------------------------------------------------ aggregations and calls
@@ -239,6 +248,8 @@ class Evaluator:
         block = inside.vector(node.expr)
         if node.op == "limitk":
             return aggregate.limit(node, param, block)
+        if node.op == "limit_ratio":
+            return aggregate.limit_ratio(node, param, block, self.annotations)
         block = aggregate.without_histograms(node, block, self.annotations)
         return aggregate.top(node, param, block, is_range=self.is_range)
 
@@ -262,6 +273,13 @@ class Evaluator:
         if isinstance(inner, ast.VectorSelector):
             return self.select_instant(inner, times=True, start_times=True)
         return self.vector(expr)
+
+
+def _negated(block: Block) -> Block:
+    hist = block.hist
+    if hist is not None:
+        hist = HistColumn(hist.index, scaled(hist.pool, np.full(hist.pool.size, -1.0)))
+    return replace(block, values=-block.values, hist=hist)
 
 
 def _check_parameter(node: ast.Aggregate, param: Floats) -> None:

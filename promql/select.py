@@ -7,7 +7,7 @@ import numpy as np
 
 from model.samples import Bools, Floats, Ints, is_no_sample, is_stale
 from promql.block import Block, Rows
-from promql.histogram.pool import HistColumn, Int32s, Pool, concat_pools
+from promql.histogram.pool import GAUGE, UNKNOWN, HistColumn, Int32s, Pool, concat_pools
 from promql.windows import Chunk, Index, Windows, index_classes, search_rows
 from storage.interface import TS_PAD, Group, SeriesSet
 
@@ -241,4 +241,8 @@ def block_windows(
         if not full.all():
             chunks.append(chunk_rows(whole, ~full).only(block.present[~full]))
     pool = None if block.hist is None else block.hist.pool
+    if pool is not None:
+        # steps skip and repeat samples, so what a hint said of the sample before is not true any more
+        hint = np.where(pool.hint == GAUGE, GAUGE, UNKNOWN).astype(np.int8)
+        pool = replace(pool, hint=hint)
     return Windows(block.labels, block.drop_name, tuple(chunks), starts_ms, ends_ms, range_ms, pool)

@@ -72,6 +72,11 @@ class Chunk:
         out: Floats = self.gather(self.values, index)
         return out
 
+    def time_rows(self, index: Index) -> Ints:
+        """Return sample times by row of ``ts_ms``, shape (g, S); by series, (k, S), unless ``uniform``."""
+        out: Ints = self.gather(self.ts_ms, index) if self.uniform else self.time_at(index)
+        return out
+
     def time_at(self, index: Index) -> Ints:
         """Return sample times; shape (k, S), or (1, S) where all series share them."""
         out: Ints
@@ -165,7 +170,6 @@ class Windows:
         ends_ms: int64, shape (S,): end of each window.
         range_ms: Length of the windows.
         pool: The histograms that chunks point to; None without any.
-        extended: "anchored", "smoothed" or "".
     """
 
     labels: LabelTable
@@ -175,7 +179,6 @@ class Windows:
     ends_ms: Ints
     range_ms: int
     pool: Pool | None = None
-    extended: str = ""
 
     @property
     def steps(self) -> int:

@@ -5,6 +5,7 @@ process (``taskscope up``) or a server's (``taskscope agent``). It imports neith
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -13,6 +14,7 @@ from collector.collector import Collector
 from discovery.docker.client import DockerClient
 from discovery.docker.exec import DockerExec
 from discovery.docker.source import DockerSource
+from discovery.labels import exported_labels
 from discovery.process.source import ProcessSource
 from discovery.process.taskfile import tasks_directory
 from discovery.registry import TaskRegistry
@@ -62,25 +64,28 @@ class Agent:
         data, cluster, host = config.data_path(), config.cluster, config.host_name()
         self.tasks = tasks
         self.events = TaskEvents(self.tasks, data / "logship" / "events", clock)
-        redactor = Redactor()
+        redactor, docker = Redactor(), DockerClient(config.discovery.docker.socket)
         self.health = HealthManager(
-            self.tasks, config.healthcheck.declared(), DockerExec(DockerClient(config.discovery.docker.socket)), clock, registry,
+            self.tasks, config.healthcheck.declared(), DockerExec(docker), clock, registry,
             on_change=self.events.health_changed, redact=lambda text: _redacted(redactor, text),
         )  # fmt: skip
         ship = config.logship
+        self._ships = ship.enabled
         self.shipper = Shipper(
-            self.tasks, sinks, data / "logship",
+            self.tasks, sinks if ship.enabled else (), data / "logship",
             Settings(
                 ship.dataset, ship.redact, ship.buffer_bytes, ship.request_timeout_seconds,
                 ship.checkpoint_interval_seconds, ship.poll_interval_seconds,
+                docker_socket=docker.path if config.discovery.docker.enabled else "",
             ),
-            clock, registry,
+            clock, registry, events=self.events.log,
         )  # fmt: skip
         self.collector = Collector(
             self.tasks, appender, clock, registry,
             cluster=cluster, host=host, instance=config.listen,
             interval_seconds=config.collector.interval_seconds,
             sources={"healthcheck": self.health, "logship": self.shipper},
+            info_labels=partial(exported_labels, allow_list=config.discovery.label_allow_list),
             scrape_configs=config.collector.scrapes(config.base),
             scrape_defaults=config.collector.scrape_defaults(),
             roots=config.collector.roots(),
@@ -90,7 +95,8 @@ class Agent:
         """Start: tasks first, then those who look at them."""
         self.tasks.start()
         for part in (self.events, self.health, self.shipper, self.collector):
-            part.start()
+            if part is not self.shipper or self._ships:
+                part.start()
 
     def stop(self, timeout_seconds: float = 10.0) -> None:
         """Stop: sources first, then what is buffered is delivered."""
@@ -107,6 +113,7 @@ class Agent:
             ],
             "sinks": [{"name": s.name, "ok": s.ok, "message": s.message} for s in shipper.sinks],
             "streams": shipper.streams,
+            "streams_through_api": shipper.through_api,
             "checks": health.checks,
             "problems": [*shipper.problems, *health.problems],
         }

@@ -7,7 +7,7 @@ from typing import Final
 from pydantic import Field, PrivateAttr, field_validator
 
 from alerting.config import AlertingConfig
-from alerting.loading import files_of
+from alerting.rule_paths import files_of
 from collector.config import CollectorConfig
 from configfile.document import load
 from configfile.validate import Section, validate

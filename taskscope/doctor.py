@@ -2,7 +2,6 @@
 
 import os
 import platform
-import shutil
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -16,8 +15,7 @@ from logship.config import ElasticsearchSinkConfig
 from model.errors import DeliveryError, DiscoveryError
 from taskscope.config import TaskscopeConfig, split_listen
 from taskscope.elasticsearch import connection_of
-
-_LITTLE_SPACE = 1 << 30
+from taskscope.space import LITTLE_BYTES, free_bytes, shortage
 
 
 class Verdict(Enum):
@@ -64,12 +62,15 @@ def _data(config: TaskscopeConfig) -> Iterator[Finding]:
             "data", Verdict.BAD, f"{folder} cannot be written; choose another with --data-dir"
         )
         return
-    free = shutil.disk_usage(there).free
-    verdict = Verdict.NOTE if free < _LITTLE_SPACE else Verdict.GOOD
+    if short := shortage(there):
+        yield Finding("data", Verdict.BAD, short)
+        return
+    free = free_bytes(there)
+    little = "; that is little" if free < LITTLE_BYTES else ""
     yield Finding(
         "data",
-        verdict,
-        f"{folder}, {free >> 20} MiB free{'; that is little' if verdict is Verdict.NOTE else ''}",
+        Verdict.NOTE if little else Verdict.GOOD,
+        f"{folder}, {free >> 20} MiB free{little}",
     )
 
 

@@ -1,7 +1,6 @@
 """What happens to tasks, as log records of theirs: health changes, and how each run ended."""
 
 import logging
-import signal
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Event, Thread
@@ -11,7 +10,7 @@ from logship.events import EventLog
 from model.clock import Clock
 from model.health import HealthResult
 from model.log import Level
-from model.task import Exit, HealthStatus, Run, Task, TaskID, TaskSource
+from model.task import Exit, HealthStatus, Run, Task, TaskID, TaskSource, describe_exit
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -21,7 +20,7 @@ class TaskEvents:
 
     def __init__(self, tasks: TaskSource, directory: Path, clock: Clock) -> None:
         self._tasks = tasks
-        self._log = EventLog(directory, clock)
+        self.log = EventLog(directory, clock)
         self._ended: dict[TaskID, set[int]] = {}
         self._stop = Event()
         self._thread: Thread | None = None
@@ -57,7 +56,7 @@ class TaskEvents:
 
     def _append(self, task: Task, level: Level, message: str, fields: Mapping[str, Any]) -> None:
         try:
-            self._log.append(task.identity, level, message, fields)
+            self.log.append(task.identity, level, message, fields)
         except OSError as error:
             _LOG.error(
                 "an event of task %s is lost (%s): %s",
@@ -87,25 +86,7 @@ class TaskEvents:
             "oom": ended.oom,
         }
         level = Level.INFO if ended.code == 0 else Level.ERROR
-        self._append(task, level, f"run {run.number} ended: {how(ended)}", fields)
-
-
-def how(ended: Exit) -> str:
-    """Say in a few words how a run ended."""
-    if ended.oom:
-        return "killed for want of memory"
-    if ended.signal:
-        return f"killed by {_signal_name(ended.signal)}"
-    if ended.code is None:
-        return ended.reason or "nobody knows how"
-    return f"exit code {ended.code}"
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
+        self._append(task, level, f"run {run.number} ended: {describe_exit(ended)}", fields)
 
 
 def _ended_runs(task: Task) -> list[Run]:

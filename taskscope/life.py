@@ -1,14 +1,19 @@
 """Starting, waiting for a signal, stopping."""
 
-import contextlib
+import logging
+import resource
 import signal
 import sys
 from collections.abc import Callable
 from threading import Event
+from typing import Final
 
+from model.errors import TaskscopeError
 from taskscope.wiring import Part, Stack
 
-STOP_SECONDS = 10.0
+_LOG: Final = logging.getLogger(__name__)
+
+STOP_SECONDS: Final = 10.0
 
 
 def run(stack: Stack, started: Callable[[], None]) -> None:
@@ -18,6 +23,9 @@ def run(stack: Stack, started: Callable[[], None]) -> None:
     """
     # readers of the store wait less long for a thread that parses (docs/adr/0002)
     sys.setswitchinterval(0.0005)
+    # every log file that is followed stays open
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     stop = Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: stop.set())
@@ -31,5 +39,7 @@ def run(stack: Stack, started: Callable[[], None]) -> None:
             pass
     finally:
         for part in reversed(running):
-            with contextlib.suppress(KeyboardInterrupt):
+            try:
                 part.stop(STOP_SECONDS)
+            except (OSError, TaskscopeError) as error:  # a full disk must not keep the others open
+                _LOG.error("%s did not stop cleanly: %s", type(part).__name__, error)

@@ -6,6 +6,7 @@
 import sys
 import types
 from collections.abc import Iterator
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -105,6 +106,8 @@ def _values(annotation: Any) -> str:
         if origin is dict:
             return f"{inner[0]} to {inner[1]}"
         return " or ".join(dict.fromkeys(inner))
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return ", ".join(f"`{member.value}`" for member in annotation)
     names = {
         str: "text",
         int: "whole number",
@@ -122,6 +125,8 @@ def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True)
     if value is PydanticUndefined or value is None or value in ("", (), [], {}, SecretStr("")):
         return "none"
+    if isinstance(value, Enum):
+        return f"`{value.value}`"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     if isinstance(value, (list, tuple)):

@@ -7,7 +7,6 @@ between them. Everything long-running has ``start()`` and ``stop(timeout_seconds
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,8 +15,9 @@ from prometheus_client import CollectorRegistry
 from logship.config import ElasticsearchSinkConfig
 from logship.sink.base import Sink
 from model.clock import Clock
-from taskscope.agent import Agent, build_tasks
 from taskscope.config import TaskscopeConfig, load_config, split_listen
+from taskscope.space import shortage
+from taskscope.version import version_text
 from web.app import create_app
 from web.parts import Parts
 from web.server import WebServer
@@ -61,6 +61,7 @@ class Status:
             "cluster": config.cluster,
             "host": config.host_name(),
         }
+        self._data = config.data_path()
         self._tellers = tellers
 
     def __call__(self) -> Mapping[str, Any]:
@@ -68,6 +69,8 @@ class Status:
         told: dict[str, Any] = dict(self._base)
         for teller in self._tellers:
             told |= teller()
+        if short := shortage(self._data):
+            told["problems"] = [short, *told.get("problems", ())]
         return told
 
 
@@ -75,6 +78,7 @@ def build_up(config: TaskscopeConfig, file: Path | None, clock: Clock) -> Stack:
     """Put agent and server together in one process."""
     from logship.sink.embedded import EmbeddedSink
     from storage.remote.receiver import RemoteWriteReceiver
+    from taskscope.agent import Agent, build_tasks
     from taskscope.server import Server
 
     registry = CollectorRegistry()
@@ -88,7 +92,7 @@ def build_up(config: TaskscopeConfig, file: Path | None, clock: Clock) -> Stack:
     parts = Parts(
         clock=clock, version=version_text(), exposition=agent.collector.exposition, status=status,
         reload=lambda: _reload(server, file), tasks=agent.tasks, health=agent.health,
-        queryable=server.tsdb, engine=server.engine, logs=server.logs, rules=server.rules,
+        queryable=server.tsdb, oldest_ms=lambda: server.tsdb.stats().min_time_ms, engine=server.engine, logs=server.logs, rules=server.rules,
         targets=agent.collector.scrapes.targets, remote_write=RemoteWriteReceiver(server.tsdb, registry).ingest,
         allowed_hosts=config.web.allowed_hosts,
     )  # fmt: skip
@@ -119,7 +123,7 @@ def build_server(config: TaskscopeConfig, file: Path | None, clock: Clock) -> St
     parts = Parts(
         clock=clock, version=version_text(), exposition=lambda: _latest(registry), status=status,
         reload=lambda: _reload(server, file), tasks=tasks, health=pushed,
-        queryable=server.tsdb, engine=server.engine, logs=server.logs, rules=server.rules,
+        queryable=server.tsdb, oldest_ms=lambda: server.tsdb.stats().min_time_ms, engine=server.engine, logs=server.logs, rules=server.rules,
         remote_write=RemoteWriteReceiver(server.tsdb, registry).ingest,
         ingest_logs=partial(ingest, store=server.logdb) if server.logdb is not None else None,
         ingest_state=pushed.ingest, allowed_hosts=config.web.allowed_hosts,
@@ -134,6 +138,7 @@ def build_agent(config: TaskscopeConfig, server_url: str, clock: Clock) -> Stack
     from logship.sink.server import ServerSink
     from storage.remote.client import RemoteWriteClient
     from storage.remote.writer import RemoteAppender
+    from taskscope.agent import Agent, build_tasks
 
     registry = CollectorRegistry()
     appender = RemoteAppender(RemoteWriteClient(f"{server_url}/api/v1/write"), registry)
@@ -162,18 +167,12 @@ def elasticsearch_sinks(config: TaskscopeConfig) -> list[Sink]:
     from taskscope.elasticsearch import connection_of
 
     return [
-        ElasticsearchSink(connection_of(sink, config), namespace=sink.namespace)
+        ElasticsearchSink(
+            connection_of(sink, config), dataset=sink.dataset, namespace=sink.namespace
+        )
         for sink in config.logship.sinks
         if isinstance(sink, ElasticsearchSinkConfig)
     ]
-
-
-def version_text() -> str:
-    """Return Taskscope's version."""
-    try:
-        return version("taskscope")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def _web(config: TaskscopeConfig, parts: Parts, registry: CollectorRegistry) -> WebServer:

@@ -102,7 +102,7 @@ def host_is_ours(host: str, port: str, allowed: frozenset[str]) -> bool:
 def _split(host: str) -> tuple[str, str]:
     if host.startswith("["):
         name, bracket, rest = host.partition("]")
-        return name + bracket, rest.removeprefix(":") if rest.startswith(":") else rest
+        return name + bracket, rest.removeprefix(":")
     name, _, port = host.partition(":")
     return name, port
 

@@ -5,7 +5,7 @@ answer 404 with a sentence.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from model.alert import Alert
@@ -30,6 +30,7 @@ class Parts:
         status: Returns what ``/api/status`` and the status page show, all of it optional: kind,
             listen, cluster, host, data_dir; sources and sinks, each with name, ok, message (and
             counts); streams, logs; problems and rule_problems, as sentences; tsdb, its figures.
+        oldest_ms: Returns when the oldest sample was taken, None if there is none yet.
         ready: Whether requests can be answered; ``/-/ready`` says so.
         reload: Reads the configuration anew; raises ConfigError.
         tasks: Which tasks there are.
@@ -51,6 +52,7 @@ class Parts:
     version: str
     exposition: Callable[[], bytes]
     status: Callable[[], Mapping[str, Any]]
+    oldest_ms: Callable[[], int | None] = lambda: None
     ready: Callable[[], bool] = lambda: True
     reload: Callable[[], None] | None = None
     tasks: TaskSource | None = None
@@ -63,7 +65,7 @@ class Parts:
     remote_write: Callable[[bytes], int] | None = None
     ingest_logs: Callable[[bytes], bytes] | None = None
     ingest_state: Callable[[bytes], None] | None = None
-    allowed_hosts: tuple[str, ...] = field(default=())
+    allowed_hosts: tuple[str, ...] = ()
 
 
 class Rules(Protocol):

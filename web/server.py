@@ -16,7 +16,6 @@ from web.tails import Tails
 
 API_THREADS: Final = 8  # besides one thread for each tail
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
-_IDENT: Final = None  # no Server header
 
 
 class WebServer:
@@ -55,7 +54,7 @@ class WebServer:
             self._app,
             sockets=[self._listen()],
             threads=API_THREADS + tails.limit,
-            ident=_IDENT,
+            ident=None,  # no Server header
             clear_untrusted_proxy_headers=True,
             max_request_body_size=MAX_BODY_BYTES,
             # lets a stream see that its reader has gone

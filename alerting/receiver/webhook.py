@@ -7,7 +7,6 @@ import http.client
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -15,6 +14,7 @@ import msgspec
 from alerting.notification import Notification, fingerprint
 from alerting.receiver.base import Receiver
 from model.alert import Alert, AlertState
+from model.clock import rfc3339
 from model.errors import DeliveryError
 
 _NEVER: Final = "0001-01-01T00:00:00Z"
@@ -72,17 +72,11 @@ def _alert(alert: Alert) -> dict[str, Any]:
         "status": "firing" if firing else "resolved",
         "labels": dict(alert.labels),
         "annotations": dict(alert.annotations),
-        "startsAt": _rfc3339(alert.fired_ms),
-        "endsAt": _NEVER if firing else _rfc3339(alert.resolved_ms),
+        "startsAt": rfc3339(alert.fired_ms),
+        "endsAt": _NEVER if firing else rfc3339(alert.resolved_ms),
         "generatorURL": alert.generator_url,
         "fingerprint": fingerprint(alert.labels),
     }
-
-
-def _rfc3339(ms: int) -> str:
-    moment = datetime.fromtimestamp(ms // 1000, UTC)
-    fraction = f".{ms % 1000:03d}".rstrip("0") if ms % 1000 else ""
-    return f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}Z"
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

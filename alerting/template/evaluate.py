@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from alerting.template.functions import FUNCTIONS, show, truth
+from alerting.template.functions import FUNCTIONS, truth
 from alerting.template.nodes import Action, Call, If, Literal, Node, Operand, Pipe, Text
+from alerting.template.printf import show
 from model.errors import TaskscopeError
 
 

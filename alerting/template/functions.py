@@ -1,6 +1,6 @@
 """The functions of templates: Go's own and those Prometheus adds (prometheus template/template.go)."""
 
-import functools
+import operator
 import urllib.parse
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -92,10 +92,7 @@ def _print(*values: Any) -> str:
 
 
 def _order(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
-    def ordered(a: Any, b: Any) -> bool:
-        return _comparable(a, b) and compare(a, b)
-
-    return functools.wraps(compare)(ordered)
+    return lambda a, b: _comparable(a, b) and compare(a, b)
 
 
 FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
@@ -104,10 +101,10 @@ FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
     "not": lambda value: not truth(value),
     "eq": _eq,
     "ne": lambda a, b: not _eq(a, b),
-    "lt": _order(lambda a, b: a < b),
-    "le": _order(lambda a, b: a <= b),
-    "gt": _order(lambda a, b: a > b),
-    "ge": _order(lambda a, b: a >= b),
+    "lt": _order(operator.lt),
+    "le": _order(operator.le),
+    "gt": _order(operator.gt),
+    "ge": _order(operator.ge),
     "index": _index,
     "len": _length,
     "print": _print,
@@ -127,5 +124,3 @@ FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
     "humanizePercentage": humanize_percentage,
     "humanizeTimestamp": humanize_timestamp,
 }
-
-__all__ = ["FUNCTIONS", "show", "truth"]

@@ -1,4 +1,4 @@
-"""The tree of a parsed template. ``offset`` is where a node stands in the source."""
+"""The tree of a parsed template."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,6 @@ class Chain:
 
     base: "str | Pipe"
     fields: tuple[str, ...]
-    offset: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +24,6 @@ class Call:
 
     function: str
     arguments: "tuple[Operand, ...]"
-    offset: int
 
 
 Operand = Literal | Chain | Call
@@ -38,7 +36,6 @@ class Pipe:
 
     commands: tuple[Command, ...]
     variable: str = ""
-    declares: bool = False
 
 
 @dataclass(frozen=True, slots=True)

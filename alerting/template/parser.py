@@ -121,7 +121,7 @@ class _Parser:
             commands.append(command)
         if variable and declares:
             self._scopes[-1].add(variable)
-        return Pipe(tuple(commands), variable, declares)
+        return Pipe(tuple(commands), variable)
 
     def _assignment(self) -> tuple[str, bool]:
         ahead = [t for t in self._tokens[self._at : self._at + 4] if t.kind != "space"]
@@ -149,7 +149,7 @@ class _Parser:
                 )
             arguments.append(self._operand())
         if isinstance(first, Call):
-            return Call(first.function, tuple(arguments), first.offset)
+            return Call(first.function, tuple(arguments))
         return first
 
     def _operand(self) -> Operand:
@@ -160,16 +160,16 @@ class _Parser:
             return Literal(_number(token))
         if token.kind == "variable":
             self._must_be_known(token)
-            return Chain(token.text, self._fields(), token.offset)
+            return Chain(token.text, self._fields())
         if token.kind == "field":
             names = (token.text[1:],) if len(token.text) > 1 else ()
-            return Chain(".", names + self._fields(), token.offset)
+            return Chain(".", names + self._fields())
         if token.text == "(":
             pipe = self._pipe(")")
             closing = self._next()
             if closing.text != ")":
                 raise TemplateError("unclosed (", token.offset)
-            return Chain(pipe, self._fields(), token.offset)
+            return Chain(pipe, self._fields())
         if token.kind == "identifier":
             return self._identifier(token)
         found = "}}" if token.kind == "close" else token.text
@@ -180,7 +180,7 @@ class _Parser:
             return Literal(_CONSTANTS[token.text])
         if token.text not in FUNCTIONS:
             raise TemplateError(f"function {token.text!r} is not defined", token.offset)
-        return Call(token.text, (), token.offset)
+        return Call(token.text, ())
 
     def _fields(self) -> tuple[str, ...]:
         names = []

@@ -10,6 +10,8 @@ from typing import Final
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
+from collector.scrape.target import ScrapeJob
+
 Found = dict[str, str]
 
 
@@ -85,3 +87,11 @@ def read_targets(name: str) -> list[Found]:
 
 
 Discoverer = StaticConfig | FileConfig
+
+
+@dataclass(frozen=True, slots=True)
+class ScrapeConfig:
+    """One ``scrape_config``: how, and where the targets come from."""
+
+    job: ScrapeJob
+    discoverers: tuple[Discoverer, ...] = ()

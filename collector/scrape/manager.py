@@ -8,7 +8,6 @@ stay where they are after a restart.
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from threading import Event, Lock, Thread
 from typing import Any, Final
 
@@ -16,7 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from collector.metrics import ScrapeMetrics
 from collector.scrape.containers import container_targets
-from collector.scrape.discovery import Discoverer, FileConfig
+from collector.scrape.discovery import FileConfig, ScrapeConfig
 from collector.scrape.fetch import Fetcher
 from collector.scrape.http import FetchError, Response
 from collector.scrape.series import TargetSeries
@@ -30,14 +29,6 @@ from storage.interface import Appender
 log: Final = logging.getLogger(__name__)
 
 _FILES_SECONDS: Final = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class ScrapeConfig:
-    """One ``scrape_config``: how, and where the targets come from."""
-
-    job: ScrapeJob
-    discoverers: tuple[Discoverer, ...] = ()
 
 
 class ScrapeManager:

@@ -1,6 +1,6 @@
 """A small client of the Docker Engine API over its unix socket; standard library only.
 
-The API version is negotiated: the newest both sides know, as `GET /version` says (Docker 29
+The API version is negotiated: the newest both sides know, as ``GET /version`` says (Docker 29
 refuses versions below 1.44, Docker 20.10 knows none above 1.41). One connection per request,
 except for streams, which the caller closes.
 """
@@ -57,7 +57,7 @@ class DockerStream:
 
     @property
     def content_type(self) -> str:
-        """What Docker says the bytes are (`application/vnd.docker.multiplexed-stream`, ...)."""
+        """What Docker says the bytes are (``application/vnd.docker.multiplexed-stream``, ...)."""
         return self._response.headers.get("Content-Type", "") if self._response else ""
 
     def attach(self, response: http.client.HTTPResponse) -> Self:
@@ -66,7 +66,7 @@ class DockerStream:
         return self
 
     def read(self, size: int = 65536) -> bytes:
-        """Return what is there, at most `size` bytes, waiting for the first; b"" at the end.
+        """Return what is there, at most ``size`` bytes, waiting for the first; b"" at the end.
 
         Raises:
             DockerError: If the connection broke.
@@ -111,7 +111,7 @@ class DockerClient:
     """Asks one Docker Engine.
 
     Args:
-        socket_url: `unix:///path`.
+        socket_url: ``unix:///path``.
         timeout_seconds: Longest silence accepted in a request; streams have none.
     """
 
@@ -121,7 +121,7 @@ class DockerClient:
         self._prefix = ""
 
     def negotiate(self) -> dict[str, Any]:
-        """Ask for the engine's version and use the newest API that both know; returns `/version`."""
+        """Ask for the engine's version and use the newest API that both know; returns ``/version``."""
         version: dict[str, Any] = self._json("GET", "/version")
         server = _version(version.get("ApiVersion"))
         oldest = _version(version.get("MinAPIVersion"))
@@ -138,11 +138,11 @@ class DockerClient:
         return self._json("GET", self._versioned(path, query))
 
     def post(self, path: str, body: object = None, query: Mapping[str, str] | None = None) -> Any:
-        """Return the JSON answer of a POST; see `get`."""
+        """Return the JSON answer of a POST; see ``get``."""
         return self._json("POST", self._versioned(path, query), body)
 
     def delete(self, path: str, query: Mapping[str, str] | None = None) -> Any:
-        """Return the JSON answer of a DELETE; see `get`."""
+        """Return the JSON answer of a DELETE; see ``get``."""
         return self._json("DELETE", self._versioned(path, query))
 
     def upload(self, path: str, content: bytes, query: Mapping[str, str] | None = None) -> None:

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from discovery.docker.identity import container_identity, ignored
-from discovery.docker.inspect import Inspection
+from discovery.docker.identity import container_identity
+from discovery.docker.inspect import Inspection, health_of
 from discovery.docker.runs import Runs
-from model.task import HealthStatus, Task, TaskIdentity, TaskState, TaskStatus
+from discovery.labels import ignored
+from model.task import Task, TaskIdentity, TaskState, TaskStatus
 
 # Signals that ask a process to end; a `kill -s HUP` before an exit weeks later is no stop.
 _STOP_SIGNALS: Final = {2, 3, 6, 9, 15}
@@ -109,8 +110,7 @@ class Container:
                 self._watched = True
                 self.docker_state = "exited"
             case "health_status":
-                health = _health(rest)
-                self._status = replace(self._status, runtime_health=health)
+                self._status = replace(self._status, runtime_health=health_of(rest))
             case "destroy":
                 self.gone(at_ms)
             case _:
@@ -201,10 +201,3 @@ class Container:
         if self._stop_asked or (not self._watched and end.code in _STOP_CODES):
             return TaskState.KILLED
         return TaskState.FINISHED if end.code == 0 else TaskState.FAILED
-
-
-def _health(word: str) -> HealthStatus:
-    try:
-        return HealthStatus(word)
-    except ValueError:
-        return HealthStatus.UNKNOWN

@@ -9,8 +9,8 @@ from typing import Final, Protocol
 
 from discovery.docker.client import DockerClient, DockerError
 from discovery.proc import cgroup_path
+from model.health import MAX_OUTPUT_BYTES
 
-MAX_OUTPUT_BYTES: Final = 4096  # as much as Docker keeps of a HEALTHCHECK's output
 _HEADER: Final = struct.Struct(">BxxxL")  # stream, length: API docs, "Stream format"
 
 _NOT_FOUND: Final = 127

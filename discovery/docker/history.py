@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from discovery.docker.container import Container
-from discovery.files import write_atomic
-from discovery.wire import VERSION, decode, encode
+from discovery.wire import VERSION, WireVersionError, decode, encode
 from model.errors import DiscoveryError
 from model.task import Task
+from storage.files import replace_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ class History:
         except FileNotFoundError:
             return []
         except DiscoveryError as error:
-            self._foreign = "version" in str(error)
             self.problem = f"{self._path} {error}; ended containers of earlier are not listed"
+            self._foreign = isinstance(error, WireVersionError)
             if not self._foreign:
                 with contextlib.suppress(OSError):
                     self._path.replace(self._path.with_suffix(".bad"))
@@ -69,7 +69,7 @@ class History:
         kept = tuple(_Kept(c.task, c.removed, c.last_event_ns) for c in containers if not c.ignored)
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(self._path, encode(_File(VERSION, kept)))
+            replace_file(self._path, encode(_File(VERSION, kept)))
             self.problem = ""
         except OSError as error:
             self.problem = f"{self._path} cannot be written: {error.strerror}"

@@ -47,10 +47,5 @@ def app_of_name(name: str) -> str:
     return _REPLICA.sub("", name) or name
 
 
-def ignored(labels: Mapping[str, str]) -> bool:
-    """Whether the container asks not to be observed."""
-    return labels.get(task_labels.IGNORE, "").strip().lower() in {"true", "1", "yes"}
-
-
 def _first(labels: Mapping[str, str], *names: str) -> str:
     return next((labels[name] for name in names if labels.get(name)), "")

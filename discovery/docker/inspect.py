@@ -1,4 +1,4 @@
-"""What `GET /containers/{id}/json` says, in our words; pure, and content with whatever is missing."""
+"""What ``GET /containers/{id}/json`` says, in our words; pure, and content with whatever is missing."""
 
 import re
 from collections.abc import Mapping
@@ -10,11 +10,6 @@ from typing import Any, Final
 from model.task import HealthStatus, Port
 
 _TIME: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)$")
-_HEALTH: Final = {
-    "starting": HealthStatus.STARTING,
-    "healthy": HealthStatus.HEALTHY,
-    "unhealthy": HealthStatus.UNHEALTHY,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +72,7 @@ def parse_inspection(answer: Mapping[str, Any]) -> Inspection:
         error=str(state.get("Error") or ""),
         # while it waits to be restarted, the start to come is counted already
         restart_count=max(0, int(answer.get("RestartCount") or 0) - restarting),
-        health=_HEALTH.get(str(_dict(state, "Health").get("Status")), HealthStatus.UNKNOWN),
+        health=health_of(str(_dict(state, "Health").get("Status"))),
         pid=int(state.get("Pid") or 0),
         address="127.0.0.1" if mode == "host" else _address(answer),
         network_of=mode.removeprefix("container:") if mode.startswith("container:") else "",
@@ -88,6 +83,14 @@ def parse_inspection(answer: Mapping[str, Any]) -> Inspection:
         memory_limit_bytes=int(host.get("Memory") or 0),
         cpu_limit=_cpu_limit(host),
     )
+
+
+def health_of(word: str) -> HealthStatus:
+    """Return what Docker's word for a HEALTHCHECK means; unknown for ``none`` and words of later versions."""
+    try:
+        return HealthStatus(word)
+    except ValueError:
+        return HealthStatus.UNKNOWN
 
 
 def parse_time_ms(text: object) -> int:

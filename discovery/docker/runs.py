@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from discovery.source import KEPT_RUNS
 from model.task import Exit, Run
 
-KEPT_RUNS: Final = 50  # per task; restarts are counted beyond them
 # An OOM notice and the death it caused come from two sources in either order.
 _OOM_WINDOW_MS: Final = 3_000
 _EVENT_DELAY_MS: Final = 5_000  # a start event comes at most this long after Docker's own time

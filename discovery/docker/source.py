@@ -1,8 +1,8 @@
 """The containers of one Docker Engine as tasks: its events as they come, a full listing now and then.
 
-One thread takes events as they come, inspects the containers they touch and publishes the outcome. A container that lives 200 ms is inspected at its
-`create` and `start`; should it be gone before that, the events alone make a task of it. While
-Docker cannot be asked, all tasks stay as they were last seen.
+One thread takes events, inspects the containers they touch and publishes the outcome. A container
+that lives 200 ms is inspected at its ``create`` and ``start``; should it be gone before that, the
+events alone make a task of it. While Docker cannot be asked, all tasks stay as they were last seen.
 """
 
 import logging
@@ -73,7 +73,7 @@ class DockerSource:
         self._stop = Event()
         self._listed = Event()
         self._thread: Thread | None = None
-        self._changed: Callable[[], None] = _nothing
+        self._changed: Callable[[], None] = lambda: None
         self._last_event_ns = 0
         self._created: dict[str, float] = {}  # when to look again
         self._unsaved = False
@@ -294,10 +294,6 @@ class DockerSource:
             self._unsaved = False
             self._save_at = now + _SAVE_SECONDS
             self._history.save(list(self._containers.values()))
-
-
-def _nothing() -> None:
-    """Stand in for a listener before there is one."""
 
 
 def _differs(container: Container | None, entry: dict[str, Any]) -> bool:

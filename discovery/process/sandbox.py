@@ -8,15 +8,17 @@ from typing import Final
 
 MAX_BYTES: Final = 10 * 1024 * 1024  # as Mesos' LogrotateContainerLogger
 KEPT_FILES: Final = 3
-# A line that is longer than this beyond the limit is cut over two files.
-_LONGEST_OVERHANG: Final = 1024 * 1024
+# What a line has beyond the limit and this is left out: else one line without an end would rotate
+# every other line away. More than log shipping keeps of a line.
+_LONGEST_OVERHANG: Final = 1024 * 1024 + 4096
 
 
 class RotatingFile:
     """``stdout``, then ``stdout.1`` (the newest) to ``stdout.3``; several threads may write.
 
     Rotation renames, so a reader that has the file open can go on to its end. What cannot be written
-    (disk full) is counted in ``lost_bytes``; writing goes on when there is room again.
+    (disk full) is counted in ``lost_bytes``; writing goes on when there is room again. A line that is
+    left out in part says so at its end, and is counted there too.
     """
 
     def __init__(self, path: Path, max_bytes: int = MAX_BYTES, kept: int = KEPT_FILES) -> None:
@@ -27,16 +29,22 @@ class RotatingFile:
         self._file = path.open("ab", buffering=0)
         self._size = self._file.tell()
         self._line_start = True
+        self._left_out = -1  # bytes of the line that is being left out; -1 for none
         self.lost_bytes = 0
 
     def write(self, data: bytes) -> None:
         """Append, and rotate at the first line end beyond the limit."""
         with self._lock:
             while data:
+                if self._left_out >= 0:
+                    data = self._leave_out(data)
+                    continue
                 part, data = self._cut(data)
                 self._append(part)
-                if data or self._size >= self._max_bytes + _LONGEST_OVERHANG:
+                if data:
                     self._rotate()
+                elif self._size >= self._max_bytes + _LONGEST_OVERHANG and not self._line_start:
+                    self._left_out = 0
 
     def close(self) -> None:
         """Close the file; safe twice."""
@@ -54,6 +62,18 @@ class RotatingFile:
         elif not end:
             return b"", data
         return (data[:end], data[end:]) if end else (data, b"")
+
+    def _leave_out(self, data: bytes) -> bytes:
+        """Pass over the rest of a line; return what follows, with the mark in front."""
+        end = data.find(b"\n")
+        passed = len(data) if end < 0 else end
+        self._left_out += passed
+        self.lost_bytes += passed
+        if end < 0:
+            return b""
+        mark = f" [{self._left_out} bytes cut]".encode()
+        self._left_out = -1
+        return mark + data[end:]
 
     def _append(self, part: bytes) -> None:
         view = memoryview(part)

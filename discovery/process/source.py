@@ -9,14 +9,14 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Final
 
+from discovery.labels import ignored
 from discovery.proc import start_ticks
 from discovery.process.cgroup import remove_if_empty
 from discovery.process.taskfile import FILE_NAME, TaskFile, read_task_file
 from discovery.source import SourceStatus, count_states
-from model import task_labels
 from model.clock import Clock, now_ms
 from model.errors import DiscoveryError
-from model.task import Exit, Task, TaskState
+from model.task import Exit, Task, TaskID, TaskState
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class ProcessSource:
         self._known: dict[str, _Known] = {}
         self._bad: dict[str, str] = {}
         self._tasks: frozenset[Task] = frozenset()
-        self._changed: Callable[[], None] = _nothing
+        self._changed: Callable[[], None] = lambda: None
         self._stop = Event()
         self._thread: Thread | None = None
         self._failures = 0
@@ -131,7 +131,7 @@ class ProcessSource:
             if status.state.ended and _ended_ms(known.task) < now - self._retention_ms:
                 shutil.rmtree(self._directory / name, ignore_errors=True)
                 del self._known[name]
-            elif status.labels.get(task_labels.IGNORE, "").lower() != "true":
+            elif not ignored(status.labels):
                 tasks.append(known.task)
         new = frozenset(tasks)
         if new != self._tasks:
@@ -163,9 +163,8 @@ class ProcessSource:
         self._bad.pop(name, None)
         seen = known is not None and known.seen_alive
         # the directory's name is the id, whatever the file says: it cannot pose as another task
-        identity = replace(file.task.identity, task_id=type(file.task.identity.task_id)(name))
-        task = Task(identity, file.task.status)
-        self._known[name] = _Known(stamp, file, task, seen)
+        identity = replace(file.task.identity, task_id=TaskID(name))
+        self._known[name] = _Known(stamp, file, Task(identity, file.task.status), seen)
 
     def _judge(self, name: str, known: _Known, now: int) -> None:
         """Call a task lost whose supervisor has gone without saying how it ended."""
@@ -183,13 +182,8 @@ class ProcessSource:
             runs = (*runs[:-1], replace(runs[-1], ended_ms=ended, exit=end))
         if status.cgroup:
             remove_if_empty(known.task.identity.task_id)
-        known.task = Task(
-            known.task.identity, replace(status, state=TaskState.LOST, runs=runs, pid=0)
-        )
-
-
-def _nothing() -> None:
-    """Stand in for a listener before there is one."""
+        lost = replace(status, state=TaskState.LOST, runs=runs, pid=0)
+        known.task = Task(known.task.identity, lost)
 
 
 def _ended_ms(task: Task) -> int:

@@ -25,6 +25,7 @@ from discovery.process.cgroup import Cgroup, make_cgroup, refusal_sentence
 from discovery.process.sandbox import RotatingFile, copy_stream
 from discovery.process.spec import RunSpec, new_task_id
 from discovery.process.taskfile import TaskFile, write_task_file
+from discovery.source import KEPT_RUNS
 from model.clock import Clock, now_ms
 from model.errors import OperatorError
 from model.task import (
@@ -43,7 +44,6 @@ FIRST_BACKOFF_SECONDS: Final = 1.0
 MAX_BACKOFF_SECONDS: Final = 30.0
 # A run this long was no crash loop: the next backoff is the first again (Docker's rule).
 STEADY_SECONDS: Final = 10.0
-_KEPT_RUNS: Final = 50
 _LOOK_SECONDS: Final = 1.0  # between looks at the kernel's OOM count
 _OOM_WINDOW_SECONDS: Final = 3.0  # an OOM kill this long before the end is its cause
 _DRAIN_SECONDS: Final = 1.0  # for output after the end, if a stray child holds the pipe
@@ -282,7 +282,7 @@ class _Supervisor:
         self._set(state=state, runs=(*self.task.status.runs[:-1], ended), pid=0)
 
     def _runs(self, run: Run) -> tuple[Run, ...]:
-        return (*self.task.status.runs, run)[-_KEPT_RUNS:]
+        return (*self.task.status.runs, run)[-KEPT_RUNS:]
 
     def _set(self, **changes: object) -> None:
         status = replace(self.task.status, **changes)  # type: ignore[arg-type]  # names are ours

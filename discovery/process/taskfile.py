@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from discovery.files import write_atomic
 from discovery.wire import VERSION, decode, encode
 from model.task import Task
+from storage.files import replace_file
 
 FILE_NAME: Final = "task.json"
 
@@ -45,7 +45,7 @@ def write_task_file(directory: Path, content: TaskFile) -> None:
     Raises:
         OSError: If it cannot be written.
     """
-    write_atomic(directory / FILE_NAME, encode(content))
+    replace_file(directory / FILE_NAME, encode(content))
 
 
 def tasks_directory(data_dir: Path) -> Path:

@@ -8,9 +8,9 @@ import subprocess
 import time
 from typing import Protocol
 
-from healthcheck.check import MAX_OUTPUT_BYTES
 from healthcheck.prober.outcome import Outcome, failed, not_made, passed
 from model.errors import DiscoveryError
+from model.health import MAX_OUTPUT_BYTES
 
 
 class ExecRunner(Protocol):

@@ -92,11 +92,10 @@ def probe_http(
         return of_socket_error(error, url)
     except ValueError as error:
         return failed(f"{url}: {error}")
+    said = body[:_OUTPUT_BYTES].decode(errors="replace").strip()
     if not _in(code, status):
-        said = body[:_OUTPUT_BYTES].decode(errors="replace").strip()
         return failed(f"{url}: status {code}" + (f": {said}" if said else ""))
     if pattern is not None and pattern.search(body) is None:
-        said = body[:_OUTPUT_BYTES].decode(errors="replace").strip()
         return failed(f"{url}: status {code}, but the body does not match {body_regex!r}: {said}")
     return passed(f"{url}: status {code}")
 

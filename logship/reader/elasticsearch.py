@@ -17,6 +17,7 @@ import orjson
 from logship.parse.timestamps import scalar
 from logship.sink.elasticsearch.client import Connection, connect, explain
 from model.errors import ParseError, StorageError
+from model.identity import ECS_FIELDS
 from model.samples import Ints
 from storage.interface import LogPage, LogQuery, LogReader, LogRecord
 from storage.logquery import parse, to_lucene
@@ -182,7 +183,7 @@ def _filter(text: str, ranges: list[dict[str, Any]]) -> dict[str, Any]:
         ParseError: If the text is none.
     """
     wanted = {"query_string": {"query": to_lucene(parse(text)), "analyze_wildcard": True, "default_operator": "AND"}}  # fmt: skip
-    ours = {"exists": {"field": "taskscope.task.id"}}
+    ours = {"exists": {"field": ECS_FIELDS["task_id"]}}
     return {"bool": {"filter": [ours, wanted, *ranges]}}
 
 
@@ -205,7 +206,7 @@ def _sort(field: str, order: str) -> list[dict[str, Any]]:
     return [
         first,
         {"log.offset": {"order": order, "unmapped_type": "long"}},
-        {"taskscope.task.id": {"order": order, "unmapped_type": "keyword"}},
+        {ECS_FIELDS["task_id"]: {"order": order, "unmapped_type": "keyword"}},
         {"taskscope.stream": {"order": order, "unmapped_type": "keyword"}},
     ]
 

@@ -28,6 +28,14 @@ class Sink(Protocol):
         """
         ...
 
+    def check(self, timeout_seconds: float) -> None:
+        """Find out whether a delivery would be taken, where that is not known without asking.
+
+        Raises:
+            DeliveryError: As of ``write``.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of connections; safe twice."""
         ...

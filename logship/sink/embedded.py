@@ -27,6 +27,9 @@ class EmbeddedSink:
             raise DeliveryError(str(error), retryable=True) from error
         return [delivery for delivery, _ in taken]
 
+    def check(self, timeout_seconds: float) -> None:
+        """The store is in this process: there is nothing to ask."""
+
     def close(self) -> None:
         """The store is closed by its owner."""
 

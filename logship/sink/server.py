@@ -86,6 +86,9 @@ class ServerSink:
             return http.client.HTTPSConnection(host, port, timeout=timeout_seconds, context=context)
         return http.client.HTTPConnection(host, port, timeout=timeout_seconds)
 
+    def check(self, timeout_seconds: float) -> None:
+        """The first batch tells: a server that is away says so at once."""
+
     def close(self) -> None:
         """See ``Sink.close``."""
         connection, self._connection = self._connection, None

@@ -243,8 +243,9 @@ class Tail:
         window = self._windows.get(file.source_id, READ_BYTES)
         data = file.read(position, window)
         at_end = position + len(data) >= file.size
-        closing = at_end and now - file.grown_at >= QUIET_SECONDS
-        final = closing and (self.gone or not file.live)
+        quiet = now - file.grown_at >= QUIET_SECONDS
+        ended = quiet and (self.gone or not file.live)
+        closing, final = at_end and quiet, at_end and ended
         whole = data if final else data[: data.rfind(b"\n") + 1]
         origin = self._origin(self.task, file.source_id)
         parsed = self._parser.parse(whole, position, origin, read_ns, closing=closing, final=final)
@@ -256,15 +257,15 @@ class Tail:
         if window < WINDOW_MAX:
             self._windows[file.source_id] = min(window * 2, WINDOW_MAX)
             return self._read(file, position, now, read_ns)
-        return self._read_long(file, position, origin, read_ns, final=final)
+        return self._read_long(file, position, origin, read_ns, ended=ended)
 
-    def _read_long(self, file: LogFile, position: int, origin: Origin, read_ns: int, *, final: bool) -> Chunk | None:  # fmt: skip
+    def _read_long(self, file: LogFile, position: int, origin: Origin, read_ns: int, *, ended: bool) -> Chunk | None:  # fmt: skip
         """Cut a record that is longer than any window; its rest is passed over, not kept."""
         scan = self._long.get(file.source_id)
         if scan is None or scan.start != position:
             scan = long_record.Scan(position, wrapped=self._wrapped)
             self._long = {file.source_id: scan}
-        if not scan.advance(file, final=final):
+        if not scan.advance(file, final=ended):
             return None
         del self._long[file.source_id]
         self._windows.pop(file.source_id, None)

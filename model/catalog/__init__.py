@@ -21,10 +21,20 @@ from model.catalog import (
 )
 from model.catalog.metric import Metric
 
-__all__ = ["CATALOG", "Metric"]
+__all__ = ["CATALOG", "Metric", "declared"]
 
 _AREAS = (
     task, container, node, scrape, healthcheck, logship, storage, logdb, alerting, web, self_,
 )  # fmt: skip
 
 CATALOG: Final[dict[str, Metric]] = {m.name: m for area in _AREAS for m in area.METRICS}
+
+
+def declared(name: str) -> tuple[str, str, tuple[str, ...]]:
+    """Return a metric's name, help and labels, as prometheus_client's classes take them.
+
+    Raises:
+        KeyError: If the catalog does not have it.
+    """
+    metric = CATALOG[name]
+    return metric.name, metric.help, metric.labels

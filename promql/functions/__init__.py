@@ -2,6 +2,7 @@
 
 from promql.functions import (
     absence,
+    changes,
     histogram,
     labels,
     maths,
@@ -16,6 +17,7 @@ from promql.functions import (
 
 __all__ = [
     "absence",
+    "changes",
     "histogram",
     "labels",
     "maths",

@@ -1,197 +1,119 @@
-"""histogram_quantile and histogram_fraction on classic buckets: series with an ``le`` label.
+"""Functions of histograms, native ones and classic ones side by side."""
 
-The buckets of one histogram are sorted by bound once for all steps; each step is then a row of
-arithmetic. Rules and tolerances are those of Prometheus's ``promql/quantile.go``.
-"""
-
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
+from model.labels import LabelColumn
 from model.samples import Bools, Floats
-from promql.annotations import Monotonicity
 from promql.ast import Expr
-from promql.block import Block, Index
+from promql.block import Block, Index, concat_blocks
 from promql.call import CallContext, metric_name
-from promql.functions.labels import column_of
 from promql.functions.quantiles import warn_quantile
-from promql.functions.table import SCALAR, VECTOR, function
-from promql.text import quote
-
-_SMALL_DELTA: Final = 1e-12  # quantile.go smallDeltaTolerance
-_BUCKET: Final = "le"
-
-
-@dataclass(frozen=True, slots=True)
-class Buckets:
-    """Classic histograms: h of them, at most B buckets each, T steps.
-
-    Attributes:
-        first: int64, shape (h,): a row of the vector whose labels (but ``le``) they share.
-        bounds: float64, shape (h, B, T): upper bounds, rising, those present first.
-        counts: float64, shape (h, B, T): cumulative.
-        number: int64, shape (h, T): buckets at each step.
-    """
-
-    first: Index
-    bounds: Floats
-    counts: Floats
-    number: Index
+from promql.functions.table import SCALAR, STRING, VECTOR, function
+from promql.histogram import measure
+from promql.histogram.classic import (
+    BUCKET_LABEL,
+    Buckets,
+    bucket_fraction,
+    bucket_quantile,
+    classic_buckets,
+    say_mended,
+)
+from promql.histogram.pool import Pool
+from promql.text import format_g, quote
 
 
-def classic_buckets(call: CallContext, block: Block, node: Expr) -> Buckets | None:
-    """Sort the floats of a vector into histograms; tells about series without a usable ``le``."""
-    column = column_of(block.labels, _BUCKET)
-    floats = block.floats
-    bounds_of = np.array([_bound(text) for text in column.values])
-    bound = bounds_of[column.codes]
-    readable = np.array([_readable(text) for text in column.values])[column.codes]
-    for row in np.flatnonzero(~readable & floats.any(axis=1)).tolist():
-        name = metric_name(block.labels, row)
-        text = f'bucket label "le" is missing or has a malformed value of {quote(column.values[column.codes[row]])}'
-        call.annotations.warn(text + (f" for metric name {quote(name)}" if name else ""), node)
-    rows = np.flatnonzero(readable & floats.any(axis=1))
-    if not len(rows):
-        return None
-    table = block.labels.take(rows)
-    names = [n for n in table.columns if n != _BUCKET]
-    group, first = table.group(names)
-    order = np.lexsort((bound[rows], group))
-    sorted_group = group[order]
-    starts = np.searchsorted(sorted_group, np.arange(len(first)))
-    place = np.arange(len(order)) - starts[sorted_group]
-    shape = (len(first), int(place.max()) + 1, block.values.shape[1])
-    bounds, counts = np.full(shape, np.inf), np.full(shape, np.nan)
-    here = np.zeros(shape, dtype=bool)
-    source = rows[order]
-    bounds[sorted_group, place] = bound[source][:, None]
-    counts[sorted_group, place] = block.values[source]
-    here[sorted_group, place] = floats[source]
-    if not here.all():
-        front = np.argsort(~here, axis=1, kind="stable")
-        bounds = np.take_along_axis(bounds, front, axis=1)
-        counts = np.take_along_axis(counts, front, axis=1)
-    return Buckets(rows[first], bounds, counts, here.sum(axis=1))
+def _pool_at(block: Block, where: Bools) -> Pool:
+    assert block.hist is not None
+    return block.hist.pool.take(block.hist.index[where])
 
 
-def _bound(text: str) -> float:
-    try:
-        return float(text.replace("_", "x"))
-    except ValueError:
-        return np.nan
+def _native(block: Block, where: Bools, values: Floats) -> Block:
+    out = np.zeros(block.values.shape)
+    out[where] = values
+    return block.with_values(out, where).dropping_name().compact()
 
 
-def _readable(text: str) -> bool:
-    return bool(text) and not np.isnan(_bound(text))
-
-
-def _merge_equal_bounds(buckets: Buckets) -> Buckets:
-    """Add up buckets that were given twice, such as le="1" and le="1.0"."""
-    bounds, counts, number = buckets.bounds, buckets.counts, buckets.number
-    inside = np.arange(bounds.shape[1])[None, :, None] < number[:, None, :]
-    same = inside[:, 1:] & (bounds[:, 1:] == bounds[:, :-1])
-    if not same.any():
-        return buckets
-    fresh = inside.copy()
-    fresh[:, 1:] &= ~same
-    target = np.cumsum(fresh, axis=1) - 1
-    new_counts = np.zeros_like(counts)
-    new_bounds = np.full_like(bounds, np.inf)
-    h, b, t = np.nonzero(inside)
-    np.add.at(new_counts, (h, target[h, b, t], t), counts[h, b, t])
-    new_bounds[h, target[h, b, t], t] = bounds[h, b, t]
-    return Buckets(buckets.first, new_bounds, new_counts, fresh.sum(axis=1))
-
-
-@dataclass(frozen=True, slots=True)
-class _Mended:
-    counts: Floats
-    forced: Bools
-    min_bucket: Floats
-    max_bucket: Floats
-    max_diff: Floats
-
-
-def _make_monotonic(buckets: Buckets) -> _Mended:
-    """Raise counts that fall behind the bucket before; tiny falls are rounding and not told."""
-    counts = buckets.counts.copy()
-    shape = counts.shape[0], counts.shape[2]
-    forced = np.zeros(shape, dtype=bool)
-    low, high = np.full(shape, np.inf), np.full(shape, -np.inf)
-    most = np.zeros(shape)
-    previous = counts[:, 0].copy()
-    for i in range(1, counts.shape[1]):
-        current = counts[:, i]
-        inside = i < buckets.number
+def _register(name: str, doc: str, change: Callable[[Pool], Floats]) -> None:
+    @function(name, VECTOR, doc=doc)
+    def run(call: CallContext) -> Block:
+        block = call.vector(0)
+        where = block.histograms
+        if not where.any():
+            return Block.empty(call.steps)
         with np.errstate(all="ignore"):
-            change = np.abs(current - previous)
-            near = change / (np.abs(current) + np.abs(previous)) < _SMALL_DELTA
-            same = (current == previous) | near
-            fell = inside & ~same & (current < previous)
-            diff = previous - current
-        low = np.where(fell, np.minimum(low, buckets.bounds[:, i]), low)
-        high = np.where(fell, np.maximum(high, buckets.bounds[:, i]), high)
-        most = np.where(fell & (diff > most), diff, most)
-        forced |= fell
-        current = np.where(inside & (same | fell), previous, current)
-        counts[:, i] = current
-        previous = np.where(inside, current, previous)
-    return _Mended(counts, forced, low, high, most)
+            return _native(block, where, change(_pool_at(block, where)))
 
 
-def bucket_quantile(q: Floats, buckets: Buckets) -> tuple[Floats, Buckets, _Mended]:
-    """Return the quantile of each histogram at each step, shape (h, T), and what had to be mended."""
-    buckets = _merge_equal_bounds(buckets)
-    mended = _make_monotonic(buckets)
-    counts, bounds, number = mended.counts, buckets.bounds, buckets.number
-    last = np.maximum(number - 1, 0)[:, None, :]
-
-    def at(matrix: Floats, index: Index) -> Floats:
-        return np.take_along_axis(matrix, index[:, None, :], axis=1)[:, 0]
-
-    top = np.take_along_axis(bounds, last, axis=1)[:, 0]
-    total = np.take_along_axis(counts, last, axis=1)[:, 0]
-    with np.errstate(all="ignore"):
-        rank = q * total
-        before_last = np.arange(counts.shape[1])[None, :, None] < last
-        b = (before_last & (counts < rank[:, None, :])).sum(axis=1)
-        end, count = at(bounds, b), at(counts, b)
-        previous = np.maximum(b - 1, 0)
-        start = np.where(b == 0, 0.0, at(bounds, previous))
-        below = np.where(b == 0, 0.0, at(counts, previous))
-        inner = start + (end - start) * ((rank - below) / (count - below))
-        second = np.maximum(last[:, 0] - 1, 0)
-        value = np.where((b == 0) & (end <= 0), end, inner)
-        value = np.where(b == last[:, 0], at(bounds, second), value)
-    odd = (number < 2) | ~np.isposinf(top) | (total == 0) | np.isnan(total)
-    value = np.where(odd, np.nan, value)
-    value = np.where(q < 0, -np.inf, np.where(q > 1, np.inf, np.where(np.isnan(q), np.nan, value)))
-    return value, buckets, mended
+_register("histogram_count", "Number of observations in native histograms.", lambda p: p.count)
+_register("histogram_sum", "Sum of observations in native histograms.", lambda p: p.sum)
+_register("histogram_avg", "Mean of observations in native histograms.", lambda p: p.sum / p.count)
+_register("histogram_stdvar", "Estimated variance of observations.", measure.variance)
+_register(
+    "histogram_stddev",
+    "Estimated standard deviation of observations.",
+    lambda p: np.sqrt(measure.variance(p)),
+)
 
 
-def _say_mended(
-    call: CallContext, block: Block, buckets: Buckets, mended: _Mended, node: Expr
-) -> None:
-    for i in np.flatnonzero(mended.forced.any(axis=1)).tolist():
-        steps = np.flatnonzero(mended.forced[i])
-        found = Monotonicity(
-            node.start,
-            int(call.ts_ms[steps[0]]),
-            int(call.ts_ms[steps[-1]]),
-            float(mended.min_bucket[i, steps].min()),
-            float(mended.max_bucket[i, steps].max()),
-            float(mended.max_diff[i, steps].max()),
-            len(steps),
-        )
-        call.annotations.forced_monotonicity(
-            metric_name(block.labels, int(buckets.first[i])), found
-        )
+def _split(call: CallContext, block: Block, node: Expr) -> tuple[Bools, Buckets | None]:
+    """Tell native from classic histograms; where both have the same labels at a step, neither counts."""
+    where = block.histograms
+    buckets = classic_buckets(call, block, node)
+    if buckets is None or not where.any():
+        return where, buckets
+    native = np.flatnonzero(where.any(axis=1))
+    both = concat_blocks([block.take(native), block.take(buckets.first)])
+    names = [n for n in both.labels.columns if n != BUCKET_LABEL]
+    group, _ = both.labels.group(names)
+    own_le = both.labels.columns.get(BUCKET_LABEL)
+    number = buckets.number.copy()
+    where = where.copy()
+    for i, row in enumerate(native.tolist()):
+        if own_le is not None and own_le.codes[i]:
+            continue
+        for h in np.flatnonzero(group[len(native) :] == group[i]).tolist():
+            clash = where[row] & (number[h] > 0)
+            if clash.any():
+                name = metric_name(block.labels, row)
+                text = "vector contains a mix of classic and native histograms"
+                text += f" for metric name {quote(name)}" if name else ""
+                call.annotations.warn(text, node)
+                where[row] &= ~clash
+                number[h] = np.where(clash, 0, number[h])
+    return where, replace(buckets, number=number)
 
 
-def _classic(block: Block, buckets: Buckets, values: Floats, present: Bools) -> Block:
-    labels = block.labels.take(buckets.first).drop([_BUCKET])
-    return Block(labels, values, present, np.ones(labels.size, dtype=bool)).compact()
+def _classic(block: Block, buckets: Buckets, values: Floats) -> Block:
+    labels = block.labels.take(buckets.first).drop([BUCKET_LABEL])
+    gone = np.ones(labels.size, dtype=bool)
+    return Block(labels, values, buckets.number > 0, gone).compact()
+
+
+def _say_about(call: CallContext, block: Block, rows: Index, text: str, node: Expr) -> None:
+    """Add an info for each metric among some series."""
+    for name in dict.fromkeys(metric_name(block.labels, int(row)) for row in np.unique(rows)):
+        call.annotations.info(text + (f" for metric name {quote(name)}" if name else ""), node)
+
+
+def _quantiles(call: CallContext, block: Block, q: Floats, node: Expr) -> Block:
+    where, buckets = _split(call, block, node)
+    parts = []
+    if where.any():
+        spread = np.broadcast_to(q, where.shape)[where]
+        values, spoilt, skewed = measure.quantile(_pool_at(block, where), spread)
+        rows = np.nonzero(where)[0]
+        text = "input to histogram_quantile has NaN observations, result is "
+        _say_about(call, block, rows[spoilt], text + "NaN", node)
+        _say_about(call, block, rows[skewed], text + "skewed higher", node)
+        parts.append(_native(block, where, values))
+    if buckets is not None and (buckets.number > 0).any():
+        values, merged, mended = bucket_quantile(q, buckets)
+        say_mended(call, block, merged, mended, node)
+        parts.append(_classic(block, buckets, values))
+    return concat_blocks(parts) if parts else Block.empty(call.steps)
 
 
 @function(
@@ -202,49 +124,41 @@ def _classic(block: Block, buckets: Buckets, values: Floats, present: Bools) -> 
 )
 def run_histogram_quantile(call: CallContext) -> Block:
     """See the table."""
-    q, node = call.scalar(0), call.node.args[1]
+    q = call.scalar(0)
     block = call.vector(1)
     warn_quantile(call.annotations, q, call.node.args[0])
-    buckets = classic_buckets(call, block, node)
-    if buckets is None:
-        return Block.empty(call.steps)
-    values, merged, mended = bucket_quantile(q, buckets)
-    _say_mended(call, block, merged, mended, node)
-    return _classic(block, buckets, values, buckets.number > 0)
+    return _quantiles(call, block, q, call.node.args[1])
 
 
-def bucket_fraction(lower: Floats, upper: Floats, buckets: Buckets) -> Floats:
-    """Return the share of observations between two values; shape (h, T)."""
-    buckets = _merge_equal_bounds(buckets)
-    counts = _make_monotonic(buckets).counts
-    number = buckets.number
-    last = np.maximum(number - 1, 0)[:, None, :]
-    total = np.take_along_axis(counts, last, axis=1)[:, 0]
-    top = np.take_along_axis(buckets.bounds, last, axis=1)[:, 0]
-    with np.errstate(all="ignore"):
-        value = (
-            _rank_of(upper, buckets.bounds, counts, number)
-            - _rank_of(lower, buckets.bounds, counts, number)
-        ) / total
-    value = np.where(lower >= upper, 0.0, value)
-    odd = (number < 2) | ~np.isposinf(top) | (total == 0) | np.isnan(total)
-    return np.where(odd | np.isnan(lower) | np.isnan(upper), np.nan, value)
+@function(
+    "histogram_quantiles",
+    VECTOR,
+    STRING,
+    SCALAR,
+    SCALAR,
+    variadic=9,
+    doc="Several quantiles of a histogram, told apart by a label: (v, label, q...).",
+)
+def run_histogram_quantiles(call: CallContext) -> Block:
+    """See the table."""
+    block, label = call.vector(0), call.string(1)
+    parts = []
+    for i in range(2, len(call.node.args)):
+        q = call.scalar(i)
+        warn_quantile(call.annotations, q, call.node.args[i])
+        found = _quantiles(call, block, q, call.node.args[0])
+        for value in np.unique(q).tolist():
+            at = (q == value) | (np.isnan(q) & np.isnan(value))
+            part = replace(found, present=found.present & at).compact()
+            column = LabelColumn(np.ones(part.size, dtype=np.int32), ["", _open_metrics(value)])
+            parts.append(replace(part, labels=part.labels.with_column(label, column)))
+    return concat_blocks(parts)
 
 
-def _rank_of(x: Floats, bounds: Floats, counts: Floats, number: Index) -> Floats:
-    """Return how many observations lie at or below x, interpolated; shape (h, T)."""
-    inside = np.arange(bounds.shape[1])[None, :, None] < number[:, None, :]
-    b = (inside & (bounds < x)).sum(axis=1)
-    b = np.minimum(b, np.maximum(number - 1, 0))
-    end = np.take_along_axis(bounds, b[:, None, :], axis=1)[:, 0]
-    count = np.take_along_axis(counts, b[:, None, :], axis=1)[:, 0]
-    previous = np.maximum(b - 1, 0)[:, None, :]
-    before = np.take_along_axis(bounds, previous, axis=1)[:, 0]
-    below = np.where(b == 0, 0.0, np.take_along_axis(counts, previous, axis=1)[:, 0])
-    start = np.where(b == 0, np.where(end > 0, 0.0, -np.inf), before)
-    share = np.where(np.isinf(end) | np.isinf(start), 0.0, (x - start) / (end - start))
-    rank = below + (count - below) * np.clip(share, 0.0, 1.0)
-    return np.where(x >= end, count, np.where(x <= start, below, rank))
+def _open_metrics(value: float) -> str:
+    """Write a number as OpenMetrics wants it: with a point."""
+    text = format_g(value)
+    return text if any(c in text for c in "e.NI") else text + ".0"
 
 
 @function(
@@ -252,9 +166,15 @@ def _rank_of(x: Floats, bounds: Floats, counts: Floats, number: Index) -> Floats
 )
 def run_histogram_fraction(call: CallContext) -> Block:
     """See the table."""
-    lower, upper = call.scalar(0), call.scalar(1)
-    block = call.vector(2)
-    buckets = classic_buckets(call, block, call.node.args[2])
-    if buckets is None:
-        return Block.empty(call.steps)
-    return _classic(block, buckets, bucket_fraction(lower, upper, buckets), buckets.number > 0)
+    lower, upper, block, node = call.scalar(0), call.scalar(1), call.vector(2), call.node.args[2]
+    where, buckets = _split(call, block, node)
+    parts = []
+    if where.any():
+        low, high = (np.broadcast_to(x, where.shape)[where] for x in (lower, upper))
+        values, excluded = measure.fraction(_pool_at(block, where), low, high)
+        text = "input to histogram_fraction has NaN observations, which are excluded from all fractions"
+        _say_about(call, block, np.nonzero(where)[0][excluded], text, node)
+        parts.append(_native(block, where, values))
+    if buckets is not None and (buckets.number > 0).any():
+        parts.append(_classic(block, buckets, bucket_fraction(lower, upper, buckets)))
+    return concat_blocks(parts) if parts else Block.empty(call.steps)

@@ -1,5 +1,7 @@
 """Windows that hold floats and histograms: what is said about them."""
 
+from typing import Final
+
 import numpy as np
 
 from model.samples import Bools
@@ -7,6 +9,8 @@ from promql.ast import Expr
 from promql.call import CallContext, metric_name
 from promql.text import quote
 from promql.windows import Chunk, Windows
+
+MIXED_BUCKETS: Final = "vector contains a mix of histograms with exponential and custom buckets schemas for metric name "
 
 
 def names_of(windows: Windows, chunk: Chunk, where: Bools) -> list[str]:
@@ -29,3 +33,11 @@ def say_mixed(call: CallContext, windows: Windows, chunk: Chunk, where: Bools, n
     text = "encountered a mix of histograms and floats for metric name "
     for name in names_of(windows, chunk, where):
         call.annotations.warn(text + quote(name), node)
+
+
+def say_mixed_buckets(
+    call: CallContext, windows: Windows, chunk: Chunk, where: Bools, node: Expr
+) -> None:
+    """Warn that windows with both kinds of buckets gave nothing."""
+    for name in names_of(windows, chunk, where):
+        call.annotations.warn(MIXED_BUCKETS + quote(name), node)

@@ -3,6 +3,8 @@
 Extrapolation to the edges of the window is Prometheus's (``promql/functions.go extrapolatedRate``).
 """
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 
 from model.labels import METRIC_NAME
@@ -10,22 +12,29 @@ from model.samples import Bools, Floats, Ints
 from promql.block import Block
 from promql.call import CallContext
 from promql.functions.mixed import say_mixed
-from promql.functions.over_time import window_block
+from promql.functions.starts import say_overlaps, start_resets, starts_inside
 from promql.functions.table import MATRIX, function
+from promql.histogram.arithmetic import divided, scaled
+from promql.histogram.over_time import WindowResults, only_histograms
+from promql.histogram.rate import Task, instant_difference, rise_with_starts
 from promql.text import quote
-from promql.windows import Chunk, Windows
+from promql.windows import Chunk, Index, Windows
 
 _COUNTER_SUFFIXES = ("_total", "_sum", "_count", "_bucket")
 _NO_COUNTER = "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: "
 
 
-def resets(values: Floats) -> Floats:
-    """Return, at each sample that is lower than the one before, the one before; else 0. Shape as given."""
-    out = np.zeros_like(values)
+def resets(chunk: Chunk) -> Floats | None:
+    """Return, at each sample (k, N) where the counter began anew, the value before; else 0. None for no reset."""
+    values = chunk.values
     with np.errstate(invalid="ignore"):
         fell = values[:, 1:] < values[:, :-1]
-    if fell.any():
-        out[:, 1:] = np.where(fell, values[:, :-1], 0.0)
+    if chunk.start_ms is not None:
+        fell = fell | start_resets(chunk)[:, 1:]
+    if not fell.any():
+        return None
+    out = np.zeros_like(values)
+    out[:, 1:] = np.where(fell, values[:, :-1], 0.0)
     return out
 
 
@@ -34,53 +43,131 @@ def _rise(chunk: Chunk, *, counter: bool) -> tuple[Floats, Floats]:
     first, last = chunk.value_at(chunk.low), chunk.value_at(chunk.high - 1)
     rise = last - first
     if counter:
-        marks = resets(chunk.values)
-        if marks.any():
+        marks = resets(chunk)
+        if marks is not None:
             rise = rise + chunk.over(marks, chunk.low + 1, chunk.high)
     return rise, first
 
 
-def _factor(
-    windows: Windows, chunk: Chunk, rise: Floats, first: Floats, *, counter: bool
-) -> Floats:
-    """Return what the sampled rise is multiplied by to stand for the whole window."""
-    first_ms, last_ms = chunk.time_at(chunk.low), chunk.time_at(chunk.high - 1)
-    sampled = (last_ms - first_ms) / 1000
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """The times rates are worked out from.
+
+    Attributes:
+        sampled: Seconds from first to last sample; float64, shape (g, S).
+        to_start: Seconds from the window's start to the first sample, as far as is extrapolated.
+        to_end: Likewise at the end.
+        row: int64, shape (k,): row of the three arrays of each series; None if each has its own.
+    """
+
+    sampled: Floats
+    to_start: Floats
+    to_end: Floats
+    row: Index | None = None
+
+    def spread(self, array: Floats) -> Floats:
+        """Return an array for each series, or one that broadcasts."""
+        return array if self.row is None or len(array) == 1 else array[self.row]
+
+
+def edges(windows: Windows, chunk: Chunk) -> Edges:
+    """Return the times of windows; what windows with less than two samples give says nothing."""
+    first, last = chunk.time_rows(chunk.low), chunk.time_rows(chunk.high - 1)
+    sampled = (last - first) / 1000
     between = sampled / np.maximum(chunk.count() - 1, 1)
     threshold = between * 1.1
-    to_start = (first_ms - windows.starts_ms) / 1000
+    to_start = (first - windows.starts_ms) / 1000
     to_start = np.where(to_start >= threshold, between / 2, to_start)
-    to_end = (windows.ends_ms - last_ms) / 1000
+    to_end = (windows.ends_ms - last) / 1000
     to_end = np.where(to_end >= threshold, between / 2, to_end)
-    if counter:
-        # a counter does not begin below zero
-        to_zero = sampled * (first / rise)
-        nearer = (rise > 0) & (first >= 0) & (to_zero < to_start)
-        to_start = np.where(nearer, to_zero, to_start)
-    return (sampled + to_start + to_end) / sampled
+    return Edges(sampled, to_start, to_end, chunk.ts_row if chunk.uniform else None)
+
+
+def begun_inside(at: Edges, windows: Windows, chunk: Chunk, inside: Bools, start: Ints) -> Edges:
+    """Let windows that hold the counter's start begin there, and not be extrapolated to the left."""
+    last = chunk.time_at(chunk.high - 1)
+    return Edges(
+        np.where(inside, (last - start) / 1000, at.spread(at.sampled)),
+        np.where(inside, 0.0, at.spread(at.to_start)),
+        np.broadcast_to(at.spread(at.to_end), inside.shape),
+    )
+
+
+def factor(at: Edges, rise: Floats, first: Floats, *, counter: bool) -> Floats:
+    """Return what the sampled rise is multiplied by to stand for the whole window."""
+    sampled, to_start, to_end = at.sampled, at.to_start, at.to_end
+    by = np.where(sampled == 0, 1.0, (sampled + to_start + to_end) / sampled)
+    out = np.array(np.broadcast_to(at.spread(by), rise.shape))
+    if not counter:
+        return out
+    # a counter does not begin below zero
+    steep = at.spread(np.where(to_start > 0, sampled / to_start, np.inf))
+    nearer = (first * steep < rise) & (first >= 0)
+    if nearer.any():
+        own = [np.broadcast_to(at.spread(x), rise.shape)[nearer] for x in (sampled, to_end)]
+        to_zero = own[0] * (first[nearer] / rise[nearer])
+        out[nearer] = (own[0] + to_zero + own[1]) / own[0]
+    return out
 
 
 def _extrapolated(call: CallContext, *, counter: bool, per_second: bool) -> Block:
     windows = call.windows(0)
-    parts: list[tuple[Floats, Bools]] = []
+    out = WindowResults(windows)
+    seconds = windows.range_ms / 1000 if per_second else 1.0
     for whole in windows.chunks:
         chunk, had = whole.floats()
+        begun = starts_inside(windows, chunk) if counter else None
         count = chunk.count()
-        here: Bools = np.broadcast_to(count >= 2, chunk.shape)
+        here: Bools = count >= 2 if begun is None else (count >= 2) | begun[0]
         if had is not None:
             mixed = had & (count > 0)
             say_mixed(call, windows, whole, mixed, call.node.args[0])
             here = here & ~mixed
-        with np.errstate(all="ignore"):
-            rise, first = _rise(chunk, counter=counter)
-            values = rise * _factor(windows, chunk, rise, first, counter=counter)
-            if per_second:
-                values /= windows.range_ms / 1000
-        parts.append((values, here))
-    block = window_block(call, windows, parts)
+        here = np.broadcast_to(here, chunk.shape)
+        if here.any():
+            with np.errstate(all="ignore"):
+                at = edges(windows, chunk)
+                rise, first = _rise(chunk, counter=counter)
+                if begun is not None:
+                    # the counter began within the window, from zero
+                    rise = rise + np.where(begun[0], first, 0.0)
+                    at = begun_inside(at, windows, chunk, *begun)
+                values = factor(at, rise, first, counter=counter)
+                values *= rise
+                values /= seconds
+                out.floats(whole, values, here)
+            if counter:
+                say_overlaps(call, windows, chunk, here)
+        if had is not None:
+            _histograms(Task(call, windows, whole, counter), out, seconds)
+    block = out.block()
     if counter:
         _say_no_counter(call, block)
     return block
+
+
+def _histograms(whole: Task, out: WindowResults, seconds: float) -> None:
+    chunk, had_floats = only_histograms(whole.chunk)
+    task = replace(whole, chunk=chunk)
+    begun = starts_inside(task.windows, chunk) if task.counter else None
+    inside = np.zeros(chunk.shape, dtype=bool) if begun is None else begun[0]
+    where = ((chunk.count() >= 2) | inside) & ~had_floats
+    if not where.any():
+        return
+    found = rise_with_starts(task, where, inside)
+    with np.errstate(all="ignore"):
+        at = edges(task.windows, chunk)
+        if begun is not None:
+            at = begun_inside(at, task.windows, chunk, *begun)
+
+        def pick(array: Floats) -> Floats:
+            return np.broadcast_to(at.spread(array), chunk.shape)[found.where]
+
+        cells = Edges(pick(at.sampled), pick(at.to_start), pick(at.to_end))
+        by = factor(cells, found.pool.count, found.first_count, counter=task.counter) / seconds
+    out.histograms(task.chunk, found.where, scaled(found.pool, by))
+    if task.counter:
+        say_overlaps(task.call, task.windows, chunk, found.where)
 
 
 def _say_no_counter(call: CallContext, block: Block) -> None:
@@ -89,11 +176,10 @@ def _say_no_counter(call: CallContext, block: Block) -> None:
     if names is None:
         return
     rows = block.floats.any(axis=1)
-    if "__type__" in block.labels.columns:
-        kinds = block.labels.columns["__type__"]
-        for code, kind_code in {
-            *zip(names.codes[rows].tolist(), kinds.codes[rows].tolist(), strict=True)
-        }:
+    kinds = block.labels.columns.get("__type__")
+    if kinds is not None:
+        pairs = zip(names.codes[rows].tolist(), kinds.codes[rows].tolist(), strict=True)
+        for code, kind_code in dict.fromkeys(pairs):
             name, kind = names.values[code], kinds.values[kind_code]
             if name and kind not in ("counter", "histogram"):
                 text = 'metric might not be a counter, __type__ label is not set to "counter" or "histogram", '
@@ -127,22 +213,30 @@ def run_delta(call: CallContext) -> Block:
 
 def _instant(call: CallContext, *, rate: bool) -> Block:
     windows = call.windows(0)
-    parts: list[tuple[Floats, Bools]] = []
-    for whole in windows.chunks:
-        chunk, had = whole.floats()
+    out = WindowResults(windows)
+    for chunk in windows.chunks:
         last, before = chunk.value_at(chunk.high - 1), chunk.value_at(chunk.high - 2)
         elapsed: Ints = chunk.time_at(chunk.high - 1) - chunk.time_at(chunk.high - 2)
+        here: Bools = np.broadcast_to((chunk.count() >= 2) & (elapsed > 0), chunk.shape)
+        floats = here
+        if chunk.hist is not None:
+            kinds = [chunk.gather(chunk.hist, chunk.high - i) >= 0 for i in (1, 2)]
+            floats = here & ~kinds[0] & ~kinds[1]
+            node = call.node.args[0]
+            say_mixed(call, windows, chunk, here & (kinds[0] != kinds[1]), node)
+            both = here & kinds[0] & kinds[1]
+            where, pool = instant_difference(Task(call, windows, chunk, rate), both)
+            seconds = np.broadcast_to(elapsed / 1000, chunk.shape)[where]
+            out.histograms(chunk, where, divided(pool, seconds) if rate else pool)
         with np.errstate(all="ignore"):
             values = last - before
             if rate:
-                values = np.where(last < before, last, values) / (elapsed / 1000)
-        here: Bools = np.broadcast_to((chunk.count() >= 2) & (elapsed > 0), chunk.shape)
-        if had is not None:
-            mixed = had & (chunk.count() > 0)
-            say_mixed(call, windows, whole, mixed, call.node.args[0])
-            here = here & ~mixed
-        parts.append((values, here))
-    return window_block(call, windows, parts)
+                anew = last < before
+                if chunk.start_ms is not None:
+                    anew = anew | chunk.gather(start_resets(chunk), chunk.high - 1)
+                values = np.where(anew, last, values) / (elapsed / 1000)
+        out.floats(chunk, values, floats)
+    return out.block()
 
 
 @function("irate", MATRIX, doc="Per-second rise between the last two samples of the range.")
@@ -155,33 +249,3 @@ def run_irate(call: CallContext) -> Block:
 def run_idelta(call: CallContext) -> Block:
     """See the table."""
     return _instant(call, rate=False)
-
-
-def _count_steps(call: CallContext, *, falls: bool) -> Block:
-    """Count where a sample differs from (is lower than) the one before; a change of kind counts."""
-    windows = call.windows(0)
-    parts: list[tuple[Floats, Bools]] = []
-    for chunk in windows.chunks:
-        before, after = chunk.values[:, :-1], chunk.values[:, 1:]
-        with np.errstate(invalid="ignore"):
-            if falls:
-                hit = after < before
-            else:
-                hit = (after != before) & ~(np.isnan(after) & np.isnan(before))
-        marks = np.zeros(chunk.values.shape)
-        marks[:, 1:] = hit
-        here = np.broadcast_to(chunk.count() > 0, chunk.shape)
-        parts.append((chunk.over(marks, chunk.low + 1, chunk.high), here))
-    return window_block(call, windows, parts)
-
-
-@function("changes", MATRIX, doc="How often the value changed in the range.")
-def run_changes(call: CallContext) -> Block:
-    """NaN does not differ from NaN."""
-    return _count_steps(call, falls=False)
-
-
-@function("resets", MATRIX, doc="How often a counter was reset in the range.")
-def run_resets(call: CallContext) -> Block:
-    """See the table."""
-    return _count_steps(call, falls=True)

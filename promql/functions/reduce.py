@@ -1,5 +1,6 @@
 """Sums and extremes over windows: one pass in C where indices are shared, laid-out cells elsewhere."""
 
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -8,7 +9,7 @@ from model.samples import Bools, Floats, Ints
 from promql.windows import Chunk
 
 _EPSILON: Final = np.finfo(np.float64).eps
-_TRUSTED: Final = 1e-12  # relative error at which a plain sum is as good as a compensated one
+_TRUSTED: Final = 1e-11  # relative error at which a plain sum is as good as a compensated one
 
 
 def window_reduce(chunk: Chunk, ufunc: Any, neutral: float) -> Floats:
@@ -34,13 +35,14 @@ def window_sum(chunk: Chunk) -> Floats:
         plain = window_reduce(chunk, np.add, 0.0)
         if not plain.size:
             return plain
-        width = max(1, int(chunk.count().max(initial=1)))
-        largest = np.abs(chunk.values).max(axis=1, initial=0.0)[:, None]
-        whole = largest < 2.0**53 / width
-        if whole.all() and (np.floor(chunk.values) == chunk.values).all():
-            return plain  # whole numbers add up without error
-        error = largest * (_EPSILON * width * width)
-        doubtful = ~(error <= _TRUSTED * np.abs(plain)) & (chunk.count() > 2)
+        count = chunk.count()
+        # an error grows with the size of the terms; terms of one sign cannot cancel
+        size = np.abs(plain)
+        if not chunk.values.min() >= 0:
+            size = window_reduce(replace(chunk, values=np.abs(chunk.values)), np.add, 0.0)
+        doubtful = ~(size * count * _EPSILON <= _TRUSTED * np.abs(plain)) & (count > 2)
+        if doubtful.any() and (np.floor(chunk.values) == chunk.values).all():
+            doubtful &= ~(size < 2.0**53)  # whole numbers add up without error
     rows = np.flatnonzero(doubtful.any(axis=1))
     if not len(rows):
         return plain

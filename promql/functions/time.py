@@ -25,15 +25,14 @@ def run_timestamp(call: CallContext) -> Block:
 
 
 @function(
-    "start_timestamp", VECTOR, doc="The start timestamp of each sample that has one, in seconds."
+    "start_timestamp", VECTOR, doc="The start timestamp of each sample, 0 for none, in seconds."
 )
 def run_start_timestamp(call: CallContext) -> Block:
-    """Gives nothing for samples without one."""
+    """Gives nothing for expressions that are no selector."""
     block = call.evaluate_with_times(call.node.args[0])
     if block.start_ms is None:
         return Block.empty(call.steps)
-    present = block.present & (block.start_ms != 0)
-    return block.with_values(block.start_ms / 1000, present).dropping_name().compact()
+    return block.with_values(block.start_ms / 1000).dropping_name()
 
 
 def _days(seconds: Seconds) -> npt.NDArray[np.datetime64]:

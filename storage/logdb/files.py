@@ -84,6 +84,11 @@ class Files:
         """Return the path of one WAL file."""
         return self.wal / f"{number:08d}.wal"
 
+    def next_wal_number(self) -> int:
+        """Return a number that no WAL file has or had."""
+        numbers = [_number(path) for path in self.wal.glob("*.wal")]
+        return max([self.manifest.wal_first, *(number + 1 for number in numbers)])
+
     def segment_path(self, number: int) -> Path:
         """Return the path of a new segment."""
         return self.segments / f"{number:08d}.parquet"
@@ -117,12 +122,7 @@ class Files:
         Anybody else could delete a file that is about to be named.
         """
         self._delete_doomed()
-        for path in self.directory.glob("sources-*"):
-            if path.name != self.manifest.sources_file:
-                path.unlink(missing_ok=True)
-        for path in self.wal.glob("*.wal"):
-            if _number(path) < self.manifest.wal_first:
-                path.unlink(missing_ok=True)
+        self._delete_outdated(self.manifest)
 
     def pin(self, segments: Sequence[Segment]) -> list[Path]:
         """Keep segments readable until ``unpin``; returns their paths."""
@@ -131,13 +131,14 @@ class Files:
                 self._pins[segment.name] = self._pins.get(segment.name, 0) + 1
         return [self.segments / segment.name for segment in segments]
 
-    def _delete_doomed(self) -> None:
-        """Delete segments that were in force and are no more, except those that readers hold."""
+    def unpin(self, segments: Sequence[Segment]) -> None:
+        """Let segments go that ``pin`` kept."""
         with self._lock:
-            free = {name for name in self._doomed if not self._pins.get(name)}
-            self._doomed -= free
-        for name in free:
-            (self.segments / name).unlink(missing_ok=True)
+            for segment in segments:
+                self._pins[segment.name] -= 1
+                if not self._pins[segment.name]:
+                    del self._pins[segment.name]
+        self._delete_doomed()
 
     def keep_reserve(self) -> None:
         """Put a little room aside for the day the disk is full; without one if it is full already."""
@@ -155,14 +156,13 @@ class Files:
                 wal += path.stat().st_size
         return sum(segment.size for segment in self.manifest.segments), wal
 
-    def unpin(self, segments: Sequence[Segment]) -> None:
-        """Let segments go that ``pin`` kept."""
+    def _delete_doomed(self) -> None:
+        """Delete segments that were in force and are no more, except those that readers hold."""
         with self._lock:
-            for segment in segments:
-                self._pins[segment.name] -= 1
-                if not self._pins[segment.name]:
-                    del self._pins[segment.name]
-        self._delete_doomed()
+            free = {name for name in self._doomed if not self._pins.get(name)}
+            self._doomed -= free
+        for name in free:
+            (self.segments / name).unlink(missing_ok=True)
 
     def _recover(self) -> Recovered:
         manifest = read_manifest(self.directory)
@@ -194,12 +194,16 @@ class Files:
                 path.unlink()
         for path in self.directory.glob("*.tmp"):
             path.unlink()
+        self._delete_outdated(manifest)
+
+    def _delete_outdated(self, manifest: Manifest) -> None:
+        """Delete lists of sources and logs that are older than the manifest's."""
         for path in self.directory.glob("sources-*"):
             if path.name != manifest.sources_file:
-                path.unlink()
+                path.unlink(missing_ok=True)
         for path in self.wal.glob("*.wal"):
             if _number(path) < manifest.wal_first:
-                path.unlink()
+                path.unlink(missing_ok=True)
 
     def _replay(self, found: Recovered) -> None:
         for path in sorted(self.wal.glob("*.wal")):
@@ -215,11 +219,6 @@ class Files:
                 start, end = covered(offsets, chunk.batch.end_offset)
                 found.sources.add(chunk.source, start, end, chunk.taken_ns)
                 found.chunks.append(chunk)
-
-    def next_wal_number(self) -> int:
-        """Return a number that no WAL file has or had."""
-        numbers = [_number(path) for path in self.wal.glob("*.wal")]
-        return max([self.manifest.wal_first, *(number + 1 for number in numbers)])
 
 
 def _number(path: Path) -> int:

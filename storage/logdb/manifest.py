@@ -13,7 +13,8 @@ import orjson
 import zstandard
 
 from model.errors import StorageError
-from storage.logdb.segment import Segment, place
+from storage.files import replace_file
+from storage.logdb.segment import Segment
 from storage.logdb.sources import Rows, Sources
 
 FORMAT: Final = "taskscope-logdb"
@@ -50,7 +51,7 @@ def write_manifest(directory: Path, manifest: Manifest) -> None:
     """
     line = orjson.dumps({"format": FORMAT, "version": VERSION, **asdict(manifest)})
     text = line + f"\n{zlib.crc32(line):08x}\n".encode()
-    place(directory / NAME, lambda temporary: _write(temporary, text))
+    replace_file(directory / NAME, text)
 
 
 def read_manifest(directory: Path) -> Manifest:
@@ -87,7 +88,7 @@ def write_sources(path: Path, rows: Rows) -> int:
         OSError: If it could not be written.
     """
     data = zstandard.ZstdCompressor(level=3).compress(orjson.dumps(rows))
-    place(path, lambda temporary: _write(temporary, data))
+    replace_file(path, data)
     return zlib.crc32(data)
 
 
@@ -106,7 +107,3 @@ def read_sources(path: Path, crc: int) -> Sources:
     except (OSError, ValueError, zstandard.ZstdError) as error:
         raise StorageError(f"{path} cannot be read: {error}") from error
     return sources
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.write_bytes(data)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from storage.logdb.segment import DICTIONARIES, ROW_GROUP, Segment, open_writer, place
+from storage.files import place
+from storage.logdb.segment import DICTIONARIES, ROW_GROUP, Segment, open_writer
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -188,14 +188,9 @@ def _inside(chunk: Chunk, window: Window) -> Index:
 def _behind(chunk: Chunk, index: Index, after: Key, *, ascending: bool) -> Index:
     ts_ns, source, offset = after
     times, offsets = chunk.batch.ts_ns[index], chunk.batch.offsets[index]
-    if ascending:
-        tie = (offsets > offset) | (chunk.source > source)
-        if chunk.source < source:
-            tie &= False
-        behind = (times > ts_ns) | ((times == ts_ns) & tie)
+    beyond = np.greater if ascending else np.less
+    if chunk.source == source:
+        behind = beyond(offsets, offset)
     else:
-        tie = (offsets < offset) | (chunk.source < source)
-        if chunk.source > source:
-            tie &= False
-        behind = (times < ts_ns) | ((times == ts_ns) & tie)
-    return index[np.flatnonzero(behind)]
+        behind = np.full(len(index), beyond(chunk.source, source))
+    return index[np.flatnonzero(beyond(times, ts_ns) | ((times == ts_ns) & behind))]

@@ -1,7 +1,7 @@
 """Segments: Parquet files, sorted by task and time, written once and never changed."""
 
-import os
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -10,6 +10,7 @@ import numpy as np
 import orjson
 
 from model.log import LogBatch, Spans
+from storage.files import place
 from storage.logdb.chunk import Chunk
 from storage.logdb.document import COLUMNS, IDENTITY_COLUMNS
 
@@ -89,37 +90,11 @@ def open_writer(path: Path, schema: "pa.Schema") -> "pq.ParquetWriter":
     )
 
 
-def place(path: Path, write: Callable[[Path], None]) -> None:
-    """Make a file appear whole: temporary name, fsync, rename, fsync of the directory.
-
-    Raises:
-        OSError: If that failed; the temporary file is gone then.
-    """
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        write(temporary)
-        sync_path(temporary)
-        temporary.rename(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_path(path.parent)
-
-
 def release_memory() -> None:
     """Give back what writing a segment took; Arrow would keep it for the next."""
     import pyarrow as pa
 
     pa.default_memory_pool().release_unused()
-
-
-def sync_path(path: Path) -> None:
-    """Bring a file or a directory to the disk."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def to_table(chunks: Sequence[Chunk]) -> "pa.Table":
@@ -179,8 +154,7 @@ def _texts(batches: Sequence[LogBatch], spans: Sequence[Spans], order: Any) -> "
         behind = np.maximum.accumulate(np.where(empty, 0, ends))
         starts, ends = np.where(empty, behind, starts), np.where(empty, behind, ends)
     data = b"".join(batch.buf for batch in batches)
-    rising = bool((starts[1:] >= ends[:-1]).all()) and len(data) < 2**31
-    if rising:
+    if len(data) < 2**31 and (starts[1:] >= ends[:-1]).all():
         # every piece and every gap between two pieces is a string; pieces are the even ones
         bounds = np.empty(2 * len(starts), dtype=np.int32)
         bounds[0::2], bounds[1::2] = starts, ends
@@ -188,11 +162,8 @@ def _texts(batches: Sequence[LogBatch], spans: Sequence[Spans], order: Any) -> "
             len(bounds) - 1, pa.py_buffer(bounds.tobytes()), pa.py_buffer(data)
         )
         texts = whole.take(pa.array(order * 2))
-        try:
+        with contextlib.suppress(pa.ArrowInvalid):  # bytes that are no UTF-8: replaced below
             texts.validate(full=True)
-        except pa.ArrowInvalid:
-            rising = False
-        else:
             return texts
     return pa.array(
         [data[starts[i] : ends[i]].decode("utf-8", "replace") for i in order.tolist()], pa.string()

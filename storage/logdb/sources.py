@@ -26,10 +26,6 @@ class Sources:
         self._intervals: dict[int, list[Interval]] = {}
         self._taken_ns: dict[int, int] = {}
 
-    def __len__(self) -> int:
-        """Return the number of sources."""
-        return len(self._intervals)
-
     def new(self, source: int, offsets: Ints) -> npt.NDArray[np.bool_]:
         """Tell which offsets are not stored yet; the first of equal ones within the batch counts."""
         known = self._intervals.get(source)
@@ -60,12 +56,11 @@ class Sources:
         if len(known) > MAX_INTERVALS:
             known[:2] = [(known[0][0], known[1][1])]
 
-    def forget_before(self, taken_ns: int) -> int:
-        """Forget sources that gave nothing since; return how many."""
+    def forget_before(self, taken_ns: int) -> None:
+        """Forget sources that gave nothing since."""
         old = [source for source, taken in self._taken_ns.items() if taken < taken_ns]
         for source in old:
             del self._intervals[source], self._taken_ns[source]
-        return len(old)
 
     def dump(self) -> Rows:
         """Return everything as plain data."""

@@ -4,7 +4,6 @@ It has to find exactly what ``storage.logquery.match`` finds. Every condition is
 NULL, so that NOT finds the records that lack a field. Values travel as parameters only.
 """
 
-from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
@@ -21,6 +20,7 @@ from storage.logquery.nodes import (
     All,
     And,
     Exists,
+    Leaf,
     Node,
     Not,
     Or,
@@ -89,7 +89,7 @@ class Sql:
         # CASE keeps DuckDB from trying which of the two is better done first
         return f"(CASE WHEN {' AND '.join(ahead)} THEN {pattern} ELSE FALSE END)"
 
-    def _field(self, node: Term | Phrase | Wildcard | Regex | Range | Exists) -> str:
+    def _field(self, node: Leaf) -> str:
         field = node.field
         if field in TEXT_FIELDS:
             column = f'"{TEXT_FIELDS[field]}"'
@@ -112,7 +112,7 @@ class Sql:
         path = self.param(_path([field]))
         return f"coalesce({self._value(f'TRY(json_extract_string(tags, {path}))', node)}, FALSE)"
 
-    def _own(self, node: Term | Phrase | Wildcard | Regex | Range | Exists) -> str:
+    def _own(self, node: Leaf) -> str:
         parts = node.field.removeprefix(OWN_FIELDS).split(".")
         # the record may have written a.b as one key or as two
         last = orjson.dumps(parts[-1]).decode().strip('"')
@@ -129,13 +129,13 @@ class Sql:
             )
         return f"({ahead} AND ({' OR '.join(found)}))"
 
-    def _any_of(self, values: str, node: Term | Phrase | Wildcard | Regex | Range | Exists) -> str:
+    def _any_of(self, values: str, node: Leaf) -> str:
         inner = self._value("x", node)
         return (
             f"coalesce(len(list_filter({values}, lambda x: coalesce({inner}, FALSE))) > 0, FALSE)"
         )
 
-    def _value(self, text: str, node: Term | Phrase | Wildcard | Regex | Range | Exists) -> str:
+    def _value(self, text: str, node: Leaf) -> str:
         match node:
             case Term(_, value) | Phrase(_, value):
                 exact = f"{text} = {self.param(value)}"
@@ -167,13 +167,13 @@ class Sql:
 
     def _time(self, node: Range) -> str:
         tests = []
-        bounds: tuple[tuple[str | None, Callable[[], str]], ...] = (
-            (node.low, lambda: ">=" if node.include_low else ">"),
-            (node.high, lambda: "<=" if node.include_high else "<"),
-        )
-        for bound, operator in bounds:
+        for bound, beyond, inclusive in (
+            (node.low, ">", node.include_low),
+            (node.high, "<", node.include_high),
+        ):
             if bound is not None:
-                tests.append(f"ts_ns {operator()} {self.param(fields.timestamp_ns(bound))}")
+                operator = beyond + "=" * inclusive
+                tests.append(f"ts_ns {operator} {self.param(fields.timestamp_ns(bound))}")
         return "(" + " AND ".join(tests) + ")"
 
 

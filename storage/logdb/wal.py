@@ -21,8 +21,8 @@ from model.errors import StorageError
 from model.log import LogBatch, Spans
 from model.samples import Ints
 from model.task import ContainerID, TaskID, TaskIdentity
+from storage.files import sync_path
 from storage.logdb.chunk import Chunk
-from storage.logdb.segment import sync_path
 
 MAGIC: Final = b"TSLOGWAL"
 VERSION: Final = 1

@@ -8,35 +8,8 @@ the record itself said.
 """
 
 from storage.logquery.lucene import to_lucene
-from storage.logquery.nodes import (
-    All,
-    And,
-    Exists,
-    Node,
-    Not,
-    Or,
-    Phrase,
-    Range,
-    Regex,
-    Term,
-    Wildcard,
-)
+from storage.logquery.nodes import Node
 from storage.logquery.parser import parse
-from storage.logquery.render import to_text
+from storage.logquery.quoting import quoted
 
-__all__ = [
-    "All",
-    "And",
-    "Exists",
-    "Node",
-    "Not",
-    "Or",
-    "Phrase",
-    "Range",
-    "Regex",
-    "Term",
-    "Wildcard",
-    "parse",
-    "to_lucene",
-    "to_text",
-]
+__all__ = ["Node", "parse", "quoted", "to_lucene"]

@@ -21,7 +21,7 @@ from storage.logquery.nodes import (
     Term,
     Wildcard,
 )
-from storage.logquery.render import quoted, word
+from storage.logquery.quoting import quoted, word
 
 _VARIABLE = re.compile(r"\$(?:\w+|\{\w+(?::\w+)?\})", re.ASCII)
 _WILD_PART = re.compile(r"\\(.)|([*?])|(.)", re.DOTALL)

@@ -4,8 +4,6 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import re2
-
 from storage.logquery import fields
 from storage.logquery.nodes import (
     MESSAGE,
@@ -14,6 +12,7 @@ from storage.logquery.nodes import (
     All,
     And,
     Exists,
+    Leaf,
     Node,
     Not,
     Or,
@@ -25,7 +24,7 @@ from storage.logquery.nodes import (
     conjunction,
     disjunction,
 )
-from storage.logquery.patterns import message_pattern, value_pattern
+from storage.logquery.patterns import compiled, message_pattern, value_pattern
 
 # A record's fields by full name, as far as the query asks for them; values as in JSON.
 Record = Mapping[str, Any]
@@ -55,7 +54,7 @@ def compile_node(node: Node) -> Predicate:
                 node, fields.timestamp_ns(low or ""), fields.timestamp_ns(high or "")
             )
         case Term() | Phrase() | Wildcard() | Regex() if node.field == MESSAGE:
-            search = re2.compile(message_pattern(node), _options()).search
+            search = compiled(message_pattern(node)).search
             return lambda record: search(record.get(MESSAGE, "")) is not None
         case _:
             return _any_value(node.field, _value_test(node))
@@ -130,7 +129,7 @@ def _any_value(field: str, test: Callable[[str], bool]) -> Predicate:
     return found
 
 
-def _value_test(node: Term | Phrase | Wildcard | Regex | Range | Exists) -> Callable[[str], bool]:
+def _value_test(node: Leaf) -> Callable[[str], bool]:
     match node:
         case Term(_, value) | Phrase(_, value):
             wanted = number_of(value) if node.field.startswith(OWN_FIELDS) else None
@@ -138,7 +137,7 @@ def _value_test(node: Term | Phrase | Wildcard | Regex | Range | Exists) -> Call
                 return lambda text: text == value
             return lambda text: text == value or number_of(text) == wanted
         case Wildcard() | Regex():
-            search = re2.compile(value_pattern(node), _options()).search
+            search = compiled(value_pattern(node)).search
             return lambda text: search(text) is not None
         case Exists():
             return bool
@@ -173,9 +172,3 @@ def _time_range(node: Range, low: int | None, high: int | None) -> Predicate:
     first = -(2**63) if low is None else low + (not node.include_low)
     last = 2**63 if high is None else high - (not node.include_high)
     return lambda record: first <= record[TIMESTAMP] <= last
-
-
-def _options() -> Any:
-    options = re2.Options()
-    options.log_errors = False
-    return options

@@ -88,7 +88,8 @@ class Exists:
     field: str
 
 
-Node = All | And | Or | Not | Term | Phrase | Wildcard | Regex | Range | Exists
+Leaf = Term | Phrase | Wildcard | Regex | Range | Exists
+Node = All | And | Or | Not | Leaf
 
 
 def conjunction(*nodes: Node) -> Node:

@@ -25,6 +25,7 @@ from storage.logquery.nodes import (
     conjunction,
     disjunction,
 )
+from storage.logquery.patterns import compiled
 
 MAX_DEPTH: Final = 64
 MAX_LENGTH: Final = 16_384
@@ -204,10 +205,8 @@ class _Parser:
         return Term(field, value)
 
     def _regex(self, field: str, pattern: str, start: int, end: int) -> Node:
-        options = re2.Options()
-        options.log_errors = False
         try:
-            re2.compile(pattern, options)
+            compiled(pattern)
         except re2.error as error:
             reason = error.args[0]
             reason = reason.decode() if isinstance(reason, bytes) else reason

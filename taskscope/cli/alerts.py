@@ -8,7 +8,7 @@ import click
 from taskscope.cli import client, output
 
 
-@click.command(short_help="List alerts.")
+@click.command()
 @click.option("--firing", is_flag=True, help="Leave out pending ones.")
 @client.server_option
 @client.json_option
@@ -33,6 +33,7 @@ def alerts(server: str, *, firing: bool, as_json: bool) -> None:
                 output.age_text(time.time() - since),
                 output.clean(alert["annotations"].get("summary", "")),
             ])  # fmt: skip
-        output.table(["ALERT", "STATE", "SEVERITY", "WHO", "TASK", "FOR", "SUMMARY"], rows)
+        header = ["ALERT", "STATE", "SEVERITY", "WHO", "TASK", "FOR", "SUMMARY"]
+        output.table(header, rows, right=["FOR"], spare=["SEVERITY", "TASK"])
     if any(a["state"] == "firing" for a in found):
         raise SystemExit(1)

@@ -7,7 +7,7 @@ import click
 from model.errors import ConfigError
 
 
-@click.group(short_help="Judge a configuration or rule files.")
+@click.group()
 def check() -> None:
     """Judge files without running anything: all problems at once, each with its place; exit code 2 if there are any."""
 
@@ -26,7 +26,7 @@ def check_config(file: Path) -> None:
 @check.command("rules")
 @click.argument("files", nargs=-1, required=True)
 def check_rules(files: tuple[str, ...]) -> None:
-    """Judge rule files; the groups and rules in each are counted."""
+    """Judge rule files."""
     _rules(list(files))
 
 

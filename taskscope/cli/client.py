@@ -5,11 +5,12 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import click
 
 from model.errors import OperatorError, TaskscopeError
+from taskscope.cli import output
 
 DEFAULT: Final = "http://127.0.0.1:9800"
 
@@ -44,21 +45,38 @@ def get(server: str, path: str, **params: object) -> Any:
         return json.load(answer)
 
 
-def events(server: str, path: str, **params: object) -> Iterator[tuple[str, str]]:
-    """Follow server-sent events: ``(event name, data)``, for ever; see ``get`` for errors."""
-    with _open(server, path, params, timeout=60) as answer:
-        name = "message"
-        data: list[str] = []
+class Event(NamedTuple):
+    """One server-sent event; ``id`` is the place to go on from; without data it only brings a new place."""
+
+    name: str
+    data: str
+    id: str
+
+
+def events(server: str, path: str, **params: object) -> Iterator[Event]:
+    """Follow server-sent events until the connection ends; it stands when this returns.
+
+    See ``get`` for what is raised now; the iterator raises OSError or HTTPException if the connection breaks.
+    """
+    return _events(_open(server, path, params, timeout=60))
+
+
+def _events(answer: Any) -> Iterator[Event]:
+    name, ident, known = "message", "", ""
+    data: list[str] = []
+    with answer:
         for raw in answer:
             line = raw.decode("utf-8", "replace").rstrip("\r\n")
             if not line:
-                if data:
-                    yield name, "\n".join(data)
-                name, data = "message", []
+                if data or ident != known:
+                    yield Event(name, "\n".join(data), ident)
+                name, data, known = "message", [], ident
             elif line.startswith("data:"):
                 data.append(line[5:].removeprefix(" "))
             elif line.startswith("event:"):
                 name = line[6:].strip()
+            elif line.startswith("id:"):
+                ident = line[3:].strip()
 
 
 def _open(server: str, path: str, params: dict[str, object], timeout: float) -> Any:
@@ -75,8 +93,9 @@ def _open(server: str, path: str, params: dict[str, object], timeout: float) -> 
         raise TaskscopeError(text) from error
     except (urllib.error.URLError, OSError) as error:
         reason = getattr(error, "reason", error)
+        why = getattr(reason, "strerror", None) or reason
         raise OperatorError(
-            f"no Taskscope answers at {server} ({reason}); start one with 'taskscope up' or say where with --server"
+            f"no Taskscope answers at {server} ({why}); start one with '{output.me()} up' or say where with --server"
         ) from error
     except ValueError as error:
         raise OperatorError(f"--server {server}: {error}; it looks like {DEFAULT}") from error

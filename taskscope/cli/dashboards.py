@@ -7,7 +7,7 @@ import click
 from model.errors import ConfigError
 
 
-@click.group(short_help="Build or check the Grafana dashboards.")
+@click.group()
 def dashboards() -> None:
     """The generated Grafana dashboards."""
 

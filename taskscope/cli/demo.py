@@ -4,19 +4,21 @@ from pathlib import Path
 
 import click
 
+from taskscope.cli import client, output
 from taskscope.paths import default_data_dir
 
 
-@click.command(short_help="Start (or stop) a small sample cluster to look at.")
+@click.command()
 @click.option("--stop", is_flag=True, help="Remove everything the demo started.")
 @click.option("--processes", is_flag=True, help="Plain processes even if Docker answers.")
+@client.server_option
 @click.option(
     "--data-dir",
     type=click.Path(path_type=Path, file_okay=False),
     default=None,
     help="The data folder of the Taskscope that observes them.",
 )
-def demo(data_dir: Path | None, *, stop: bool, processes: bool) -> None:
+def demo(server: str, data_dir: Path | None, *, stop: bool, processes: bool) -> None:
     """Start a small sample cluster of real tasks: containers if Docker answers, else processes.
 
     A shop in two instances (one turns unhealthy), a worker, a job that dies of stack traces, a
@@ -39,10 +41,11 @@ def demo(data_dir: Path | None, *, stop: bool, processes: bool) -> None:
         plain.start(_say)
     else:
         containers.start(_say)
+    me = output.me()
     click.echo(
-        "\nThe tasks run. They are listed at http://127.0.0.1:9800 (start it with 'make run' or 'taskscope up'),\n"
-        "by 'taskscope tasks' and 'taskscope logs -f'. Alerts fire within five minutes: 'taskscope alerts'.\n"
-        "'taskscope demo --stop' removes everything."
+        f"\nThe tasks run. Look at them at {server} ('make run' or '{me} up' starts it)\n"
+        f"or with '{me} tasks' and '{me} logs -f'. Alerts fire within five minutes: '{me} alerts'.\n"
+        f"'{me} demo --stop' removes everything."
     )
 
 

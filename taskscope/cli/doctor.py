@@ -8,7 +8,7 @@ import click
 from taskscope.cli import client, output
 
 
-@click.command(short_help="Look at this host and say what works, what does not and why.")
+@click.command()
 @click.option(
     "--config",
     "file",

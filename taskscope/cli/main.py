@@ -1,14 +1,15 @@
 """The ``taskscope`` command: its subcommands by name, and what becomes of errors."""
 
+import errno
 import os
 import sys
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 import click
 
 from model.errors import ConfigError, OperatorError, TaskscopeError
+from taskscope.version import version_text
 
 # name -> module in taskscope.cli, object, one line of help; modules are imported when they run, so
 # that `taskscope tasks` does not pay for the stores and `taskscope up` not for the demo
@@ -27,6 +28,12 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "dashboards": ("dashboards", "Build or check the Grafana dashboards."),
     "completion": ("completion", "Print a shell's completion script."),
 }
+
+# numpy's matrix routines are not used, and their idle threads would cost CPU and memory; to be said
+# before a command imports numpy for the first time
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+_DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
 
 class _LazyGroup(click.Group):
@@ -58,15 +65,8 @@ class _LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def _version() -> str:
-    try:
-        return version("taskscope")
-    except PackageNotFoundError:
-        return "unknown"
-
-
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(_version(), prog_name="taskscope")
+@click.version_option(version_text(), prog_name="taskscope")
 def cli() -> None:
     """Observe tasks in containers: metrics, health, logs and alerts under one identity.
 
@@ -100,5 +100,11 @@ def main() -> None:
         sys.exit(2)
     except TaskscopeError as error:
         click.echo(f"taskscope: {error}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        if error.filename is None and error.errno not in _DISK:
+            raise  # a fault of ours: somebody has to see where it came from
+        where = f"{error.filename}: " if error.filename is not None else ""
+        click.echo(f"taskscope: {where}{error.strerror}", err=True)
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)

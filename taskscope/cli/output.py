@@ -1,11 +1,14 @@
 """How commands print: tables on a terminal, tabs in a pipe, JSON where asked."""
 
 import json
+import os
 import shutil
 import sys
+import time
 import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,6 +18,9 @@ STATE_COLOURS = {
     "restarting": "yellow", "paused": "yellow", "unknown": "yellow", "pending": "yellow", "warn": "yellow",
     "failed": "red", "unhealthy": "red", "lost": "red", "firing": "red", "error": "red", "fatal": "red",
 }  # fmt: skip
+
+
+_LEAST_WIDTH = 8
 
 
 def print_json(value: Any) -> None:
@@ -28,25 +34,41 @@ def coloured(word: str) -> str:
     return click.style(word, fg=colour) if colour else word
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows under a header; cut to the terminal's width, tab-separated in a pipe."""
+def table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: Sequence[str] = (),
+    spare: Sequence[str] = (),
+) -> None:
+    """Print rows under a header; fitted to the terminal's width, tab-separated in a pipe.
+
+    Args:
+        header: Names of the columns.
+        rows: Their cells; coloured ones may be among them.
+        right: Columns of numbers, which end at the same place.
+        spare: Columns that are left out where the terminal is too narrow, the first one first.
+    """
     if not sys.stdout.isatty():
         for row in rows:
             click.echo("\t".join(clean(click.unstyle(cell)) for cell in row))
         return
-    columns = len(header)
-    widths = [max([len(header[i]), *(_width(row[i]) for row in rows)]) for i in range(columns)]
-    room = shutil.get_terminal_size().columns - 2 * (columns - 1)
-    while sum(widths) > room and max(widths) > 12:
-        widths[widths.index(max(widths))] -= 1
-    click.echo(
-        click.style(
-            "  ".join(h.ljust(w)[:w] for h, w in zip(header, widths, strict=True)).rstrip(),
-            bold=True,
-        )
-    )
-    for row in rows:
-        click.echo("  ".join(_fit(cell, w) for cell, w in zip(row, widths, strict=True)).rstrip())
+    widths = [max([len(name), *(_width(row[i]) for row in rows)]) for i, name in enumerate(header)]
+    room = shutil.get_terminal_size().columns
+    shown = list(range(len(header)))
+    for name in spare:
+        if sum(widths[i] + 2 for i in shown) - 2 > room:
+            shown.remove(header.index(name))
+    room -= 2 * (len(shown) - 1)
+    while sum(widths[i] for i in shown) > room:
+        widest = max(shown, key=widths.__getitem__)
+        if widths[widest] <= _LEAST_WIDTH:
+            break
+        widths[widest] -= 1
+    bold = [click.style(name, bold=True) for name in header]
+    for row in [bold, *rows]:
+        cells = [_fit(row[i], widths[i], right=header[i] in right) for i in shown]
+        click.echo("  ".join(cells).rstrip())
 
 
 def clean(text: str) -> str:
@@ -58,10 +80,20 @@ def _width(cell: str) -> int:
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in click.unstyle(cell))
 
 
-def _fit(cell: str, width: int) -> str:
+def _fit(cell: str, width: int, *, right: bool = False) -> str:
     if _width(cell) > width:
-        return click.unstyle(cell)[: width - 1] + "…"
-    return cell + " " * (width - _width(cell))
+        cell = cut(click.unstyle(cell), width)
+    padding = " " * (width - _width(cell))
+    return padding + cell if right else cell + padding
+
+
+def cut(text: str, width: int) -> str:
+    """Return the beginning of a text that fits into a width, with an ellipsis if something is missing."""
+    if _width(text) <= width:
+        return text
+    while text and _width(text) > width - 1:
+        text = text[:-1]
+    return text + "…"
 
 
 def bytes_text(count: float | None) -> str:
@@ -84,6 +116,22 @@ def age_text(seconds: float) -> str:
             parts.append(f"{seconds // size}{unit}")
             seconds %= size
     return "".join(parts[:2])
+
+
+def moment_text(ms: float) -> str:
+    """Write a moment in local time, without its date if it is today's."""
+    text = time_text(ms)
+    today = time_text(time.time() * 1000)[:10]
+    return text[11:] if text.startswith(today) else text
+
+
+def me() -> str:
+    """Return how this program is called here: ``taskscope`` if the shell finds it, else its path."""
+    if shutil.which("taskscope"):
+        return "taskscope"
+    python = Path(sys.executable)
+    script = python.with_name("taskscope")
+    return os.path.relpath(script) if script.exists() else f"{python.name} -m taskscope"
 
 
 def time_text(ms: float) -> str:

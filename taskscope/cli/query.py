@@ -1,14 +1,13 @@
 """``taskscope query EXPRESSION``."""
 
-from collections.abc import Mapping
-from typing import Any
+import sys
 
 import click
 
-from taskscope.cli import client, output
+from taskscope.cli import client, output, series
 
 
-@click.command(short_help="Evaluate a PromQL expression.")
+@click.command()
 @click.argument("expression")
 @click.option(
     "--time",
@@ -25,7 +24,11 @@ from taskscope.cli import client, output
 def query(
     expression: str, at: str, start: str, end: str, step: str, server: str, *, as_json: bool
 ) -> None:
-    """Evaluate EXPRESSION now, at --time, or over a range."""
+    """Evaluate EXPRESSION now, at --time, or over a range.
+
+    A terminal gets the labels that tell the series apart and rounded values; a pipe gets every
+    label and digit, tab-separated.
+    """
     if start or end or step:
         if not (start and end and step):
             raise click.UsageError("a range query needs --start, --end and --step")
@@ -44,20 +47,14 @@ def query(
     elif not data["result"]:
         click.echo("no series match", err=True)
     else:
-        _table(data["result"])
+        _print(data["result"], is_range="values" in data["result"][0])
 
 
-def _table(result: list[Mapping[str, Any]]) -> None:
-    names = list(dict.fromkeys(name for series in result for name in series["metric"]))
-    # a column that says the same in every row says nothing
-    shown = [
-        n
-        for n in names
-        if len(result) == 1 or len({s["metric"].get(n, "") for s in result}) > 1 or n == "__name__"
-    ]
-    rows = []
-    for series in result:
-        points = [series["value"]] if "value" in series else series.get("values", [])
-        labels = [output.clean(series["metric"].get(n, "")) for n in shown]
-        rows += [[*labels, output.time_text(t * 1000), value] for t, value in points]
-    output.table([*(n.upper().strip("_") for n in shown), "TIME", "VALUE"], rows)
+def _print(result: list[series.Series], *, is_range: bool) -> None:
+    if not sys.stdout.isatty():
+        output.table(*series.full_table(result))
+    elif is_range:
+        header, rows = series.range_table(result)
+        output.table(header, rows, right=header[1:] if len(result) <= 8 else ["VALUE"])
+    else:
+        output.table(*series.instant_table(result), right=["VALUE"])

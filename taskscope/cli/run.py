@@ -11,10 +11,7 @@ from taskscope.paths import default_data_dir
 _TAKES_THE_REST = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 
-@click.command(
-    short_help="Run a command as a task: own sandbox, rotated logs, restarts.",
-    context_settings=_TAKES_THE_REST,
-)
+@click.command(context_settings=_TAKES_THE_REST)
 @click.option("--name", required=True, help="The task's name.")
 @click.option("--app", default="", help="Application it belongs to; the name if left out.")
 @click.option("--namespace", default="", help="Namespace; 'default' if left out.")

@@ -1,5 +1,6 @@
 """``taskscope up``, ``taskscope agent``, ``taskscope server``."""
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,9 +9,7 @@ from typing import Any
 import click
 
 from model.errors import OperatorError
-from taskscope.cli import output
-
-Options = Callable[[Callable[..., None]], Callable[..., None]]
+from taskscope.cli import client, output
 
 
 def _options(command: Callable[..., None]) -> Callable[..., None]:
@@ -39,9 +38,7 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.command(
-    short_help="Observe this host and serve the console: agent and server in one process."
-)
+@click.command()
 @_options
 def up(file: Path | None, listen: str, data_dir: Path | None) -> None:
     """Observe the tasks of this host and serve console and API, until interrupted."""
@@ -52,7 +49,7 @@ def up(file: Path | None, listen: str, data_dir: Path | None) -> None:
     _run(build_up(config, file, SystemClock()))
 
 
-@click.command(short_help="Only store, alert and serve: take what agents send.")
+@click.command()
 @_options
 def server(file: Path | None, listen: str, data_dir: Path | None) -> None:
     """Store, alert and serve what agents on this host send, until interrupted."""
@@ -63,11 +60,11 @@ def server(file: Path | None, listen: str, data_dir: Path | None) -> None:
     _run(build_server(config, file, SystemClock()))
 
 
-@click.command(short_help="Only collect: send metrics, logs and tasks of this host to a server.")
+@click.command()
 @click.option(
     "--server",
     "server_url",
-    default="http://127.0.0.1:9800",
+    default=client.DEFAULT,
     show_default=True,
     metavar="URL",
     help="The server to send to (loopback for now).",
@@ -101,6 +98,10 @@ def _prepare(file: Path | None, listen: str, data_dir: Path | None) -> Any:
         raise OperatorError(
             f"the data folder {config.data_path()} cannot be made: {error.strerror}; choose another with --data-dir"
         ) from error
+    if not os.access(config.data_path(), os.R_OK | os.W_OK | os.X_OK):
+        raise OperatorError(
+            f"the data folder {config.data_path()} cannot be written by this user; choose another with --data-dir"
+        )
     return config
 
 
@@ -124,6 +125,10 @@ def _greet(url: str, status: Mapping[str, Any]) -> None:
             f"  {source['name']:10} {mark}: {source['message']}{f' ({counts})' if counts else ''}"
         )
     lines += [f"  {'logs to':10} {s['name']}: {s['message']}" for s in status.get("sinks", ())]
+    if through := status.get("streams_through_api"):
+        lines.append(
+            f"  {'logs from':10} Docker's API for {through} containers: their files may not be read, or there are none"
+        )
     if "rules" in status:
         lines.append(f"  {'rules':10} {status['rules']}")
     lines.append(f"  {'data in':10} {status['data_dir']}")
@@ -132,8 +137,9 @@ def _greet(url: str, status: Mapping[str, Any]) -> None:
         for p in status.get("problems", ())
     ]
     if status["kind"] == "up":
-        lines.append(
-            f"  {'next':10} open {url}; 'taskscope demo' starts sample tasks; Ctrl-C stops"
-        )
+        me = output.me()
+        lines.append(f"  {'next':10} open {url}; '{me} demo' starts sample tasks; Ctrl-C stops")
+        if url != client.DEFAULT:
+            lines.append(f"  {'':10} for '{me} tasks' and the like: export TASKSCOPE_SERVER={url}")
     click.echo("\n".join(lines))
     sys.stdout.flush()

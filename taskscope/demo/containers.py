@@ -17,8 +17,6 @@ _FILTER: Final = f'{{"label":["{MARK}"]}}'
 class ContainerDemo:
     """Starts and stops the demo through one Docker Engine."""
 
-    kind = "containers"
-
     def __init__(self, client: DockerClient) -> None:
         self._client = client
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from discovery.process.cgroup import cgroup_refusal
 from discovery.process.taskfile import tasks_directory
 from taskscope.demo.cluster import MARK, NAMESPACE, TASKS, DemoTask
 
@@ -22,8 +23,6 @@ _PATIENCE_SECONDS: Final = 10.0
 
 class ProcessDemo:
     """Starts and stops the demo as processes whose sandboxes are in a data folder."""
-
-    kind = "processes"
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
@@ -35,13 +34,10 @@ class ProcessDemo:
         self._data_dir.mkdir(parents=True, exist_ok=True)
         pids = {}
         for task in TASKS:
-            memory = ["--memory", str(task.memory_bytes)] if task.memory_bytes else []
-            if memory and not _may_limit_memory():
-                say(
-                    f"{task.name}: left out, it needs a cgroup of its own (root) to be killed at a limit"
-                )
+            if task.memory_bytes and (refusal := cgroup_refusal()):
+                say(f"{task.name}: left out, it needs a memory limit to be killed at: {refusal}")
                 continue
-            pids[task.name] = self._start(task, memory)
+            pids[task.name] = self._start(task)
             self._state.write_text(json.dumps(pids))
             say(f"{task.name}: {task.what}")
 
@@ -63,8 +59,9 @@ class ProcessDemo:
         self._state.unlink(missing_ok=True)
         return len(pids)
 
-    def _start(self, task: DemoTask, options: list[str]) -> int:
+    def _start(self, task: DemoTask) -> int:
         port = _free_port() if task.port else 0
+        memory = ["--memory", str(task.memory_bytes)] if task.memory_bytes else []
         labels = [
             word
             for key, value in task.labels(port).items()
@@ -73,7 +70,7 @@ class ProcessDemo:
         command = [
             sys.executable, "-m", "taskscope", "run", "--data-dir", str(self._data_dir),
             "--name", task.name, "--app", task.app, "--namespace", NAMESPACE, *(["--restart"] if task.restart else []),
-            *(["--port", str(port)] if port else []), *options, *labels,
+            *(["--port", str(port)] if port else []), *memory, *labels,
             "--", sys.executable, "-S", "-E", str(Path(__file__).with_name("programs.py")), *task.command(port),
         ]  # fmt: skip
         return subprocess.Popen(
@@ -104,13 +101,3 @@ def _free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
-
-
-def _may_limit_memory() -> bool:
-    from discovery.process.cgroup import make_cgroup
-
-    try:
-        make_cgroup("demo-probe").remove()
-    except OSError:
-        return False
-    return True

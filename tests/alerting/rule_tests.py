@@ -11,12 +11,12 @@ from prometheus_client import CollectorRegistry
 
 from alerting.alert_store import AlertStore
 from alerting.alerting_rule import TemplateContext
-from alerting.duration import parse_duration
 from alerting.group import GroupRun, Surroundings
 from alerting.loading import load_groups
 from alerting.metrics import AlertingMetrics
 from alerting.query import engine_evaluator
 from alerting.rule import AlertingRule, Vector
+from configfile.duration import parse_duration
 from model.alert import AlertState
 from model.labels import Labels
 from model.samples import stale_markers

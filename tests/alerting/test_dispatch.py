@@ -38,7 +38,7 @@ def alert(
 
 def dispatch() -> Dispatch:
     """Make one with a wait of 10 s and an interval of 60 s."""
-    return Dispatch(Route(("r",), ("alertname", "app"), 10_000, 60_000, 3_600_000))
+    return Dispatch(Route(("alertname", "app"), 10_000, 60_000))
 
 
 def put(to: Dispatch, alerts: Sequence[Alert], seconds: int) -> None:
@@ -181,4 +181,4 @@ def test_group_keys_and_fingerprints_are_alertmanagers() -> None:
         ({"a": "b", "bb": "c"}, 7122421792099404749),
     ):
         assert int(fingerprint(Labels.of(labels)), 16) == want
-    assert group_key(Route(("r",)), Labels.of({"a": 'x"y'})) == '{}:{a="x\\"y"}'
+    assert group_key(Route(), Labels.of({"a": 'x"y'})) == '{}:{a="x\\"y"}'

@@ -10,14 +10,14 @@ import numpy.typing as npt
 import pytest
 from prometheus_client import CollectorRegistry
 
-from alerting.evidence import EvidenceFinder, describe_exit, subject_of
+from alerting.evidence import EvidenceFinder, subject_of
 from alerting.metrics import AlertingMetrics
 from alerting.notification import Notification, Reason
 from model.alert import Alert, AlertState
 from model.errors import StorageError
 from model.labels import Labels
 from model.samples import Ints
-from model.task import Exit, Run, Task, TaskState
+from model.task import Exit, Run, Task, TaskState, describe_exit
 from storage.interface import LogPage, LogQuery, LogRecord
 from tests.alerting.helpers import T0
 from tests.fakes.clock import FakeClock

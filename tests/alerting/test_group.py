@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from alerting import state_file
-from alerting.group import GroupRun, Schedule
+from alerting.group import GroupRun
 from alerting.rule import RecordingRule, RuleGroup
+from alerting.schedule import Schedule
 from model.alert import AlertState
 from model.errors import QueryError
 from model.labels import Labels
@@ -219,10 +220,12 @@ def test_a_schedule_stays_on_its_grid_and_counts_what_it_missed() -> None:
     first = schedule.next_ms
 
     assert T0 < first <= T0 + 15_000
-    assert schedule.advance(first + 100) == 0
+    assert schedule.take(first + 100) == (first, 0)
     assert schedule.next_ms == first + 15_000
-    assert schedule.advance(first + 50_000) == 2
+    assert schedule.take(first + 50_000) == (first + 45_000, 2)
     assert schedule.next_ms == first + 60_000
-    assert schedule.advance(T0 - 3_600_000) == 0
+    assert not schedule.is_due(first + 50_000)
+    assert schedule.is_due(T0 - 3_600_000)
+    assert schedule.take(T0 - 3_600_000) is None
     assert schedule.next_ms <= T0 - 3_600_000 + 15_000
     assert (schedule.next_ms - first) % 15_000 == 0

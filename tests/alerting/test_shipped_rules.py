@@ -11,7 +11,7 @@ from alerting.check import check
 from alerting.loading import load_groups
 from alerting.query import parse
 from alerting.rule import AlertingRule
-from alerting.shipped import SHIPPED_RULES
+from alerting.rule_paths import SHIPPED_RULES
 from model.catalog import CATALOG
 from promql import ast
 from tests.alerting.rule_tests import run_file

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from prometheus_client import CollectorRegistry
 
-from collector.collector import Collector, HostRoots
+from collector.collector import Collector
+from collector.roots import HostRoots
 from collector.scrape.target import ScrapeJob
 from model.catalog import CATALOG
 from model.labels import Labels

@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from dashboards.check import check, check_dashboard, metric_names
+from dashboards.check import check, check_dashboard
 from dashboards.grafana import Page, Query, Row, Variable, render
 from dashboards.panels import logs, timeseries
-from promql.parser import parse
 
 GOOD = render(
     Page(
@@ -106,10 +105,3 @@ def test_mistake_is_found(change: Callable[[dict[str, Any]], None], key: str, wo
 
     assert [(p.key, words in p.message) for p in problems] == [(key, True)], problems
     assert problems[0].file in {"uid.json", "dashboard.json"}
-
-
-def test_metric_names_are_those_an_expression_reads() -> None:
-    """Names come from selectors anywhere in the expression."""
-    expr = parse("sum(rate(a[5m])) / on (x) max_over_time(b[1h:5m]) or vector(1)")
-
-    assert metric_names(expr) == ["a", "b"]

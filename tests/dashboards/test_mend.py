@@ -199,7 +199,7 @@ def test_log_panels_ask_elasticsearch_for_log_lines() -> None:
 
 def test_elasticsearch_aggregations_have_ids_of_their_own() -> None:
     """Grafanalib gives every aggregation the id 0, on which Grafana's backend panics."""
-    (target,) = page(log_volume("t", "d", ""))["panels"][1]["targets"]
+    (target,) = page(log_volume("t", "d", "", width=12))["panels"][1]["targets"]
     ids = [one["id"] for one in (*target["metrics"], *target["bucketAggs"])]
     (terms,) = (one for one in target["bucketAggs"] if one["type"] == "terms")
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from discovery.remote import PushedTasks, StatePusher
-from discovery.wire import decode_state, encode_state
+from discovery.wire import AgentState, decode, encode_state
 from model.errors import DiscoveryError
 from model.health import CheckKind, HealthResult, Probe, TaskHealth
 from model.task import Exit, HealthStatus, Port, Run, Task, TaskID, TaskState
@@ -75,7 +75,9 @@ def test_round_trip(task: Task) -> None:
     """What comes out is what went in."""
     healths = {task.identity.task_id: healthy(task)}
 
-    assert decode_state(encode_state([task], healths)) == (frozenset([task]), healths)
+    state = decode(encode_state([task], healths, "host-1"), AgentState)
+
+    assert state == AgentState(1, "host-1", (task,), {str(task.identity.task_id): healthy(task)})
 
 
 @pytest.mark.parametrize(
@@ -84,16 +86,19 @@ def test_round_trip(task: Task) -> None:
         (b"", "is not readable"),
         (b"[]", "is not readable"),
         (b"{}", "is not readable"),
-        (b'{"version": 2, "tasks": [], "healths": {}}', "has format version 2; .* knows 1"),
-        (b'{"version": 1, "tasks": [{}], "healths": {}}', "is not readable"),
-        (b'{"version": 1, "tasks": "x", "healths": {}}', "is not readable"),
+        (
+            b'{"version": 2, "host": "h", "tasks": [], "healths": {}}',
+            "has format version 2; .* knows 1",
+        ),
+        (b'{"version": 1, "host": "h", "tasks": [{}], "healths": {}}', "is not readable"),
+        (b'{"version": 1, "host": "h", "tasks": "x", "healths": {}}', "is not readable"),
         (b"\xff\xfe", "is not readable"),
     ],
 )
 def test_what_cannot_be_read_is_refused(data: bytes, sentence: str) -> None:
     """With a sentence; and the server keeps what it has."""
     with pytest.raises(DiscoveryError, match=sentence):
-        decode_state(data)
+        decode(data, AgentState)
     pushed = PushedTasks(FakeClock())
     pushed.ingest(encode_state([make_task()], {}, "host-1"))
     with pytest.raises(DiscoveryError):
@@ -105,12 +110,12 @@ def test_what_cannot_be_read_is_refused(data: bytes, sentence: str) -> None:
 
 def test_fields_of_later_are_ignored() -> None:
     """An agent that is a little newer is understood."""
-    data = encode_state([make_task()], {})
+    data = encode_state([make_task()], {}, "host-1")
     newer = data.replace(b'"version":1', b'"version":1,"color":"blue"').replace(
         b'"framework"', b'"zone":"z","framework"'
     )
 
-    assert decode_state(newer) == decode_state(data)
+    assert decode(newer, AgentState) == decode(data, AgentState)
 
 
 def test_hosts_are_apart() -> None:
@@ -184,8 +189,8 @@ def server() -> Iterator[_Server]:
 
 
 def test_push(server: _Server, wait: Wait) -> None:
-    """Changes arrive at once, healths with the next push or a poke, and a refusal is made good later."""
-    first, second = make_task("a"), make_task("b")
+    """Changes of tasks arrive at once, healths with the next push, and a refusal is made good later."""
+    first, second, third = make_task("a"), make_task("b"), make_task("c")
     source, healths = FakeTaskSource(first), Healths()
     url = f"http://127.0.0.1:{server.server_port}"
     pusher = StatePusher(url, source, healths, "host-1", push_seconds=30)
@@ -195,20 +200,19 @@ def test_push(server: _Server, wait: Wait) -> None:
         source.set(first, second)
         wait(lambda: server.tasks.snapshot() == {first, second}, "the second task")
         healths.known = Healths(second).known
-        pusher.poke()
+        source.set(first, second, third)
         wait(lambda: server.tasks.healths() == healths.known, "the health")
 
         assert pusher.status().ok
 
         server.answer = 503
-        pusher.poke()
+        source.set(first, second)
         wait(lambda: not pusher.status().ok, "the refusal")
 
         assert f"{url} does not take our tasks: 503" in pusher.status().message
 
-        source.set(first)
         server.answer = 204
-        pusher.poke()
+        source.set(first)
         wait(lambda: server.tasks.snapshot() == {first}, "the newest")
     finally:
         pusher.stop()

@@ -58,15 +58,23 @@ def test_no_byte_is_lost_while_files_are_kept(
     assert all(part.endswith(b"\n") for part in parts if part)
 
 
-def test_endless_line_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A line without an end does not let a file grow without one."""
+def test_endless_line_is_cut_with_a_mark_and_costs_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line without an end does not let a file grow without one, nor rotate its neighbours away."""
     monkeypatch.setattr("discovery.process.sandbox._LONGEST_OVERHANG", 500)
     file = RotatingFile(tmp_path / "stdout", max_bytes=1000, kept=2)
+    file.write(b"before\n")
     for _ in range(100):
         file.write(b"x" * 100)
+    file.write(b"x\nafter\n")
     file.close()
 
-    assert all(len(part) <= 1600 for part in files(tmp_path))
+    assert files(tmp_path) == [
+        b"before\n" + b"x" * 1500 + b" [8501 bytes cut]\n",
+        b"after\n",
+    ]
+    assert file.lost_bytes == 8501
 
 
 def test_file_of_an_earlier_run_is_continued(tmp_path: Path) -> None:

@@ -31,6 +31,9 @@ class FileSink:
         os.ftruncate(self._file, len(whole))
         os.lseek(self._file, 0, os.SEEK_END)
 
+    def check(self, timeout_seconds: float) -> None:
+        """A file is always there."""
+
     def write(self, batches: Sequence[LogBatch], timeout_seconds: float) -> Sequence[Delivery]:
         lines, deliveries = [], []
         for batch in batches:

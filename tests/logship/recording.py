@@ -44,5 +44,10 @@ class RecordingSink:
         """Messages in order of arrival."""
         return list(self.records.values())
 
+    def check(self, timeout_seconds: float) -> None:
+        """Fail as ``write`` would."""
+        if self.failing is not None:
+            raise self.failing
+
     def close(self) -> None:
         """Nothing to let go of."""

@@ -239,6 +239,23 @@ def test_100_mb_line_is_cut_and_what_follows_arrives(tmp_path: Path, sandbox: Pa
     assert int(long.original_bytes.max()) == 100_000_000
 
 
+def test_rotated_file_without_a_line_end_does_not_hold_up_the_next(
+    tmp_path: Path, sandbox: Path
+) -> None:
+    """A rotated file that is longer than a read window and has no line end is one cut record."""
+    (sandbox / "stdout.1").write_text("x" * 12_000_000)
+    (sandbox / "stdout").write_text("after\n")
+    sink = RecordingSink()
+    ship = shipper(FakeTaskSource(make_task(sandbox=str(sandbox))), tmp_path / "state", sink)
+
+    ship.start()
+    arrived = until(lambda: len(sink.records) == 2, 20)
+    ship.stop()
+
+    assert arrived
+    assert [len(t) for t in sink.texts] == [1 << 20, 5]
+
+
 def test_series_have_levels_bytes_and_lag(tmp_path: Path, sandbox: Path) -> None:
     """Every series is in the catalog, carries the task's identity and counts what was read."""
     (sandbox / "stdout").write_text("ERROR bad\nINFO good\nhm\n")

@@ -24,6 +24,7 @@ from model.errors import DeliveryError, StorageError
 from model.log import Delivery, LogBatch
 from tests.fakes.tasks import make_task
 from tests.logship.harness import RealClock, parse, until
+from tests.logship.recording import RecordingSink
 from tests.logship.server import Answer, Server
 from tests.logship.test_wire import Store
 
@@ -215,8 +216,30 @@ class Picky:
             )
         return deliveries
 
+    def check(self, timeout_seconds: float) -> None:
+        """It is there."""
+
     def close(self) -> None:
         """Nothing to let go of."""
+
+
+def test_lane_says_that_its_sink_is_away_before_there_is_a_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The sentence stands in the status and, once, in the log."""
+    sink = RecordingSink()
+    sink.failing = DeliveryError("it is away", retryable=True)
+    lane = Lane(sink, DeadLetters(tmp_path, "x"), LogshipMetrics(CollectorRegistry()), RealClock(), buffer_bytes=1000, timeout_seconds=1, on_delivered=lambda: None)  # fmt: skip
+
+    lane.start()
+    said = until(lambda: not lane.status.ok)
+    lane.stop(1)
+
+    assert said
+    assert lane.status.message == "it is away"
+    assert [r.message for r in caplog.records] == [
+        "log sink recording: it is away; lines wait in their files until it is right"
+    ]
 
 
 def test_lane_sends_again_only_what_must_be(tmp_path: Path) -> None:

@@ -2,16 +2,17 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from model.labels import Labels
 from model.samples import STALE
+from promql.histogram.resets import is_reset
 from promql.text import parse_duration_ms, unquote
 from tests.promql.columns import ColumnStore, Sample
-from tests.promql.histograms import Hist, add, parse_histogram
+from tests.promql.histograms import Hist, add, parse_histogram, to_pool
 
 Value = np.float64 | Hist | None
 
@@ -193,7 +194,7 @@ def load(store: ColumnStore, lines: list[str]) -> None:
             continue
         labels, rest = parse_series(line)
         values = parse_values(rest)
-        loaded.setdefault(labels, []).extend(values if labels not in loaded else [])
+        loaded[labels] = values
         for i, value in enumerate(values):
             if value is None:
                 continue
@@ -203,6 +204,8 @@ def load(store: ColumnStore, lines: list[str]) -> None:
         starts = []
     if word == "load_with_nhcb":
         _load_custom(store, loaded, step)
+    for series in store.samples.values():
+        _set_hints(series)
 
 
 def _load_custom(store: ColumnStore, loaded: dict[Labels, list[Value]], step: int) -> None:
@@ -235,6 +238,25 @@ def _load_custom(store: ColumnStore, loaded: dict[Labels, list[Value]], step: in
                 bounds=tuple(bound for bound, _ in counts if bound != np.inf),
             )
             store.put(labels, i * step, Sample(hist))
+
+
+def _set_hints(series: dict[int, Sample]) -> None:
+    """Give histograms the counter reset hints that a store gives them."""
+    previous: Hist | None = None
+    for t in sorted(series):
+        value = series[t].value
+        if not isinstance(value, Hist):
+            previous = None
+            continue
+        if value.hint != "gauge" and not (value.hint == "reset" and value.hint_set):
+            hint = "unknown" if previous is None else _hint_after(previous, value)
+            series[t] = replace(series[t], value=replace(value, hint=hint))
+        previous = value
+
+
+def _hint_after(previous: Hist, value: Hist) -> str:
+    plain = (replace(h, hint="unknown") for h in (value, previous))
+    return "reset" if is_reset(*(to_pool([h]) for h in plain))[0] else "not_reset"
 
 
 _INSTANT = re.compile(r"eval(?:_\w+)?\s+instant\s+(?:at\s+(\S+))?\s+(.+)")

@@ -1,7 +1,11 @@
 """The command line from outside: exit codes, errors, what is printed."""
 
 import json
+import signal
 import socket
+import subprocess
+import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,7 +32,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         (["taks"], 2, "did you mean tasks?"),
         (["up", "--listen", "0.0.0.0:9800"], 2, "not loopback"),
         (["agent", "--server", "http://192.0.2.1:9800"], 2, "only a server on this host"),
-        (["tasks", "--server", "http://127.0.0.1:9"], 2, "start one with 'taskscope up'"),
+        (["tasks", "--server", "http://127.0.0.1:9"], 2, "(Connection refused); start one with"),
         (["query"], 2, "EXPRESSION"),
         (["check", "config", "nowhere.yml"], 2, "nowhere.yml: cannot be read"),
         (["run", "--name", "x", "--label", "nope", "--", "true"], 2, "write it like"),
@@ -92,17 +96,22 @@ def test_a_process_task_is_followed_from_start_to_end(stack: Stack) -> None:
     )  # fmt: skip
     assert ran.returncode == 7
 
-    eventually("both lines", lambda: len(json_lines("app:greeter", stack)) >= 2, 15)
+    eventually("both lines", lambda: len(json_lines("app:greeter dataset:task", stack)) == 2, 15)
     shown = cli("tasks", "hello", "--json", "--server", stack.url)
     task = json.loads(shown.stdout)[0]
     assert task["state"] == "failed"
     assert task["last_exit"]["code"] == 7
-    errors = [
-        r for r in json_lines("app:greeter level:error", stack) if r["event.dataset"] == "task"
-    ]
-    assert [r["message"] for r in errors] == ["no one there"] or "no one there" in errors[0][
-        "message"
-    ]
+    errors = json_lines("app:greeter dataset:task level:error", stack)
+    assert ["no one there" in record["message"] for record in errors] == [True]
+    eventually(
+        "how it ended, as a record of its own",
+        lambda: [
+            r
+            for r in json_lines("app:greeter dataset:task.event", stack)
+            if "exit code 7" in r["message"]
+        ],
+        15,
+    )
     found = cli("query", 'task_last_exit_code{app="greeter"}', "--json", "--server", stack.url)
     assert json.loads(found.stdout)["result"][0]["value"][1] == "7"
 
@@ -121,6 +130,16 @@ def test_bad_queries_exit_2_with_their_position(stack: Stack) -> None:
     assert promql.returncode == 2
     assert "parse error" in promql.stderr
     assert logs.returncode == 2
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/logs", "/alerts", "/query", "/status", "/tasks/none", "/metrics", "/-/healthy"]
+)
+def test_every_page_answers(path: str, stack: Stack) -> None:
+    """The console's pages come from the real parts, not only from the tests' fakes."""
+    with urllib.request.urlopen(f"{stack.url}{path}", timeout=10) as answer:
+        assert answer.status == 200
+        assert answer.read()
 
 
 def test_doctor_knows_the_running_server(stack: Stack, tmp_path: Path) -> None:
@@ -185,3 +204,40 @@ def test_agent_and_server_are_the_two_halves_of_up(tmp_path: Path) -> None:
             15,
         )
         assert agent.get("/api/status")["kind"] == "agent"
+
+
+def test_following_loses_nothing_over_a_restart(tmp_path: Path) -> None:
+    """``logs -f`` goes on where it was when the server comes back, and says so on stderr."""
+    from tests.e2e.stack import ROOT, eventually
+
+    config = tmp_path / "taskscope.yml"
+    config.write_text("discovery: {docker: {enabled: false}}\ncollector: {interval_seconds: 1}\n")
+    with (
+        Stack(tmp_path, "--config", str(config)) as stack,
+        (tmp_path / "f.jsonl").open("w+") as out,
+    ):
+        words = ["logs", "-f", "--json", "task_name:talker", "--server", stack.url]
+        follower = subprocess.Popen(
+            [sys.executable, "-m", "taskscope", *words],
+            cwd=ROOT, stdout=out, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        seen = Path(out.name)
+        talker = ("run", "--name", "talker", "--data-dir", str(tmp_path), "--", "sh", "-c")
+        try:
+            cli(*talker, "for i in 1 2 3; do echo number $i; sleep 0.2; done")
+            eventually("the first lines", lambda: "number 3" in seen.read_text(), 15)
+            stack.stop()
+            cli(*talker, "echo number 4")
+            stack.start()
+            cli(*talker, "echo number 5")
+            eventually("the last line", lambda: "number 5" in seen.read_text(), 20)
+        finally:
+            follower.send_signal(signal.SIGINT)
+            said = follower.communicate(timeout=10)[1]
+    messages = [json.loads(line)["message"] for line in seen.read_text().splitlines()]
+    assert sorted(m for m in messages if m.startswith("number")) == [
+        f"number {i}" for i in range(1, 6)
+    ]
+    assert "the server has gone" in said
+    assert "Traceback" not in said
+    assert follower.returncode == 0

@@ -59,7 +59,11 @@ def test_all_problems_come_at_once() -> None:
         ("listen: here", "1:9: listen: 'here' is no address; it looks like 127.0.0.1:9800"),
         ("logship: {sinks: [{type: elasticsearch, username: me}]}", "1:19: logship.sinks.0: username needs password_file"),
         ("logship: {sinks: [{type: kafka}]}", "1:19: logship.sinks.0: type 'kafka' is not known; it is one of"),
-        ("collector: {interval_seconds: fast}", "1:31: collector.interval_seconds: should be a valid number"),
+        ("logship: {sinks: []}", "1:18: logship.sinks: needs at least one sink; enabled: false switches"),
+        ("cluster: 3", "1:10: cluster: should be text; a number needs quotes"),
+        ("logdb: 7", "1:8: logdb: should be settings (key: value)"),
+        ("alerting: {rule_files: a.yml}", "1:24: alerting.rule_files: should be a list"),
+        ("collector: {interval_seconds: fast}", "1:31: collector.interval_seconds: should be a number"),
     ],
 )  # fmt: skip
 def test_a_problem_is_named_with_its_place(text: str, want: str, tmp_path: Path) -> None:
@@ -68,6 +72,18 @@ def test_a_problem_is_named_with_its_place(text: str, want: str, tmp_path: Path)
 
     assert len(found) == 1
     assert found[0].startswith(want)
+
+
+def test_a_key_without_a_value_is_as_good_as_left_out(tmp_path: Path) -> None:
+    """What is below it may all be commented out."""
+    file = tmp_path / "taskscope.yml"
+    file.write_text("listen:\ncollector:\n  # interval_seconds: 5\nlogship:\n  sinks:\n")
+
+    config = load_config(file)
+
+    assert config.listen == "127.0.0.1:9800"
+    assert config.collector.interval_seconds == 15
+    assert len(config.logship.sinks) == 1
 
 
 def test_secrets_are_not_in_messages(tmp_path: Path) -> None:

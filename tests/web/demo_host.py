@@ -265,6 +265,7 @@ class Demo:
             tasks=self.source,
             health=health,
             queryable=self.store,
+            oldest_ms=lambda: self.now_ms - 240 * MINUTE_MS,
             engine=Engine(),
             logs=self.logs,
             rules=rules,

@@ -13,7 +13,8 @@ from model.identity import ecs_fields
 from model.samples import Ints
 from model.task import TaskIdentity
 from storage.interface import LogPage, LogQuery, LogRecord
-from storage.logquery import All, And, Exists, Node, Not, Or, Phrase, Term, Wildcard, parse
+from storage.logquery import parse
+from storage.logquery.nodes import All, And, Exists, Node, Not, Or, Phrase, Term, Wildcard
 
 
 class MemoryLogs:

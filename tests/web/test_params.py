@@ -2,7 +2,7 @@
 
 import pytest
 
-from web.api.params import parse_duration, parse_time
+from web.api.params import parse_time, seconds_or_duration
 
 
 @pytest.mark.parametrize(
@@ -53,4 +53,4 @@ def test_time_is_seconds_or_rfc3339(text: str, want: int | None) -> None:
 )
 def test_duration_is_seconds_or_units(text: str, want: int | None) -> None:
     """Units stand from large to small, each once."""
-    assert parse_duration(text) == want
+    assert seconds_or_duration(text) == want

@@ -7,7 +7,7 @@ from flask.testing import FlaskClient
 
 from tests.web.conftest import body
 from tests.web.demo_host import Demo
-from web.api.rules import _exponent, rfc3339
+from web.api.rules import _exponent, go_time
 
 
 def groups(client: FlaskClient, **parameters: Any) -> list[dict[str, Any]]:
@@ -24,7 +24,7 @@ def test_rules(demo_client: FlaskClient, demo: Demo) -> None:
     crash_loop = tasks["rules"][0]
 
     assert (tasks["name"], tasks["file"], tasks["interval"]) == ("tasks", "shipped", 15)
-    assert tasks["lastEvaluation"] == rfc3339(demo.now_ms - 7000)
+    assert tasks["lastEvaluation"] == go_time(demo.now_ms - 7000)
     assert crash_loop["type"] == "alerting"
     assert crash_loop["state"] == "firing"
     assert crash_loop["duration"] == 60
@@ -74,7 +74,7 @@ def test_alerts(demo_client: FlaskClient, demo: Demo) -> None:
 
     assert len(found) == 4
     assert found[0]["state"] == "firing"
-    assert found[0]["activeAt"] == rfc3339(demo.alerts[0].active_ms)
+    assert found[0]["activeAt"] == go_time(demo.alerts[0].active_ms)
     assert found[0]["value"] == "3e+00"
     assert found[0]["labels"]["app"] == "report"
     assert found[3]["state"] == "pending"
@@ -116,4 +116,4 @@ def test_value_of_an_alert_has_an_exponent(value: float, want: str) -> None:
 )
 def test_time_is_rfc3339_as_go_writes_it(ms: int, want: str) -> None:
     """Without trailing zeros; never is Go's zero time."""
-    assert rfc3339(ms) == want
+    assert go_time(ms) == want

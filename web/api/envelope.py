@@ -23,9 +23,9 @@ def success(data: bytes, warnings: Sequence[str] = (), infos: Sequence[str] = ()
     return Response(b'{"status":"success","data":' + data + tail + b"}", content_type=_JSON)
 
 
-def success_of(data: Any, warnings: Sequence[str] = ()) -> Response:
+def success_of(data: Any) -> Response:
     """Wrap plain data."""
-    return success(orjson.dumps(data), warnings)
+    return success(orjson.dumps(data))
 
 
 def failure(status: int, error_type: str, message: str) -> Response:

@@ -1,5 +1,6 @@
 """Parameters of the APIs: times, durations, numbers; a wrong one answers 400 with Prometheus's words."""
 
+import contextlib
 import math
 import re
 from datetime import UTC, datetime
@@ -7,22 +8,11 @@ from typing import Final
 
 from flask import request
 
+from configfile.duration import parse_duration
+
 MIN_MS: Final = -(2**53)
 MAX_MS: Final = 2**53
 
-_UNITS_MS: Final = {
-    "ms": 1,
-    "s": 1000,
-    "m": 60_000,
-    "h": 3_600_000,
-    "d": 86_400_000,
-    "w": 604_800_000,
-    "y": 31_536_000_000,
-}
-_DURATION = re.compile(
-    r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+)s)?(?:(\d+)ms)?"
-)
-_DURATION_ORDER: Final = ("y", "w", "d", "h", "m", "s", "ms")
 _FRACTION = re.compile(r"\.(\d{1,9})\d*")
 
 
@@ -117,7 +107,7 @@ def duration_ms(name: str) -> int:
         BadParameterError: If it is neither.
     """
     raw = text(name)
-    parsed = parse_duration(raw)
+    parsed = seconds_or_duration(raw)
     if parsed is None:
         raise BadParameterError(
             f'invalid parameter "{name}": cannot parse "{raw}" to a valid duration'
@@ -125,16 +115,14 @@ def duration_ms(name: str) -> int:
     return parsed
 
 
-def parse_duration(raw: str) -> int | None:
+def seconds_or_duration(raw: str) -> int | None:
     """Return seconds or a Prometheus duration as ms, None if it is neither."""
     try:
         seconds = float(raw)
     except ValueError:
-        match = _DURATION.fullmatch(raw)
-        if not raw or match is None:
-            return None
-        units = zip(match.groups(), _DURATION_ORDER, strict=True)
-        return sum(int(count) * _UNITS_MS[unit] for count, unit in units if count)
+        with contextlib.suppress(ValueError):
+            return parse_duration(raw)
+        return None
     if math.isnan(seconds) or abs(seconds) > MAX_MS / 1000 or "_" in raw:
         return None
     return round(seconds * 1000)

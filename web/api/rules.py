@@ -1,12 +1,12 @@
 """Rules, alerts and scrape targets as Prometheus shows them: ``/api/v1/{rules,alerts,targets}``."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from flask import Blueprint, Response
 
 from model.alert import Alert
+from model.clock import rfc3339
 from web.api import params
 from web.api.answers import need
 from web.api.envelope import success_of
@@ -69,7 +69,7 @@ def group_json(group: "GroupView", kind: str | None = None) -> dict[str, Any]:
         "interval": group.interval_seconds,
         "limit": group.limit,
         "evaluationTime": group.evaluation_seconds,
-        "lastEvaluation": rfc3339(group.last_evaluation_ms),
+        "lastEvaluation": go_time(group.last_evaluation_ms),
     }
 
 
@@ -82,7 +82,7 @@ def rule_json(rule: "RuleView") -> dict[str, Any]:
         "health": rule.health,
         **({"lastError": rule.last_error} if rule.last_error else {}),
         "evaluationTime": rule.evaluation_seconds,
-        "lastEvaluation": rfc3339(rule.last_evaluation_ms),
+        "lastEvaluation": go_time(rule.last_evaluation_ms),
         "type": rule.kind,
     }
     if rule.kind == "recording":
@@ -109,8 +109,8 @@ def alert_json(alert: Alert) -> dict[str, Any]:
         "labels": dict(alert.labels),
         "annotations": dict(alert.annotations),
         "state": alert.state.value,
-        "activeAt": rfc3339(alert.active_ms),
-        **({"keepFiringSince": rfc3339(since)} if since else {}),
+        "activeAt": go_time(alert.active_ms),
+        **({"keepFiringSince": go_time(since)} if since else {}),
         "value": _exponent(alert.value),
     }
 
@@ -124,10 +124,6 @@ def _exponent(value: float) -> str:
     return next(text for n in range(17) if float(text := f"{value:.{n}e}") == value)
 
 
-def rfc3339(ms: int) -> str:
+def go_time(ms: int) -> str:
     """Return a time as Go writes it; Go's zero time for 0."""
-    if not ms:
-        return _NEVER
-    moment = datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    fraction = f".{ms % 1000:03d}".rstrip("0").rstrip(".") if ms % 1000 else ""
-    return f"{moment}{fraction}Z"
+    return rfc3339(ms) if ms else _NEVER

@@ -5,6 +5,7 @@ from typing import Final
 
 from flask import Blueprint, Response, make_response, render_template
 
+from model.clock import now_ms
 from web.parts import Parts
 
 # what web/build.py brings; without it graphs cannot be drawn
@@ -24,7 +25,10 @@ def blueprint(parts: Parts) -> Blueprint:
     routes = Blueprint("pages", __name__)
 
     def shell(name: str, title: str, **values: str) -> str:
-        return render_template(f"{name}.html", page=name, title=title, **values)
+        # the console's graphs begin with a range that is not empty
+        oldest = parts.oldest_ms()
+        since = now_ms(parts.clock) if oldest is None else oldest
+        return render_template(f"{name}.html", page=name, title=title, oldest_ms=since, **values)
 
     built = BUILT.exists()
 

@@ -4,6 +4,7 @@ Importing ``elasticsearch`` imports pyarrow and pandas where they are installed,
 the agent 60 MB for nothing; they are hidden from this one import, in this one thread.
 """
 
+import re
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -142,8 +143,14 @@ def explain(error: Exception, connection: Connection) -> DeliveryError:
     if isinstance(error, elasticsearch.ConnectionTimeout):
         return DeliveryError(f"Elasticsearch at {where} does not answer in time", retryable=True)
     if isinstance(error, elasticsearch.ConnectionError):
-        return DeliveryError(f"Elasticsearch at {where} cannot be reached: {error.message}", retryable=True)  # fmt: skip
+        return DeliveryError(f"Elasticsearch at {where} cannot be reached: {_cause(error.message)}", retryable=True)  # fmt: skip
     return DeliveryError(f"Elasticsearch at {where}: {error}", retryable=True)
+
+
+def _cause(message: str) -> str:
+    """Leave out the client's own objects: ``HTTPConnection(...): ... [Errno 111] Connection refused``."""
+    found = re.search(r"\[Errno -?\d+\] ([^)]+)", message)
+    return found[1] if found else message
 
 
 def _reason(body: Any) -> str:

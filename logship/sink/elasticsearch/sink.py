@@ -76,6 +76,17 @@ class ElasticsearchSink:
         """Return the data stream of a dataset."""
         return f"logs-{dataset}-{self._namespace}"
 
+    def check(self, timeout_seconds: float) -> None:
+        """See ``Sink.check``."""
+        try:
+            self._ready(set(), timeout_seconds).info()
+        except DeliveryError:
+            self._forget()
+            raise
+        except Exception as error:
+            self._forget()
+            raise explain(error, self._connection) from error
+
     def close(self) -> None:
         """See ``Sink.close``."""
         self._forget()

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from collector.scrape.discovery import FileConfig, StaticConfig
-from collector.scrape.manager import ScrapeConfig, ScrapeManager
+from collector.scrape.discovery import FileConfig, ScrapeConfig, StaticConfig
+from collector.scrape.manager import ScrapeManager
 from collector.scrape.relabel import RelabelRule
 from collector.scrape.target import Credentials, ScrapeJob, Tls
 from model.samples import is_stale
@@ -61,11 +61,11 @@ class Rig:
         """Return the values of the one series that has these labels; ``stale`` for stale markers."""
         found = [
             samples
-            for one, samples in list(self.store.samples.items())
+            for one, samples in self.store.samples.copy().items()  # the manager goes on writing
             if {"__name__": name, **labels}.items() <= one.asdict().items()
         ]
         assert len(found) <= 1, found
-        points = [v for _, v in sorted(found[0].items())] if found else []
+        points = [v for _, v in sorted(found[0].copy().items())] if found else []
         return ["stale" if is_stale(np.array([v])).all() else float(v) for v in points]
 
     def target(self, index: int = 0) -> dict[str, Any]:

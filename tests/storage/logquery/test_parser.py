@@ -3,7 +3,8 @@
 import pytest
 
 from model.errors import ParseError
-from storage.logquery import (
+from storage.logquery import parse
+from storage.logquery.nodes import (
     All,
     And,
     Exists,
@@ -15,7 +16,6 @@ from storage.logquery import (
     Regex,
     Term,
     Wildcard,
-    parse,
 )
 
 M = "message"

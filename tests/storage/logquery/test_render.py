@@ -5,10 +5,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.errors import ParseError
-from storage.logquery import Exists, Node, Not, Phrase, Range, Regex, Term, Wildcard, parse
+from storage.logquery import parse
 from storage.logquery.lucene import to_lucene
-from storage.logquery.nodes import MESSAGE, All, conjunction, disjunction
-from storage.logquery.render import to_text
+from storage.logquery.nodes import (
+    MESSAGE,
+    All,
+    Exists,
+    Node,
+    Not,
+    Phrase,
+    Range,
+    Regex,
+    Term,
+    Wildcard,
+    conjunction,
+    disjunction,
+)
+from tests.storage.logquery.render import to_text
 
 FIELDS = st.sampled_from(["service.name", "fields.status", "fields.a-b.c", "event.dataset"])
 TEXTS = st.text(min_size=1, max_size=12).filter(lambda t: not any(c.isspace() for c in t))

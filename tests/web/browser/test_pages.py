@@ -1,6 +1,7 @@
 """The other pages in a browser, and what holds for all of them."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -42,6 +43,12 @@ def test_query_draws_and_lists(console: Console) -> None:
     page.get_by_role("button", name="Table").click()
 
     expect(page.locator(".result-table tbody tr")).to_have_count(8)
+    heads = page.locator(".result-table th").all_inner_texts()
+    assert "task_name" in heads
+    assert "task_id" not in heads
+    row = page.locator(".result-table tbody tr").filter(has_text="billing")
+    expect(row).to_contain_text("MiB =")
+    expect(row).to_have_attribute("title", re.compile(f'task_id="{console.id("billing")}"'))
 
 
 def test_status_names_what_was_found_and_what_is_wrong(console: Console) -> None:

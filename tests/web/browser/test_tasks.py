@@ -1,11 +1,13 @@
 """The task list and the task page in a browser."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from playwright.sync_api import Browser, expect
 from prometheus_client import CollectorRegistry
 
+from model.labels import Labels
 from model.task import TaskState
 from tests.fakes.tasks import FakeTaskSource
 from tests.web.browser.conftest import Console, make_console, row_of
@@ -25,6 +27,7 @@ def test_list_shows_every_task(console: Console) -> None:
     billing = row_of(page, "billing")
     expect(billing).to_contain_text("running")
     expect(billing).to_contain_text("unhealthy")
+    expect(billing.locator(".col-health .sub")).to_contain_text("database pool exhausted")
     expect(billing.locator(".col-cpu")).to_have_text(re.compile(r"0\.\d+"))
     expect(billing.locator(".col-memory")).to_contain_text("MiB")
     expect(billing.locator(".col-cpu .spark-line")).to_have_attribute("d", re.compile("^M.*L"))
@@ -98,6 +101,10 @@ def test_task_page_tells_who_how_and_why(console: Console) -> None:
     """Identity, runs, health with its history, alerts and graphs."""
     page = console.open("/tasks/{billing}")
     expect(page.get_by_role("heading", name="billing", exact=True)).to_be_visible()
+    expect(page.locator("#task-head .notice")).to_contain_text(
+        "Check http fails (14 times in a row)"
+    )
+    expect(page.locator("#task-head .notice")).to_contain_text("database pool exhausted")
     expect(page.locator("#task-alerts")).to_contain_text("TaskUnhealthy")
     expect(page.locator("#health")).to_contain_text("14 failures in a row")
     expect(page.locator("#health .strip i")).to_have_count(60)
@@ -106,6 +113,57 @@ def test_task_page_tells_who_how_and_why(console: Console) -> None:
     expect(page.locator("#identity")).to_contain_text(console.id("billing"))
     expect(page.locator("#charts canvas")).to_have_count(4)
     expect(page.get_by_role("button", name="limit 256 MiB")).to_be_visible()
+
+
+def test_task_page_shows_alerts_of_its_app_and_its_last_error(console: Console, host: Demo) -> None:
+    """A crash loop is an alert of the app, seen across restarts; the line that names the error stands first."""
+    of_app = next(a for a in host.alerts if a.labels.get("alertname") == "TaskCrashLoop")
+    labels = {n: of_app.labels.get(n, "") for n in ("alertname", "severity", "namespace", "app")}
+    host.alerts[host.alerts.index(of_app)] = replace(of_app, labels=Labels.of(labels))
+    try:
+        page = console.open("/tasks/{report-job}")
+
+        expect(page.locator("#task-alerts")).to_contain_text("TaskCrashLoop")
+        expect(page.locator("#task-head .notice code")).to_have_text(
+            "ConnectionError: http://billing:8080/report: connection refused"
+        )
+        console.open("/tasks/{billing}")
+        expect(page.locator("#task-alerts")).to_contain_text("TaskUnhealthy")
+        expect(page.locator("#task-alerts")).not_to_contain_text("TaskCrashLoop")
+    finally:
+        host.alerts[[a.labels.get("alertname") for a in host.alerts].index("TaskCrashLoop")] = (
+            of_app
+        )
+
+
+def test_graphs_of_an_ended_task_show_its_end(console: Console) -> None:
+    """Not the last hour, in which it was not there."""
+    page = console.open("/tasks/{import-7}")
+
+    expect(page.get_by_role("button", name="Zoom out")).to_be_visible()
+    expect(page.locator("#charts canvas").first).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("minutes", "on"),
+    [(2, ["5m", "5m", "5m"]), (12, ["15m", "15m", "15m"]), (200, ["1h", "15m", "1h"])],
+)
+def test_ranges_begin_with_what_there_is(
+    browser: Browser, host: Demo, minutes: int, on: list[str]
+) -> None:
+    """On a host that is observed since minutes no graph is nearly empty."""
+    registry = CollectorRegistry()
+    parts = replace(host.parts(registry), oldest_ms=lambda: host.now_ms - minutes * 60_000)
+    server = WebServer(create_app(parts, registry), "127.0.0.1", 0)
+    server.start()
+    console = make_console(browser, server, host)
+    try:
+        for path, name in zip(("/query", "/logs", "/tasks/{billing}"), on, strict=True):
+            button = console.open(path).get_by_role("button", name=f"Last {name}", exact=True)
+            expect(button).to_have_attribute("aria-pressed", "true")
+    finally:
+        console.page.context.close()
+        server.stop()
 
 
 def test_ended_task_says_how_it_ended_and_leads_to_its_last_lines(console: Console) -> None:

@@ -1,6 +1,5 @@
 // An alert as people read it: what is wrong, since when, with which task, and what to do.
 
-import { ask } from "./api.js";
 import { badge } from "./badges.js";
 import { h } from "./dom.js";
 import * as format from "./format.js";
@@ -44,7 +43,7 @@ export function alertCard(alert, { onTask = false } = {}) {
       {},
       linkOf(annotations.runbook_url) && h("a", { href: linkOf(annotations.runbook_url), rel: "noreferrer" }, "Runbook"),
       !onTask && logsLink(labels, since),
-      !onTask && h("span", { class: "muted" }, `value ${format.number(Number(alert.value))}`),
+      !onTask && !description && h("span", { class: "muted" }, `value ${format.rough(Number(alert.value))}`),
       others.map(([key, value]) => h("span", { class: "tag" }, `${key}=${value}`)),
       onTask && time,
     ),
@@ -64,8 +63,9 @@ export function byUrgency(a, b) {
   return Number(b.state === "firing") - Number(a.state === "firing") || severity(a) - severity(b) || Date.parse(b.activeAt) - Date.parse(a.activeAt);
 }
 
-/** The alerts of one task. */
-export async function taskAlerts(id, signal) {
-  const body = await ask("/api/v1/alerts", {}, { signal });
-  return body.data.alerts.filter((alert) => alert.labels.task_id === id).sort(byUrgency);
+/** Of all alerts, those of one task and of its whole app; `identity` is null while only the id is known. */
+export function taskAlerts(alerts, id, identity) {
+  const names = ["cluster", "namespace", "app"];
+  const ofApp = ({ labels }) => identity?.app && labels.app && names.every((name) => (labels[name] ?? identity[name]) === identity[name]);
+  return alerts.filter((alert) => (alert.labels.task_id ? alert.labels.task_id === id : ofApp(alert))).sort(byUrgency);
 }

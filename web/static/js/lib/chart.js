@@ -201,6 +201,7 @@ export class Chart {
     ctx.save();
     ctx.setLineDash([4, 3]);
     ctx.lineWidth = devicePixelRatio;
+    ctx.globalAlpha = 0.6; // they come second to the values
     let last = -Infinity;
     for (const { t, color } of markers) {
       const x = self.valToPos(t, "x", true);

@@ -27,13 +27,27 @@ export function cores(value) {
   return value.toFixed(value < 10 ? 2 : 1);
 }
 
-export function number(value) {
+export function number(value, digits = 4) {
   if (value === null || value === undefined) return "–";
   if (!Number.isFinite(value)) return String(value);
   const size = Math.abs(value);
-  if (size !== 0 && (size < 1e-3 || size >= 1e12)) return value.toExponential(2);
+  if (size !== 0 && (size < 1e-5 || size >= 1e12)) return value.toExponential(2);
   if (size >= 1000) return value.toLocaleString("en", { maximumFractionDigits: size >= 1e5 ? 0 : 1 });
-  return String(Number(value.toPrecision(4)));
+  return String(Number(value.toPrecision(digits)));
+}
+
+/** A number for an axis or a legend. */
+export const rough = (value) => number(value, 3);
+
+/** How long a piece of work took. */
+export function took(seconds) {
+  if (seconds >= 1) return `${seconds.toFixed(1)} s`;
+  return `${(seconds * 1000).toFixed(seconds < 0.01 ? 1 : 0)} ms`;
+}
+
+/** What a check said, as one short line: the address it asked is known anyway. */
+export function checkOutput(text) {
+  return text.replace(/^(?:GET )?https?:\/\/\S+: /, "").replaceAll(/\s+/g, " ").trim().slice(0, 200);
 }
 
 export const percent = (value) => (value === null || Number.isNaN(value) ? "–" : `${(value * 100).toFixed(value < 0.1 ? 1 : 0)} %`);

@@ -11,6 +11,7 @@ const PAGE = 300;
 const MAX_ROWS = 3000;
 const LEVELS = [
   ["", "All"],
+  ["NOT level:(debug OR trace)", "Info +"],
   ["level:(warn OR error OR fatal)", "Warn +"],
   ["level:(error OR fatal)", "Error +"],
 ];
@@ -87,6 +88,7 @@ export class LogView {
       h("div", { class: "log-frame" }, this.list, this.newer, this.message),
     );
     this.list.addEventListener("scroll", () => this.scrolled());
+    new ResizeObserver(() => this.following && (this.list.scrollTop = this.list.scrollHeight)).observe(this.list);
     this.showControls();
   }
 

@@ -4,12 +4,26 @@ import { fill, h } from "./dom.js";
 import * as format from "./format.js";
 
 const PRESETS = [
-  ["15m", 900], ["1h", 3600], ["3h", 10_800], ["6h", 21_600], ["24h", 86_400], ["7d", 604_800],
+  ["5m", 300], ["15m", 900], ["1h", 3600], ["6h", 21_600], ["24h", 86_400], ["7d", 604_800],
 ];
 
-/** Holds a relative range ("1h") or a fixed one; calls back when it changes. */
+/** When the oldest sample was taken in ms, 0 if that is not known. */
+export const oldestSample = Number(document.body.dataset.oldestMs);
+
+/** The shortest range that shows everything since a moment, at most the usual one: no graph begins empty. */
+export function fitting(since, usual) {
+  const seconds = since ? (Date.now() - since) / 1000 : Infinity;
+  const fits = PRESETS.findIndex(([, length]) => length >= seconds);
+  const most = PRESETS.findIndex(([name]) => name === usual);
+  return PRESETS[fits < 0 ? most : Math.min(fits, most)][0];
+}
+
+/**
+ * Holds a relative range ("1h") or a fixed one; calls back when it changes. It begins with what the
+ * page's address says, else with `fixed` ({start, end} in seconds), else with `initial`.
+ */
 export class RangePicker {
-  constructor(root, { initial = "1h", onChange }) {
+  constructor(root, { initial = "1h", fixed = null, onChange }) {
     this.root = root;
     this.onChange = onChange;
     this.history = [];
@@ -18,7 +32,7 @@ export class RangePicker {
     const to = Number(url.searchParams.get("to"));
     const wanted = url.searchParams.get("range") ?? initial;
     this.relative = PRESETS.some(([name]) => name === wanted) ? wanted : initial;
-    this.fixed = from && to && to > from ? { start: from / 1000, end: to / 1000 } : null;
+    this.fixed = from && to && to > from ? { start: from / 1000, end: to / 1000 } : url.searchParams.has("range") ? null : fixed;
     this.build();
   }
 

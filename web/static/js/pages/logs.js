@@ -7,7 +7,7 @@ import { $ } from "../lib/dom.js";
 import { Histogram } from "../lib/histogram.js";
 import * as keys from "../lib/keys.js";
 import { LogView } from "../lib/logview.js";
-import { RangePicker } from "../lib/range.js";
+import { fitting, oldestSample, RangePicker } from "../lib/range.js";
 
 const url = new URL(location.href);
 let log = null;
@@ -17,7 +17,7 @@ let pollHistogram = null;
 const histogram = new Histogram($("histogram"), { onZoom: (start, end) => picker.zoom(start, end) });
 
 picker = new RangePicker(histogram.tools, {
-  initial: "15m",
+  initial: fitting(oldestSample, "15m"),
   onChange() {
     const { start, end } = picker.current();
     log.setRange(picker.live ? null : { start: start * 1000, end: end * 1000 });

@@ -6,7 +6,7 @@ import { ask, queryInstant, queryRange } from "../lib/api.js";
 import { Chart, stepFor } from "../lib/chart.js";
 import { $, copyButton, empty, fill, h, problem } from "../lib/dom.js";
 import * as format from "../lib/format.js";
-import { RangePicker } from "../lib/range.js";
+import { fitting, oldestSample, RangePicker } from "../lib/range.js";
 
 const MAX_LINES = 40;
 const MAX_TABLE_ROWS = 500;
@@ -23,8 +23,10 @@ const input = $("filter");
 let view = url.searchParams.get("view") === "table" ? "table" : "graph";
 let turn = 0;
 
-const picker = new RangePicker($("range"), { initial: "1h", onChange: () => run() });
+const picker = new RangePicker($("range"), { initial: fitting(oldestSample, "1h"), onChange: () => run() });
 const chart = new Chart({ unit: format.number, height: 340, onZoom: (start, end) => picker.zoom(start, end) });
+const IDS = ["container_id", "task_id", "container_name"];
+const ORDER = ["__name__", "cluster", "host", "namespace", "app", "task_name"];
 
 input.value = url.searchParams.get("expr") ?? "";
 
@@ -75,38 +77,75 @@ async function graph(expression) {
   const result = await queryRange(expression, range, step);
   if (!result.length) return { text: "No series", body: empty("No data in this time", "Check the metric's name and labels, or choose a longer time range.") };
   const shown = result.slice(0, MAX_LINES);
+  const telling = new Set(tellingLabels(shown.map(({ metric }) => metric)));
   const more = result.length > MAX_LINES ? `, the first ${MAX_LINES} are drawn` : "";
   return {
     text: `${format.plural(result.length, "series", "series")}${more}, step ${format.duration(step * 1000)}`,
     body: chart.root,
-    draw: () => chart.draw(shown.map(({ metric, values }) => ({ label: seriesName(metric), points: values })), range),
+    draw: () => chart.draw(shown.map(({ metric, values }) => ({ label: seriesName(metric, telling), points: values })), range),
   };
 }
 
 async function tableOf(expression) {
   const { resultType, result } = await queryInstant(expression, picker.live ? undefined : picker.current().end);
-  if (resultType === "scalar" || resultType === "string") return { text: resultType, body: table([["", result[1]]]) };
+  if (resultType === "scalar" || resultType === "string") return { text: resultType, body: table([], [{ metric: {}, value: result }]) };
   if (!result.length) return { text: "No series", body: empty("No data at this time", "Check the metric's name and labels.") };
-  const rows = result.slice(0, MAX_TABLE_ROWS).map(({ metric, value, values }) => [
-    seriesName(metric),
-    value ? value[1] : values.map(([t, v]) => `${v} @${t}`).join("\n"),
-  ]);
+  const rows = result.slice(0, MAX_TABLE_ROWS);
   const more = result.length > MAX_TABLE_ROWS ? `, the first ${MAX_TABLE_ROWS} are shown` : "";
-  return { text: `${format.plural(result.length, "series", "series")}${more}`, body: table(rows) };
+  return { text: `${format.plural(result.length, "series", "series")}${more}`, body: table(tellingLabels(rows.map(({ metric }) => metric)), rows) };
 }
 
-function table(rows) {
+/** The labels that tell series apart, without ids where names do; the whole series is each row's title. */
+function table(names, rows) {
   return h(
-    "table",
-    { class: "list result-table" },
-    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Series"), h("th", { scope: "col", class: "number" }, "Value"))),
-    h("tbody", {}, rows.map(([name, value]) => h("tr", {}, h("td", {}, name), h("td", {}, value)))),
+    "div",
+    { class: "scroll-x" },
+    h(
+      "table",
+      { class: "list result-table" },
+      h("thead", {}, h("tr", {}, names.map((name) => h("th", { scope: "col" }, name === "__name__" ? "metric" : name)), h("th", { scope: "col", class: "number" }, "Value"))),
+      h(
+        "tbody",
+        {},
+        rows.map(({ metric, value, values }) =>
+          h(
+            "tr",
+            { title: seriesName(metric) },
+            names.map((name) => h("td", {}, format.short(metric[name] ?? ""))),
+            h("td", { class: "number" }, value ? valueCell(metric.__name__ ?? "", value[1]) : h("pre", {}, values.map(([t, v]) => `${v} @${t}`).join("\n"))),
+          ),
+        ),
+      ),
+    ),
   );
 }
 
-function seriesName({ __name__: name = "", ...labels }) {
-  const pairs = Object.entries(labels).map(([key, value]) => `${key}="${value}"`);
-  return pairs.length || !name ? `${name}{${pairs.join(", ")}}` : name;
+function valueCell(name, value) {
+  const number = Number(value);
+  if (!Number.isFinite(number)) return value;
+  const text = Number.isInteger(number) && Math.abs(number) < 1e15 ? String(number) : String(Number(number.toPrecision(6)));
+  return [name.endsWith("_bytes") && h("span", { class: "muted" }, `${format.bytes(number)} = `), h("span", { title: value }, text)];
+}
+
+/** The labels that differ among series; ids only where nothing else tells two of them apart. */
+function tellingLabels(metrics) {
+  const names = [...new Set(metrics.flatMap(Object.keys))];
+  let telling = metrics.length === 1 ? names.filter((name) => name !== "__name__" && !("task_name" in metrics[0] && IDS.includes(name))) : names.filter((name) => new Set(metrics.map((metric) => metric[name])).size > 1);
+  for (const id of metrics.length > 1 ? IDS : []) {
+    const rest = telling.filter((name) => name !== id);
+    if (rest.length && new Set(metrics.map((metric) => JSON.stringify(rest.map((name) => metric[name])))).size === metrics.length) telling = rest;
+  }
+  const rank = (name) => (ORDER.indexOf(name) + ORDER.length + 1) % (ORDER.length + 1);
+  return telling.sort((a, b) => rank(a) - rank(b));
+}
+
+/** A series as PromQL writes it; with `only`, a short form that names just these labels. */
+function seriesName({ __name__: name = "", ...labels }, only = null) {
+  const pairs = Object.entries(labels)
+    .filter(([key]) => !only || only.has(key))
+    .map(([key, value]) => `${key}="${only ? format.short(value) : value}"`);
+  const shown = only && only.size && !only.has("__name__") ? "" : name;
+  return pairs.length || !shown ? `${shown}{${pairs.join(", ")}}` : shown;
 }
 
 function start() {

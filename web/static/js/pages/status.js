@@ -90,11 +90,11 @@ function seriesItems(tsdb) {
 const SELF = [
   ["memory", 'process_resident_memory_bytes{job="taskscope"}', format.bytes],
   ["CPU cores", 'rate(process_cpu_seconds_total{job="taskscope"}[2m])', format.cores],
-  ["samples per second", "sum(rate(taskscope_storage_samples_appended_total[2m]))", format.number],
-  ["log records per second", "sum(rate(taskscope_logship_received_records_total[2m]))", format.number],
+  ["samples per second", "sum(rate(taskscope_storage_samples_appended_total[2m]))", format.rough],
+  ["log records per second", "sum(rate(taskscope_logship_received_records_total[2m]))", format.rough],
   ["oldest log line not delivered", "max(taskscope_logship_lag_seconds)", (v) => format.duration(v * 1000)],
   ["log records dropped", "sum(taskscope_logship_dropped_records_total) or vector(0)", format.number],
-  ["slowest rule group", "max(taskscope_alerting_group_duration_seconds)", (v) => `${format.number(v * 1000)} ms`],
+  ["slowest rule group", "max(taskscope_alerting_group_duration_seconds)", format.took],
   ["notifications that failed", "sum(taskscope_alerting_notification_failures_total) or vector(0)", format.number],
 ];
 

@@ -9,11 +9,11 @@ import { $, copyButton, empty, fill, h, problem } from "../lib/dom.js";
 import * as format from "../lib/format.js";
 import * as keys from "../lib/keys.js";
 import { LogView } from "../lib/logview.js";
-import { RangePicker } from "../lib/range.js";
+import { fitting, oldestSample, RangePicker } from "../lib/range.js";
 import { alertCard, taskAlerts } from "../lib/alertcard.js";
 
 const id = $("task").dataset.taskId;
-const YOUNG_MS = 20 * 60_000;
+const LAST_SECONDS = 3600;
 let task = null;
 let picker = null;
 
@@ -46,6 +46,7 @@ function showHead() {
       fact("id", [h("code", {}, format.short(id)), copyButton(id, "task id")]),
     ),
     endedNotice(),
+    sickNotice(),
   );
   $("task-head").setAttribute("aria-busy", "false");
 }
@@ -64,8 +65,34 @@ function endedNotice() {
   return h(
     "div",
     { class: `notice ${bad && task.state !== "killed" ? "bad" : ""}` },
-    h("p", {}, h("b", {}, task.ended ? "Ended" : "Last run ended"), at ? ` ${format.moment(at)} (${format.agoText(at)})` : "", ": ", format.exitText(exit), exit.oom && task.memory_limit_bytes ? `; its limit is ${format.bytes(task.memory_limit_bytes)}` : "", "."),
+    h("p", {}, h("b", {}, task.ended ? "Ended" : "Last run ended"), at ? ` ${format.moment(at)} (${format.agoText(at)})` : "", ": ", format.exitText(exit), exit.oom && task.memory_limit_bytes ? `; its limit is ${format.bytes(task.memory_limit_bytes)}` : "", ".", bad && lastError && ["\n", h("code", {}, lastError)]),
     at && h("button", { type: "button", class: "button", onclick: () => showLogsAt(at) }, "Its last log lines"),
+  );
+}
+
+let lastError = "";
+
+/** Learn what it said last at level error; of a stack trace, the line that names the error. */
+async function loadLastError(signal) {
+  const query = `task_id:${quoted(id)} AND level:(error OR fatal) AND NOT stream:event`;
+  const { records } = await ask("/api/logs/search", { query, limit: 1 }, { signal });
+  const lines = String(records[0]?.document.message ?? "").trimEnd().split("\n");
+  const line = lines[0].startsWith("Traceback") ? lines.at(-1) : lines[0];
+  if (line === lastError) return;
+  lastError = line;
+  if (task) showHead();
+}
+
+/** What the checks of a running task complain of. */
+function sickNotice() {
+  const failing = task.ended ? [] : task.health.checks.filter((check) => check.status === "unhealthy");
+  if (!failing.length) return null;
+  const count = ({ failures }) => (failures > 1 ? ` (${failures} times in a row)` : "");
+  return h(
+    "div",
+    { class: "notice bad" },
+    h("p", {}, failing.map((check, index) => [index > 0 && "\n", h("b", {}, `Check ${check.check} fails`), count(check), check.output && `: ${format.checkOutput(check.output)}`])),
+    h("button", { type: "button", class: "button", onclick: () => showLogsAt(Math.min(...failing.map((check) => check.at_ms))) }, "Logs of that moment"),
   );
 }
 
@@ -99,7 +126,7 @@ function showHealth() {
         "div",
         { class: "check" },
         h("div", { class: "check-head" }, badge(check.status), h("b", {}, check.check), h("span", { class: "muted" }, check.kind)),
-        h("div", { class: "muted" }, `${PROBES[check.probe]} ${format.agoText(check.at_ms)} in ${format.number(check.duration_seconds * 1000)} ms`, check.failures > 1 ? `, ${check.failures} failures in a row` : ""),
+        h("div", { class: "muted" }, `${PROBES[check.probe]} ${format.agoText(check.at_ms)} in ${format.took(check.duration_seconds)}`, check.failures > 1 ? `, ${check.failures} failures in a row` : ""),
         historyStrip(check.check),
         check.output && output,
       );
@@ -196,7 +223,7 @@ const rate = (value) => `${format.bytes(value)}/s`;
 
 const GRAPHS = [
   {
-    title: "CPU cores", unit: format.cores, description: "Cores used; throttled: share of a core it wanted and did not get.",
+    title: "CPU cores", unit: (v) => (v !== 0 && Math.abs(v) < 1e-4 ? "<0.0001" : format.rough(v)), description: "Cores used; throttled: share of a core it wanted and did not get.",
     queries: (w) => [
       ["used", `sum(rate(container_cpu_usage_seconds_total${selector}[${w}]))`, { fill: true, color: "--series-1" }],
       ["throttled", `sum(rate(container_cpu_cfs_throttled_seconds_total${selector}[${w}]))`, { color: "--series-3" }],
@@ -216,7 +243,7 @@ const GRAPHS = [
     ],
   },
   {
-    title: "Restarts and errors", unit: format.number, description: "Starts beyond the first, and lines with level error or fatal per minute.",
+    title: "Restarts and errors", unit: format.rough, description: "Starts beyond the first, and lines with level error or fatal per minute.",
     queries: (w) => [
       ["restarts", `sum(container_restarts_total${selector})`, { color: "--series-6" }],
       ["error lines per minute", `60 * sum(rate(log_lines_total{task_id=${quoted(id)},level=~"error|fatal"}[${w}]))`, { color: "--bad" }],
@@ -277,10 +304,19 @@ const log = new LogView($("log"), {
 
 let askGraphs = null;
 
-/** The graphs begin with a range that a young task fills. */
+/** The end of a task that ended a while ago, as far as it is known. */
+function lastHour() {
+  const end = (task?.ended_ms ?? 0) / 1000;
+  if (!end || Date.now() / 1000 - end < LAST_SECONDS / 6) return null;
+  const start = Math.max(end - LAST_SECONDS, task.created_ms / 1000);
+  const margin = Math.max(30, (end - start) / 20);
+  return { start: Math.floor(start - margin), end: Math.ceil(end + margin) };
+}
+
+/** The graphs begin with a range that the task fills. */
 function startGraphs(seconds) {
-  const young = task && Date.now() - task.created_ms < YOUNG_MS;
-  picker = new RangePicker($("range"), { initial: young ? "15m" : "1h", onChange: () => askGraphs.now() });
+  const since = Math.max(task?.created_ms ?? 0, oldestSample);
+  picker = new RangePicker($("range"), { initial: fitting(since, "1h"), fixed: lastHour(), onChange: () => askGraphs.now() });
   askGraphs = poll(loadCharts, seconds);
 }
 
@@ -297,7 +333,10 @@ const stop = poll(
       showRuns();
       showIdentity();
     }
-    if (!askGraphs) startGraphs(15);
+    if (!askGraphs) {
+      startGraphs(15);
+      showAlerts(); // now that its app is known
+    }
   },
   5,
   (error) => {
@@ -306,14 +345,22 @@ const stop = poll(
     if (error.status === 404) {
       fill($("task-head"), empty("This task is not known any more", "Taskscope forgets ended tasks after a while; their logs may still be there.", h("p", {}, h("a", { href: `/logs?query=${encodeURIComponent(`task_id:${quoted(id)}`)}` }, "Search its logs"), " · ", h("a", { href: "/" }, "All tasks"))));
       document.querySelector(".task-side").hidden = true;
+      document.querySelector(".task-columns").classList.add("alone");
       if (!askGraphs) startGraphs(60);
     } else fill($("task-head"), problem(error, () => stop.now()));
   },
 );
 poll(loadHistories, 30);
+poll(loadLastError, 15);
+let alerts = [];
+
+function showAlerts() {
+  fill($("task-alerts"), taskAlerts(alerts, id, task?.identity ?? null).map((alert) => alertCard(alert, { onTask: true })));
+}
+
 poll(async (signal) => {
-  const alerts = await taskAlerts(id, signal);
-  fill($("task-alerts"), alerts.map((alert) => alertCard(alert, { onTask: true })));
+  alerts = (await ask("/api/v1/alerts", {}, { signal })).data.alerts;
+  showAlerts();
 }, 10);
 
 keys.bind("l", "Logs of this task", () => {

@@ -10,8 +10,9 @@ import * as keys from "../lib/keys.js";
 import { sparkline } from "../lib/spark.js";
 
 const SPARK_SECONDS = 1800;
-const SPARK_STEP = 30;
-const SPARK_LEAST_SECONDS = 300; // a young host fills its sparklines too
+const SPARK_STEPS = [15, 30];
+const SPARK_YOUNG_SECONDS = 600; // finer steps, and a shorter axis, while there are few samples
+const SPARK_LEAST_SECONDS = 90;
 const RECENT_MS = 15 * 60_000;
 const CPU = "sum by (task_id) (rate(container_cpu_usage_seconds_total[1m]))";
 const MEMORY = "sum by (task_id) (container_memory_working_set_bytes)";
@@ -53,6 +54,8 @@ const view = {
   reverse: url.searchParams.get("desc") === "1",
   group: url.searchParams.has("group") ? url.searchParams.get("group") === "1" : keptGroup(),
   sparks: new Map(),
+  sparkStep: SPARK_STEPS[0],
+  sparkRange: { start: 0, end: 0 },
 };
 const rows = new Map();
 const heads = new Map();
@@ -98,6 +101,7 @@ function makeRow(id) {
   const state = badge("unknown");
   const how = h("span", { class: "sub how" });
   const health = badge("unknown");
+  const said = h("span", { class: "sub how bad-text" });
   const cpu = h("span", { class: "figure" });
   const cpuSpark = sparkline("CPU, last 30 minutes");
   const memory = h("span", { class: "figure" });
@@ -110,7 +114,7 @@ function makeRow(id) {
     { dataset: { id } },
     h("td", { class: "col-name" }, link, where),
     h("td", { class: "col-state" }, state, how),
-    h("td", { class: "col-health" }, health),
+    h("td", { class: "col-health" }, health, said),
     h("td", { class: "col-cpu number", "data-label": "CPU" }, h("span", { class: "with-spark" }, cpuSpark.root, cpu)),
     h("td", { class: "col-memory number", "data-label": "Memory" }, h("span", { class: "with-spark" }, memorySpark.root, h("span", { class: "stack" }, memory, meter))),
     h("td", { class: "col-restarts number", "data-label": "Restarts" }, restarts),
@@ -134,6 +138,9 @@ function makeRow(id) {
       const noHealth = task.health.status === "unknown" && task.health.checks.length === 0;
       health.hidden = noHealth || task.ended;
       setBadge(health, task.health.status, healthTitle(task.health));
+      const failing = task.ended ? null : task.health.checks.find((check) => check.status === "unhealthy");
+      setText(said, failing ? format.checkOutput(failing.output) : "");
+      said.title = said.textContent;
       setText(cpu, task.ended ? "" : format.cores(task.cpu_cores));
       setText(memory, task.ended ? "" : format.bytes(task.memory_bytes));
       const share = task.memory_limit_bytes && task.memory_bytes !== null ? task.memory_bytes / task.memory_limit_bytes : null;
@@ -154,8 +161,8 @@ function makeRow(id) {
       if (sparks && sparks !== lastSparks) {
         lastSparks = sparks;
         const { start, end } = view.sparkRange;
-        cpuSpark.draw(sparks.cpu, start, end, SPARK_STEP, Math.max(0.05, ...sparks.cpu.map(([, v]) => v)));
-        memorySpark.draw(sparks.memory, start, end, SPARK_STEP, Math.max(1, task.memory_limit_bytes || 0, ...sparks.memory.map(([, v]) => v)));
+        cpuSpark.draw(sparks.cpu, start, end, view.sparkStep, Math.max(0.05, ...sparks.cpu.map(([, v]) => v)));
+        memorySpark.draw(sparks.memory, start, end, view.sparkStep, Math.max(1, task.memory_limit_bytes || 0, ...sparks.memory.map(([, v]) => v)));
       }
     },
   };
@@ -278,10 +285,12 @@ function groupHead(key, tasks) {
   return head.row;
 }
 
+/** Lines of the last half hour; of a host seen for minutes only, what there is, in finer steps. */
 async function loadSparks(signal) {
-  const end = Math.floor(Date.now() / 1000 / SPARK_STEP) * SPARK_STEP;
-  const range = { start: end - SPARK_SECONDS, end };
-  const [cpu, memory] = await Promise.all([CPU, MEMORY].map((query) => queryRange(query, range, SPARK_STEP, { signal })));
+  const step = SPARK_STEPS[Number(view.sparkRange.end - view.sparkRange.start > SPARK_YOUNG_SECONDS)];
+  const end = Math.floor(Date.now() / 1000 / step) * step;
+  const range = { start: end - (step === SPARK_STEPS[0] ? SPARK_YOUNG_SECONDS + step : SPARK_SECONDS), end };
+  const [cpu, memory] = await Promise.all([CPU, MEMORY].map((query) => queryRange(query, range, step, { signal })));
   const sparks = new Map();
   const put = (result, name) => {
     for (const { metric, values } of result) {
@@ -292,8 +301,14 @@ async function loadSparks(signal) {
   put(cpu, "cpu");
   put(memory, "memory");
   const first = Math.min(range.end, ...[...sparks.values()].flatMap(({ cpu: c, memory: m }) => [c[0]?.[0], m[0]?.[0]]).filter(Boolean));
-  view.sparks = sparks;
+  const isFirst = view.sparkRange.end === 0;
   view.sparkRange = { start: Math.min(first, range.end - SPARK_LEAST_SECONDS), end: range.end };
+  if (isFirst && first === range.start) {
+    await loadSparks(signal); // not young: the first look was at too little
+    return;
+  }
+  view.sparks = sparks;
+  view.sparkStep = step;
   show();
 }
 
@@ -330,4 +345,4 @@ const stop = poll(
     if (view.tasks === null) fill($("tasks"), problem(error, () => stop.now()));
   },
 );
-poll(loadSparks, 30);
+poll(loadSparks, 15);

@@ -1,4 +1,4 @@
-"""A tree back to text: ``parse(to_text(node)) == node``."""
+"""A tree back to text, to be parsed again."""
 
 import re
 
@@ -16,9 +16,7 @@ from storage.logquery.nodes import (
     Term,
     Wildcard,
 )
-
-_PLAIN = re.compile(r"[A-Za-z0-9_][\w.-]*", re.ASCII)
-_OPERATOR_WORDS = {"AND", "OR", "NOT", "TO"}
+from storage.logquery.quoting import is_plain, quoted, word
 
 
 def to_text(node: Node) -> str:
@@ -47,23 +45,12 @@ def to_text(node: Node) -> str:
             return f"{field}:*"
 
 
-def quoted(value: str) -> str:
-    """Return the value in quotes."""
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
-
-
-def word(value: str) -> str:
-    """Return the value bare where nothing in it means anything, else in quotes."""
-    plain = _PLAIN.fullmatch(value) and value not in _OPERATOR_WORDS
-    return value if plain else quoted(value)
-
-
 def _bare(value: str) -> str:
     """Return free text that stays a term: no quotes, everything that could mean something escaped."""
-    if _PLAIN.fullmatch(value) and value not in _OPERATOR_WORDS:
+    if is_plain(value):
         return value
-    return re.sub(r"([^\w])", r"\\\1", value) if value not in _OPERATOR_WORDS else "\\" + value
+    escaped = re.sub(r"([^\w])", r"\\\1", value)
+    return escaped if escaped != value else "\\" + value  # AND, OR, NOT, TO
 
 
 def _prefix(field: str) -> str:

@@ -23,15 +23,3 @@ def parse_duration(text: Any) -> int:
             f"not a valid duration: {text!r}; write a number and a unit, as 30s, 5m or 1h30m"
         )
     return sum(int(n) * unit for n, unit in zip(match.groups(), _UNITS_MS, strict=True) if n)
-
-
-def show_duration(ms: int) -> str:
-    """Return the shortest text that ``parse_duration`` reads as the same."""
-    if ms == 0:
-        return "0s"
-    out = []
-    for unit, name in zip(_UNITS_MS[2:], ("d", "h", "m", "s", "ms"), strict=True):
-        count, ms = divmod(ms, unit)
-        if count:
-            out.append(f"{count}{name}")
-    return "".join(out)

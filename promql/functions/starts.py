@@ -1,0 +1,56 @@
+"""Start timestamps: what they say about counter resets (``isStartTimestampReset`` upstream)."""
+
+import numpy as np
+
+from model.samples import Bools, Ints
+from promql.call import CallContext
+from promql.functions.mixed import names_of
+from promql.text import quote
+from promql.windows import Chunk, Windows
+
+
+def _pairs(chunk: Chunk) -> tuple[Ints, Ints, Ints, Ints]:
+    """Return ``(start before, time before, start, time)`` of each pair of samples, shape (k, N - 1) each."""
+    assert chunk.start_ms is not None
+    times, starts = chunk.ts_ms[chunk.ts_row], chunk.start_ms
+    return starts[:, :-1], times[:, :-1], starts[:, 1:], times[:, 1:]
+
+
+def start_resets(chunk: Chunk) -> Bools:
+    """Tell which samples (k, N) began counting anew after the one before."""
+    out = np.zeros(chunk.values.shape, dtype=bool)
+    if chunk.start_ms is None:
+        return out
+    start_before, before, start, now = _pairs(chunk)
+    # the same start as before is the same life of the counter, however odd it looks
+    known = (start != 0) & (start < now) & (start != start_before)
+    # a start at the sample before is a delta series, unless that one's own start is unknown
+    delta = (start == before) & (start_before != 0) & (start_before < before)
+    out[:, 1:] = known & ((start > before) | delta)
+    return out
+
+
+def say_overlaps(call: CallContext, windows: Windows, chunk: Chunk, where: Bools) -> None:
+    """Warn of samples that claim to have begun before the sample before them, once for each window."""
+    if chunk.start_ms is None:
+        return
+    start_before, before, start, _ = _pairs(chunk)
+    marks = np.zeros(chunk.values.shape, dtype=bool)
+    marks[:, 1:] = (start != 0) & (start < before) & (start != start_before)
+    if not marks.any():
+        return
+    hit = where & (chunk.over(marks, chunk.low + 1, chunk.high) > 0)
+    for name in names_of(windows, chunk, hit):
+        text = f"sample has start time that overlaps with previous sample timestamp for metric {quote(name)}"
+        rows = [row for row in range(len(chunk.rows)) if hit[row].any()]
+        call.annotations.warn_counted(text, call.node.args[0], int(hit[rows].sum()))
+
+
+def starts_inside(windows: Windows, chunk: Chunk) -> tuple[Bools, Ints] | None:
+    """Tell which windows hold the start of their first sample, and that start; (k, S) each, None for none at all."""
+    if chunk.start_ms is None:
+        return None
+    start: Ints = chunk.gather(chunk.start_ms, chunk.low)
+    first = chunk.time_at(chunk.low)
+    inside = (start != 0) & (start > windows.starts_ms) & (start < first) & (chunk.count() > 0)
+    return (inside, start) if inside.any() else None

@@ -1,0 +1,177 @@
+"""Bucket counts brought onto common columns: shifting, widening, coarser schemas, common custom bounds."""
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from model.samples import Bools, Floats
+from promql.histogram.pool import CUSTOM_SCHEMA, Int32s, Pool
+
+_MAX_FLOAT: Final = np.finfo(np.float64).max
+
+
+def trimmed(first: Int32s, counts: Floats) -> tuple[Int32s, Floats]:
+    """Take away empty columns: each row then begins with its first bucket that is not empty."""
+    some = counts != 0
+    if not some.any():
+        return np.zeros_like(first), counts[:, :0]
+    lead = np.where(some.any(axis=1), some.argmax(axis=1), 0)
+    width = counts.shape[1]
+    last = np.where(some.any(axis=1), width - some[:, ::-1].argmax(axis=1), 0)
+    wide = int((last - lead).max())
+    if wide == width:
+        return first, counts
+    index = lead[:, None] + np.arange(wide)
+    out = np.take_along_axis(counts, np.minimum(index, width - 1), axis=1)
+    out[index >= width] = 0.0
+    return (first + lead).astype(np.int32), out
+
+
+def aligned(
+    a_first: Int32s, a_counts: Floats, b_first: Int32s, b_counts: Floats
+) -> tuple[Int32s, Floats, Floats]:
+    """Lay two sides out on the same columns, row by row: ``(first, a, b)``."""
+    a_first, a_counts = trimmed(a_first, a_counts)
+    b_first, b_counts = trimmed(b_first, b_counts)
+    a_some, b_some = (a_counts != 0).any(axis=1), (b_counts != 0).any(axis=1)
+    # a side without any count must not stretch the other
+    a_first = np.where(a_some, a_first, b_first).astype(np.int32)
+    b_first = np.where(b_some, b_first, a_first).astype(np.int32)
+    first = np.minimum(a_first, b_first)
+    a_width = np.where(a_some, a_counts.shape[1], 0)
+    b_width = np.where(b_some, b_counts.shape[1], 0)
+    end = np.maximum(a_first + a_width, b_first + b_width)
+    width = int((end - first).max(initial=0))
+    return (
+        first,
+        _shifted(a_counts, a_first - first, width),
+        _shifted(b_counts, b_first - first, width),
+    )
+
+
+def _shifted(counts: Floats, by: Int32s, width: int) -> Floats:
+    have = counts.shape[1]
+    if have == width and not by.any():
+        return counts
+    index = np.arange(width) - by[:, None]
+    inside = (index >= 0) & (index < have)
+    if not have:
+        return np.zeros((len(counts), width))
+    out: Floats = np.take_along_axis(counts, np.clip(index, 0, have - 1), axis=1)
+    return np.where(inside, out, 0.0)
+
+
+def coarser(pool: Pool, schema: Int32s) -> Pool:
+    """Merge exponential buckets down to a schema for each row; rows that are as coarse stay."""
+    down = np.where(pool.custom, 0, pool.schema - schema)
+    if not (down > 0).any():
+        return pool
+    down = np.maximum(down, 0)
+    first, positive = _merged(pool.first, pool.positive, down)
+    negative_first, negative = _merged(pool.negative_first, pool.negative, down)
+    return replace(
+        pool,
+        schema=np.where(down > 0, schema, pool.schema).astype(np.int32),
+        first=first,
+        positive=positive,
+        negative_first=negative_first,
+        negative=negative,
+    )
+
+
+def _merged(first: Int32s, counts: Floats, down: Int32s) -> tuple[Int32s, Floats]:
+    first, counts = trimmed(first, counts)
+    if not counts.shape[1]:
+        return first, counts
+    index = first[:, None] + np.arange(counts.shape[1])
+    target = ((index - 1) >> down[:, None]) + 1
+    new_first = target[:, 0]
+    place = target - new_first[:, None]
+    out = np.zeros((len(counts), int(place.max()) + 1))
+    np.add.at(out, (np.arange(len(counts))[:, None], place), counts)
+    return new_first.astype(np.int32), out
+
+
+def same_bounds(a: Pool, b: Pool) -> Bools:
+    """Tell which rows of two pools have equal custom bounds; shape (m,)."""
+    width = max(a.bounds.shape[1], b.bounds.shape[1])
+    left, right = padded_bounds(a, width), padded_bounds(b, width)
+    equal = (left == right) | (np.isnan(left) & np.isnan(right))
+    out: Bools = equal.all(axis=1)
+    return out
+
+
+def padded_bounds(pool: Pool, width: int) -> Floats:
+    """Return the bounds in at least ``width`` columns."""
+    missing = width - pool.bounds.shape[1]
+    if missing <= 0:
+        return pool.bounds
+    return np.concatenate([pool.bounds, np.full((pool.size, missing), np.nan)], axis=1)
+
+
+def common_bounds(a: Pool, b: Pool) -> tuple[Pool, Pool]:
+    """Bring the rows of two pools with custom buckets onto the bounds that both have."""
+    known = (a.bounds[:, :, None] == b.bounds[:, None, :]).any(axis=2)
+    width = int(known.sum(axis=1).max(initial=0))
+    order = np.argsort(~known, axis=1, kind="stable")[:, :width]
+    kept = np.take_along_axis(a.bounds, order, axis=1)
+    kept = np.where(np.arange(width) < known.sum(axis=1)[:, None], kept, np.nan)
+    return _onto_bounds(a, kept), _onto_bounds(b, kept)
+
+
+def _onto_bounds(pool: Pool, kept: Floats) -> Pool:
+    """Move each bucket into the one that ends at the next kept bound."""
+    index = pool.first[:, None] + np.arange(pool.positive.shape[1])
+    number = (~np.isnan(pool.bounds)).sum(axis=1)[:, None]
+    inner = np.clip(index, 0, max(pool.bounds.shape[1] - 1, 0))
+    has_bounds = pool.bounds.shape[1] > 0
+    end = (
+        np.take_along_axis(pool.bounds, inner, axis=1)
+        if has_bounds
+        else np.full(index.shape, np.nan)
+    )
+    end = np.where(index < number, end, np.inf)
+    target = (kept[:, None, :] < end[:, :, None]).sum(axis=2)
+    positive = np.zeros((pool.size, kept.shape[1] + 1))
+    np.add.at(positive, (np.arange(pool.size)[:, None], target), pool.positive)
+    return replace(pool, first=np.zeros(pool.size, dtype=np.int32), positive=positive, bounds=kept)
+
+
+def exponential_bounds(index: Int32s, schema: Int32s) -> Floats:
+    """Return upper bounds of exponential buckets; the last finite one is the greatest float."""
+    with np.errstate(over="ignore"):
+        power = index * np.exp2(-schema.astype(np.float64))
+        bound = np.exp2(power)
+    return np.where(power == 1024, _MAX_FLOAT, bound)
+
+
+def positive_edges(pool: Pool) -> tuple[Floats, Floats]:
+    """Return ``(lower, upper)`` of the positive buckets, shape (m, P) each."""
+    index: Int32s = np.add(pool.first[:, None], np.arange(pool.positive.shape[1], dtype=np.int32))
+    custom = pool.custom[:, None]
+    schema = np.where(custom, 0, pool.schema[:, None]).astype(np.int32)
+    lower, upper = (
+        exponential_bounds(np.subtract(index, 1), schema),
+        exponential_bounds(index, schema),
+    )
+    if not custom.any():
+        return lower, upper
+    number = (~np.isnan(pool.bounds)).sum(axis=1)[:, None]
+    width = pool.bounds.shape[1]
+
+    def at(i: Int32s) -> Floats:
+        if not width:
+            return np.where(i < 0, -np.inf, np.inf)
+        found = np.take_along_axis(pool.bounds, np.clip(i, 0, width - 1), axis=1)
+        return np.where(i < 0, -np.inf, np.where(i >= number, np.inf, found))
+
+    return np.where(custom, at(np.subtract(index, 1)), lower), np.where(custom, at(index), upper)
+
+
+def negative_edges(pool: Pool) -> tuple[Floats, Floats]:
+    """Return ``(near, far)``: distances from zero of the negative buckets' edges, shape (m, N) each."""
+    spread = np.arange(pool.negative.shape[1], dtype=np.int32)
+    index: Int32s = np.add(pool.negative_first[:, None], spread)
+    schema = np.where(pool.schema == CUSTOM_SCHEMA, 0, pool.schema)[:, None].astype(np.int32)
+    return exponential_bounds(np.subtract(index, 1), schema), exponential_bounds(index, schema)

@@ -1,0 +1,49 @@
+"""How a file comes to the disk whole: beside its place, synced, renamed. For the log store and for everybody's state files."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+
+def place(path: Path, write: Callable[[Path], None]) -> None:
+    """Make a file appear whole, whatever dies in between; it survives a power loss when this returns.
+
+    Args:
+        path: The file; what was there is replaced.
+        write: Writes the content under the temporary name that it is given.
+
+    Raises:
+        OSError: If that failed; the temporary file is gone then.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        write(temporary)
+        sync_path(temporary)
+        temporary.rename(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_path(path.parent)
+
+
+def replace_file(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Replace a file's content as a whole; see ``place``."""
+
+    def write(temporary: Path) -> None:
+        temporary.touch(mode)
+        temporary.write_bytes(data)
+
+    place(path, write)
+
+
+def sync_path(path: Path) -> None:
+    """Bring a file or the names in a directory to the disk.
+
+    Raises:
+        OSError: If that failed.
+    """
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
