@@ -241,7 +241,7 @@ class Tail:
 
     def _read(self, file: LogFile, position: int, now: float, read_ns: int) -> Chunk | None:
         window = self._windows.get(file.source_id, READ_BYTES)
-        data = file.read(position, window)
+        data = file.read(position, min(window, max(0, file.size - position)))
         at_end = position + len(data) >= file.size
         quiet = now - file.grown_at >= QUIET_SECONDS
         ended = quiet and (self.gone or not file.live)
