@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 from prometheus_client import CollectorRegistry
 
-from tests.web.browser.conftest import Console, make_console
+from tests.web.browser.conftest import PHONE, Console, make_console
 from tests.web.demo_host import Demo
 from web.app import create_app
 from web.server import WebServer
@@ -109,3 +109,20 @@ def test_tail_goes_on_after_a_restart(browser: Browser, host: Demo) -> None:
     expect(page.locator(".log-row").filter(has_text="before the restart")).to_have_count(1)
     page.context.close()
     server.stop()
+
+
+def test_a_phone_sees_the_newest_lines(browser: Browser, server: WebServer, host: Demo) -> None:
+    """Rows wrap there and get their height late; the end stays the end until somebody scrolls up."""
+    console = make_console(browser, server, host, viewport=PHONE)
+    page = console.open("/tasks/{report-job}")
+    rows = page.locator(".log-list")
+    expect(page.locator(".log-row").last).to_be_attached()
+    rows.scroll_into_view_if_needed()
+    at_end = "list => list.scrollHeight - list.scrollTop - list.clientHeight < 2"
+    page.wait_for_function(f"() => ({at_end})(document.querySelector('.log-list'))")
+    expect(page.locator(".log-row").last).to_be_in_viewport()
+
+    rows.evaluate("list => { list.scrollTop -= 400; }")
+    page.wait_for_timeout(300)
+    assert not rows.evaluate(at_end)
+    page.context.close()

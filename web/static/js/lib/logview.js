@@ -33,6 +33,7 @@ export class LogView {
     this.seen = new Set();
     this.pending = [];
     this.turn = 0;
+    this.top = 0; // where the list was at its last scroll
     this.build();
     this.load();
   }
@@ -88,7 +89,10 @@ export class LogView {
       h("div", { class: "log-frame" }, this.list, this.newer, this.message),
     );
     this.list.addEventListener("scroll", () => this.scrolled());
-    new ResizeObserver(() => this.following && (this.list.scrollTop = this.list.scrollHeight)).observe(this.list);
+    // rows get their height when they come into sight, so the end may move without a scroll
+    const stay = () => this.following && (this.list.scrollTop = this.list.scrollHeight);
+    new ResizeObserver(stay).observe(this.list);
+    new IntersectionObserver(stay, { threshold: [0, 0.25, 0.5, 0.75, 1] }).observe(this.list);
     this.showControls();
   }
 
@@ -303,7 +307,11 @@ export class LogView {
 
   async scrolled() {
     const { list } = this;
-    this.following = this.live && list.scrollHeight - list.scrollTop - list.clientHeight < NEAR_END_PIXELS;
+    const wentUp = list.scrollTop < this.top - 1;
+    this.top = list.scrollTop;
+    if (list.scrollHeight - list.scrollTop - list.clientHeight < NEAR_END_PIXELS) this.following = this.live;
+    else if (wentUp) this.following = false;
+    else if (this.following) list.scrollTop = list.scrollHeight; // the end has moved, not the reader
     if (this.following) {
       this.unseen = 0;
       this.newer.hidden = true;

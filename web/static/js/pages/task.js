@@ -14,6 +14,7 @@ import { alertCard, taskAlerts } from "../lib/alertcard.js";
 
 const id = $("task").dataset.taskId;
 const LAST_SECONDS = 3600;
+const BRIEF_MS = 30_000; // two collections
 let task = null;
 let picker = null;
 
@@ -259,7 +260,7 @@ async function loadCharts(signal) {
   const step = stepFor(start, end);
   const window = `${Math.max(60, step * 2)}s`;
   const range = { start: Math.floor(start / step) * step, end: Math.floor(end / step) * step, step };
-  await Promise.all(
+  const drawn = await Promise.all(
     GRAPHS.map(async (graph, index) => {
       const queries = graph.queries(window);
       try {
@@ -272,7 +273,7 @@ async function loadCharts(signal) {
           series.push({ label: "limit", color: "--bad", dash: true, points: [[range.start, limit], ...series[0].points.map(([t]) => [t, limit]), [range.end, limit]].filter(([t], i, all) => i === 0 || t !== all[i - 1][0]) });
         }
         if (series.length) charts[index].draw(series, range);
-        else charts[index].message(picker.live ? "No samples in this time" : "No samples in this time; choose another range");
+        else charts[index].message(nothingThere());
       } catch (error) {
         if (error.name === "AbortError") throw error;
         charts[index].message(error.message, true);
@@ -280,6 +281,12 @@ async function loadCharts(signal) {
       }
     }),
   );
+}
+
+/** Why a graph is empty. */
+function nothingThere() {
+  if (task?.ended && task.ended_ms - task.created_ms < BRIEF_MS) return "It ran too briefly to be measured";
+  return picker.live ? "No samples in this time" : "No samples in this time; choose another range";
 }
 
 // ---------------------------------------------------------------- all together

@@ -281,7 +281,8 @@ function groupHead(key, tasks) {
   const running = tasks.filter((task) => task.state === "running");
   const sum = (pick) => running.reduce((total, task) => total + (pick(task) ?? 0), 0);
   setText(head.name, app || "(no app)");
-  setText(head.sums, [namespace, `${running.length} of ${format.plural(tasks.length, "task")} running`, `${format.cores(sum((t) => t.cpu_cores))} cores`, format.bytes(sum((t) => t.memory_bytes))].join(" · "));
+  const used = running.length > 0 ? [`${format.cores(sum((t) => t.cpu_cores))} cores`, format.bytes(sum((t) => t.memory_bytes))] : [];
+  setText(head.sums, [namespace, running.length ? `${running.length} of ${format.plural(tasks.length, "task")} running` : "none running", ...used].filter(Boolean).join(" · "));
   return head.row;
 }
 
