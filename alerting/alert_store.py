@@ -13,7 +13,7 @@ from model.alert import Alert, AlertState
 from model.labels import Labels
 from storage.files import sync_path
 
-_LOG: Final = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 _KIND: Final = "taskscope-alerts"
 _VERSION: Final = 1
 _TIMES: Final = (

@@ -4,7 +4,6 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
 
 from alerting.dispatch import AlertGroup, Dispatch, Route, at
 from alerting.metrics import AlertingMetrics
@@ -15,7 +14,7 @@ from alerting.receiver.base import Receiver
 from model.alert import Alert, AlertState
 from model.clock import Clock, now_ms
 
-_LOG: Final = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class Dispatcher:
@@ -116,7 +115,7 @@ class Dispatcher:
                 try:
                     self._look()
                 except Exception:
-                    _LOG.exception("alerts could not be dispatched")
+                    _log.exception("alerts could not be dispatched")
                 due = self._dispatch.next_due_ms()
                 pause = None if due is None else max(0.001, (due - self._monotonic_ms()) / 1000)
                 self._condition.wait(pause)

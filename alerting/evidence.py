@@ -18,7 +18,7 @@ from model.task import Run, Task, TaskSource, describe_exit
 from storage.interface import LogPage, LogQuery, LogReader
 from storage.logquery import quoted
 
-_LOG: Final = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 _WINDOW_MS: Final = 15 * 60_000  # how far back log lines may be
 _AFTER_END_MS: Final = 2000  # what a task wrote last may be stamped a little after its end
 _BEFORE_ALERT_MS: Final = 2 * 60_000  # an end this long before the alert is still its cause
@@ -91,7 +91,7 @@ class EvidenceFinder:
                 read_logs = index < self._most_alerts and alert.state is AlertState.FIRING
                 alerts.append(self._with_evidence(alert, deadline if read_logs else None))
             except Exception:
-                _LOG.exception("no evidence for alert %s", alert.labels.get("alertname"))
+                _log.exception("no evidence for alert %s", alert.labels.get("alertname"))
                 self._metrics.evidence_failures.inc()
                 alerts.append(alert)
         return replace(notification, alerts=tuple(alerts))
@@ -141,7 +141,7 @@ class EvidenceFinder:
             try:
                 found.append(search())
             except Exception as error:
-                _LOG.warning("log lines for an alert cannot be read: %s", error)
+                _log.warning("log lines for an alert cannot be read: %s", error)
             finally:
                 self._searches.release()
 

@@ -4,7 +4,6 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from model.errors import TaskscopeError
 from model.labels import Labels
 from storage.interface import Appender
 
-_LOG: Final = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -196,7 +195,7 @@ class GroupRun:
         except TaskscopeError as error:
             self._failed(run, str(error))
         except Exception as error:
-            _LOG.exception("rule %s of group %s failed", run.rule.name, self.group.name)
+            _log.exception("rule %s of group %s failed", run.rule.name, self.group.name)
             self._failed(run, f"{type(error).__name__}: {error}")
         # also after an error: who is told nothing for minutes takes the alert for resolved
         run.alerts, sent = alerting_rule.to_send(
@@ -208,7 +207,7 @@ class GroupRun:
 
     def _failed(self, run: RuleRun, error: str) -> None:
         if run.health != "err":
-            _LOG.warning("rule %s of group %s: %s", run.rule.name, self.group.name, error)
+            _log.warning("rule %s of group %s: %s", run.rule.name, self.group.name, error)
         run.health, run.last_error = "err", error
         self._around.metrics.rule_failures.labels(self.group.key).inc()
 
@@ -253,7 +252,7 @@ class GroupRun:
     def _cannot_save(self, error: OSError) -> None:
         self._around.metrics.state_failures.inc()
         if self._disk_works:
-            _LOG.error("alert state cannot be kept on disk, a restart may repeat pages: %s", error)
+            _log.error("alert state cannot be kept on disk, a restart may repeat pages: %s", error)
         self._disk_works = False
 
 

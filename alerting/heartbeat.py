@@ -17,7 +17,7 @@ from alerting.rule import Evaluator
 from model.clock import Clock, now_ms
 from model.errors import DeliveryError
 
-_LOG: Final = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 # written at every scrape of the host, of the tasks and of applications, never by rules
 _FRESHNESS: Final = 'time() - max(timestamp({__name__=~"node_load1|task_info|up"}))'
 
@@ -110,7 +110,7 @@ class Heartbeat:
         reason = self._judge()
         now = now_ms(self._clock)
         if reason != self._status.reason:
-            _LOG.warning("heartbeat stopped: %s", reason) if reason else _LOG.info(
+            _log.warning("heartbeat stopped: %s", reason) if reason else _log.info(
                 "heartbeat goes out"
             )
         self._metrics.heartbeat_healthy.set(0 if reason else 1)
@@ -136,7 +136,7 @@ class Heartbeat:
             post(self._url, b'{"status":"alive"}', timeout_seconds=10.0)
         except DeliveryError as error:
             self._metrics.heartbeat_failures.inc()
-            _LOG.warning("heartbeat could not be delivered: the receiver %s", error)
+            _log.warning("heartbeat could not be delivered: the receiver %s", error)
             return False
         return True
 

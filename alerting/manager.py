@@ -19,7 +19,7 @@ from model.alert import Alert, AlertState
 from model.clock import Clock, now_ms
 from storage.interface import Appender
 
-_LOG: Final = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 _LONGEST_SLEEP_SECONDS: Final = 1.0  # how soon a wall clock that was set back is noticed
 
 
@@ -186,7 +186,7 @@ class RuleManager:
             ended.extend(alert for found in rules.values() for alert in found)
             self._store.save(key, {})
         if known:
-            _LOG.info("%d alerts taken up from before the restart", len(known))
+            _log.info("%d alerts taken up from before the restart", len(known))
             self._send(known)
         self._send_ended(ended, now)
 
@@ -233,7 +233,7 @@ class RuleManager:
         ts_ms, missed = taken
         if missed:
             self._metrics.group_missed.labels(key).inc(missed)
-            _LOG.warning("rule group %s missed %d evaluations", run.group.name, missed)
+            _log.warning("rule group %s missed %d evaluations", run.group.name, missed)
         pool = self._pool
         if pool is not None:
             self._busy.add(key)
@@ -243,7 +243,7 @@ class RuleManager:
         try:
             run.evaluate(ts_ms)
         except Exception:
-            _LOG.exception("rule group %s could not be evaluated", run.group.name)
+            _log.exception("rule group %s could not be evaluated", run.group.name)
         finally:
             self._busy.discard(key)
             self._count()

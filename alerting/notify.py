@@ -13,7 +13,7 @@ from alerting.receiver.base import Receiver
 from model.clock import Clock, now_ms
 from model.errors import DeliveryError
 
-_LOG: Final = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 _FIRST_RETRY_SECONDS: Final = 1.0
 _LAST_RETRY_SECONDS: Final = 60.0
 
@@ -99,7 +99,7 @@ class Notifier:
                 self._deliver(item)
             except Exception:
                 # a defect of one receiver must not end its thread; the group's next look tries again
-                _LOG.exception("receiver %s failed", self.receiver.name)
+                _log.exception("receiver %s failed", self.receiver.name)
                 self._metrics.notification_failures.labels(self.receiver.name).inc()
 
     def _take(self) -> _Waiting | None:
@@ -140,17 +140,17 @@ class Notifier:
             self._log.put(notification.group_key, self.receiver.name, entry)
         except OSError as error:
             self._metrics.state_failures.inc()
-            _LOG.error(
+            _log.error(
                 "the notification log cannot be kept on disk, a restart may repeat pages: %s", error
             )
 
     def _failed(self, item: _Waiting, error: DeliveryError) -> None:
         self._metrics.notification_failures.labels(self.receiver.name).inc()
         if not error.retryable:
-            _LOG.error("receiver %s %s; not tried again for this change", self.receiver.name, error)
+            _log.error("receiver %s %s; not tried again for this change", self.receiver.name, error)
             return
         if item.attempts == 0:
-            _LOG.warning("receiver %s %s; trying again", self.receiver.name, error)
+            _log.warning("receiver %s %s; trying again", self.receiver.name, error)
         pause = min(_LAST_RETRY_SECONDS, _FIRST_RETRY_SECONDS * 2.0**item.attempts)
         item.attempts += 1
         item.not_before = self._clock.monotonic() + max(pause, error.retry_after_seconds or 0.0)

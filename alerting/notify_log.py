@@ -15,7 +15,7 @@ from alerting import state_file
 from alerting.notification import Reason
 from storage.files import sync_path
 
-_LOG: Final = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 _KIND: Final = "taskscope-notifications"
 _VERSION: Final = 1
 _COMPACT_AFTER: Final = 10_000  # appended records
@@ -83,11 +83,11 @@ class NotifyLog:
                 if record is not None:
                     self._take(record)
                 elif line:
-                    _LOG.warning("%s: a damaged record was left out", self._tail)
+                    _log.warning("%s: a damaged record was left out", self._tail)
         try:
             self._compact(now_ms)
         except OSError as error:
-            _LOG.error("the notification log cannot be written: %s", error)
+            _log.error("the notification log cannot be written: %s", error)
         self._open = True
 
     def close(self) -> None:

@@ -3,11 +3,10 @@
 import logging
 import zlib
 from pathlib import Path
-from typing import Final
 
 from storage.files import replace_file
 
-_LOG: Final = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 def write(path: Path, kind: str, version: int, body: bytes) -> None:
@@ -32,7 +31,7 @@ def read(path: Path, kind: str, version: int) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        _LOG.error("cannot read %s: %s; going on without it", path, error.strerror)
+        _log.error("cannot read %s: %s; going on without it", path, error.strerror)
         return None
     head, _, body = content.partition(b"\n")
     words = head.decode("latin-1").split(" ")
@@ -46,5 +45,5 @@ def read(path: Path, kind: str, version: int) -> bytes | None:
         reason = f"is no {kind} file"
     aside = path.with_name(path.name + ".unreadable")
     path.replace(aside)
-    _LOG.error("%s %s; it is kept as %s and left out", path, reason, aside.name)
+    _log.error("%s %s; it is kept as %s and left out", path, reason, aside.name)
     return None

@@ -110,10 +110,11 @@ def ingest(db: LogDb, made: list[LogBatch]) -> None:
         while True:
             try:
                 _, ticket = db.append(batch)
-                break
             except DeliveryError:
                 time.sleep(0.01)
-        ticket.wait()
+            else:
+                ticket.wait()
+                break
     db.seal()
 
 

@@ -1,6 +1,6 @@
 """The whole of collection behind one start and one stop."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry
 
@@ -17,7 +17,7 @@ from collector.self_ import SelfSeries
 from collector.tasks import TaskSeries
 from model.clock import Clock
 from model.samples import SeriesSource
-from model.task import TaskSource
+from model.task import Task, TaskSource
 from storage.interface import Appender
 
 
@@ -34,6 +34,7 @@ class Collector:
         instance: Where Taskscope listens; label of its own series.
         interval_seconds: From one collection to the next.
         sources: Further sources by name (health checks, log shipping).
+        info_labels: Labels of a task that its ``task_info`` carries besides.
         scrape_configs: The operator's scrape targets.
         scrape_defaults: Interval, timeout and limits of targets that containers declare.
         roots: Where the host is seen.
@@ -51,6 +52,7 @@ class Collector:
         instance: str,
         interval_seconds: float = 15.0,
         sources: Mapping[str, SeriesSource] | None = None,
+        info_labels: Callable[[Task], Mapping[str, str]] = lambda _: {},
         scrape_configs: Sequence[ScrapeConfig] = (),
         scrape_defaults: ScrapeJob | None = None,
         roots: HostRoots | None = None,
@@ -70,7 +72,7 @@ class Collector:
                 proc_root=roots.proc,
                 sys_root=roots.sys,
             ),
-            "task": TaskSeries(tasks),
+            "task": TaskSeries(tasks, info_labels),
             "node": NodeSeries(
                 metrics,
                 cluster=cluster,

@@ -1,6 +1,6 @@
-"""The ``collector:`` section; ``scrape_configs`` and ``remote_write`` keep Prometheus's words.
+"""The ``collector:`` section; ``scrape_configs`` keeps Prometheus's words.
 
-https://prometheus.io/docs/prometheus/latest/configuration/configuration/ describes them.
+https://prometheus.io/docs/prometheus/latest/configuration/configuration/ describes it.
 """
 
 import re
@@ -263,14 +263,6 @@ class ScrapeConfigConfig(HttpClientConfig):
         return ScrapeConfig(job, (*static, *files))
 
 
-class RemoteWriteConfig(HttpClientConfig):
-    """One item of ``remote_write``."""
-
-    url: str = Field(pattern=r"^https?://[^\s/]+")
-    name: str = ""
-    remote_timeout: Duration = 30.0
-
-
 class CollectorConfig(Section):
     """``collector:``.
 
@@ -278,7 +270,6 @@ class CollectorConfig(Section):
         interval_seconds: From one collection to the next; also of scrapes that say nothing else.
         scrape_timeout_seconds: Of scrapes that say nothing else.
         scrape_configs: Further targets, beside those that containers declare by label.
-        remote_write: Where samples are sent to as well.
         proc_root: The host's /proc, for running in a container.
         sys_root: The host's /sys.
         cgroup_root: The host's /sys/fs/cgroup.
@@ -288,7 +279,6 @@ class CollectorConfig(Section):
     interval_seconds: float = Field(default=15.0, ge=1)
     scrape_timeout_seconds: float = Field(default=10.0, gt=0)
     scrape_configs: tuple[ScrapeConfigConfig, ...] = ()
-    remote_write: tuple[RemoteWriteConfig, ...] = ()
     proc_root: str = "/proc"
     sys_root: str = "/sys"
     cgroup_root: str = "/sys/fs/cgroup"

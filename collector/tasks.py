@@ -1,6 +1,6 @@
 """What runtimes say of tasks, as series: state, start, restarts, how the last run ended."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
 from typing import Final
 
@@ -12,15 +12,24 @@ from model.samples import SeriesBlock
 from model.task import Exit, Run, Task, TaskIdentity, TaskSource, TaskState
 
 _STATES: Final = tuple(TaskState)
-# What is there besides state, info, restarts and OOM kills: a start, an end, an exit code.
-_Shape = tuple[TaskIdentity, bool, bool, bool]
+# What labels are made of: the identity, labels the operator wants to see, and what there is besides
+# state, info, restarts and OOM kills: a start, an end, an exit code.
+_Shape = tuple[TaskIdentity, Mapping[str, str], bool, bool, bool]
 
 
 class TaskSeries:
-    """See ``model.samples.SeriesSource``; ended tasks have series as long as the source lists them."""
+    """See ``model.samples.SeriesSource``; ended tasks have series as long as the source lists them.
 
-    def __init__(self, tasks: TaskSource) -> None:
+    Args:
+        tasks: Which tasks there are.
+        info_labels: Further labels of a task's ``task_info``.
+    """
+
+    def __init__(
+        self, tasks: TaskSource, info_labels: Callable[[Task], Mapping[str, str]] = lambda _: {}
+    ) -> None:
         self._tasks = tasks
+        self._info_labels = info_labels
         self._known: dict[str, tuple[_Shape, tuple[Labels, ...]]] = {}
         self._lock = Lock()  # the loop and /metrics may ask at the same time
 
@@ -36,7 +45,8 @@ class TaskSeries:
         status = task.status
         run, ended = status.run, _last_ended(status.runs)
         code = _exit_code(ended.exit if ended else None)
-        shape = (task.identity, run is not None, ended is not None, code is not None)
+        further = self._info_labels(task)
+        shape = (task.identity, further, run is not None, ended is not None, code is not None)
         key = f"task/{task.identity.task_id}"
         known = self._known.get(key)
         if known is None or known[0] != shape:
@@ -52,9 +62,11 @@ class TaskSeries:
         return SeriesBlock(key, known[1], np.array(values, dtype=np.float64))
 
 
-def _labels(identity: TaskIdentity, started: bool, ended: bool, coded: bool) -> tuple[Labels, ...]:
+def _labels(
+    identity: TaskIdentity, further: Mapping[str, str], started: bool, ended: bool, coded: bool
+) -> tuple[Labels, ...]:
     base = prometheus_labels(identity)
-    info = {"image": identity.image, "container_name": identity.container_name}
+    info = {**further, "image": identity.image, "container_name": identity.container_name}
     rows = [{METRIC_NAME: "task_info", **info}]
     rows += [{METRIC_NAME: "task_state", "state": state.value} for state in _STATES]
     names = ["container_restarts_total", "task_oom_kills_total"]

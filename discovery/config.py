@@ -29,7 +29,14 @@ class ProcessConfig(Section):
 
 
 class DiscoveryConfig(Section):
-    """Which runtimes are asked for their tasks."""
+    """Which runtimes are asked for their tasks.
+
+    Attributes:
+        docker: See DockerConfig.
+        process: See ProcessConfig.
+        retention_hours: How long ended tasks stay listed.
+        label_allow_list: Container labels that ``task_info`` carries, as ``container_label_<name>``.
+    """
 
     docker: DockerConfig = DockerConfig()
     process: ProcessConfig = ProcessConfig()

@@ -190,7 +190,11 @@ class Shipper:
             if self._stop.is_set():
                 return
             try:
-                if stream.refresh(self._clock.monotonic(), self._clock.now_ns()):
+                growing = stream.refresh(self._clock.monotonic(), self._clock.now_ns())
+                if stream.truncations:
+                    self._metrics.truncated_files.inc(stream.truncations)
+                    stream.truncations = 0
+                if growing:
                     more |= self._read(stream)
             except Exception as error:
                 self._metrics.errors.labels("reader", type(error).__name__).inc()
@@ -206,7 +210,11 @@ class Shipper:
             self._wake.clear()
 
     def _read(self, stream: Stream) -> bool:
-        """Give each lane the next chunk of a stream; one read serves all that are at the same place."""
+        """Give each lane the next chunk of a stream; one read serves all that are at the same place.
+
+        Returns:
+            Whether it is worth looking at the stream again at once.
+        """
         if self._known.urgent:
             self._save()
         more = False
@@ -222,7 +230,7 @@ class Shipper:
             stream.advance(lane.name, chunk)
             self._count(chunk)
             lane.put(chunk)
-            more = True
+            more |= chunk.more
         return more
 
     def _count(self, chunk: Chunk) -> None:

@@ -5,6 +5,7 @@ process (``taskscope up``) or a server's (``taskscope agent``). It imports neith
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -13,6 +14,7 @@ from collector.collector import Collector
 from discovery.docker.client import DockerClient
 from discovery.docker.exec import DockerExec
 from discovery.docker.source import DockerSource
+from discovery.labels import exported_labels
 from discovery.process.source import ProcessSource
 from discovery.process.taskfile import tasks_directory
 from discovery.registry import TaskRegistry
@@ -83,6 +85,7 @@ class Agent:
             cluster=cluster, host=host, instance=config.listen,
             interval_seconds=config.collector.interval_seconds,
             sources={"healthcheck": self.health, "logship": self.shipper},
+            info_labels=partial(exported_labels, allow_list=config.discovery.label_allow_list),
             scrape_configs=config.collector.scrapes(config.base),
             scrape_defaults=config.collector.scrape_defaults(),
             roots=config.collector.roots(),

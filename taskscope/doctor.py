@@ -58,8 +58,8 @@ def _python(config: TaskscopeConfig) -> Iterator[Finding]:
 
 def _data(config: TaskscopeConfig) -> Iterator[Finding]:
     folder = config.data_path()
-    there = next(p for p in (folder, *folder.parents) if p.exists())
-    if not os.access(there, os.W_OK):
+    there = next(p for p in (folder, *folder.parents) if os.path.exists(p))  # noqa: PTH110  Path.exists raises where a folder above may not be entered
+    if not os.access(there, os.W_OK | os.X_OK):
         yield Finding(
             "data", Verdict.BAD, f"{folder} cannot be written; choose another with --data-dir"
         )

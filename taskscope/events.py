@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any, Final
+from typing import Any
 
 from logship.events import EventLog
 from model.clock import Clock
@@ -12,7 +12,7 @@ from model.health import HealthResult
 from model.log import Level
 from model.task import Exit, HealthStatus, Run, Task, TaskID, TaskSource, describe_exit
 
-_LOG: Final = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class TaskEvents:
@@ -58,7 +58,7 @@ class TaskEvents:
         try:
             self.log.append(task.identity, level, message, fields)
         except OSError as error:
-            _LOG.error(
+            _log.error(
                 "an event of task %s is lost (%s): %s",
                 task.identity.task_name,
                 error.strerror,

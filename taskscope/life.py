@@ -11,7 +11,7 @@ from typing import Final
 from model.errors import TaskscopeError
 from taskscope.wiring import Part, Stack
 
-_LOG: Final = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 STOP_SECONDS: Final = 10.0
 
@@ -42,4 +42,4 @@ def run(stack: Stack, started: Callable[[], None]) -> None:
             try:
                 part.stop(STOP_SECONDS)
             except (OSError, TaskscopeError) as error:  # a full disk must not keep the others open
-                _LOG.error("%s did not stop cleanly: %s", type(part).__name__, error)
+                _log.error("%s did not stop cleanly: %s", type(part).__name__, error)

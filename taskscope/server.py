@@ -5,6 +5,7 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlencode
 
@@ -119,7 +120,7 @@ class Server:
         groups = self.rules.groups()
         broken = [f"rule {r.name}: {r.last_error}" for g in groups for r in g.rules if r.last_error]
         return {
-            "tsdb": self.tsdb.stats(),
+            "tsdb": asdict(self.tsdb.stats()),
             "logs": "embedded" if self.logdb is not None else "elasticsearch",
             "rules": sum(len(g.rules) for g in groups),
             "rule_problems": broken,

@@ -9,17 +9,18 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any, Final
+from typing import Final
 
 from discovery.docker.client import DockerClient, DockerError
 from discovery.docker.container import Container
 from discovery.docker.events import ACTIONS, ContainerEvent, EventQueue
 from discovery.docker.history import History
 from discovery.docker.inspect import Inspection, parse_inspection
+from discovery.docker.listing import differs
 from discovery.proc import cgroup_path
 from discovery.source import SourceStatus, count_states
 from model.clock import Clock, now_ms
-from model.task import HealthStatus, Task, TaskState
+from model.task import Task
 
 _log = logging.getLogger(__name__)
 
@@ -219,7 +220,7 @@ class DockerSource:
                 self._publish()  # a first listing of thousands takes a while
             container_id = str(entry.get("Id", ""))
             seen.add(container_id)
-            if _differs(self._containers.get(container_id), entry):
+            if differs(self._containers.get(container_id), entry):
                 self._inspect(container_id)
         for container_id, container in self._containers.items():
             if container_id not in seen and not container.removed:
@@ -294,25 +295,3 @@ class DockerSource:
             self._unsaved = False
             self._save_at = now + _SAVE_SECONDS
             self._history.save(list(self._containers.values()))
-
-
-def _differs(container: Container | None, entry: dict[str, Any]) -> bool:
-    """Whether a container must be inspected, judged by its line in the listing."""
-    if container is None or container.removed or container.docker_state != entry.get("State"):
-        return True
-    status = container.task.status
-    if status.state is TaskState.STAGING:
-        return True  # it may have failed to start
-    names = {str(name).removeprefix("/") for name in entry.get("Names") or ()}
-    if names and container.task.identity.container_name not in names:
-        return True
-    if entry.get("State") != "running":
-        return False
-    networks = (entry.get("NetworkSettings") or {}).get("Networks") or {}
-    addresses = {n.get("IPAddress") for n in networks.values() if isinstance(n, dict)} - {"", None}
-    text = str(entry.get("Status", ""))
-    health = next((h for h in HealthStatus if f"({h.value})" in text), HealthStatus.UNKNOWN)
-    if "(health: starting)" in text:
-        health = HealthStatus.STARTING
-    moved = bool(addresses) and status.address not in addresses
-    return moved or health is not status.runtime_health

@@ -6,7 +6,6 @@ supervisor itself be killed, the kernel kills the command too, so that nothing r
 """
 
 import contextlib
-import ctypes
 import math
 import os
 import select
@@ -18,11 +17,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType, MappingProxyType
-from typing import IO, Final, TextIO
+from typing import Final
 
 from discovery.proc import cgroup_path, start_ticks
 from discovery.process.cgroup import Cgroup, make_cgroup, refusal_sentence
-from discovery.process.sandbox import RotatingFile, copy_stream
+from discovery.process.sandbox import RotatingFile
+from discovery.process.spawn import spawn, start_copying
 from discovery.process.spec import RunSpec, new_task_id
 from discovery.process.taskfile import TaskFile, write_task_file
 from discovery.source import KEPT_RUNS
@@ -56,7 +56,6 @@ _FORWARDED: Final = (
     signal.SIGUSR2,
 )
 _STOPPING: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP})
-_PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126  # what a shell would say
 
 
@@ -194,7 +193,7 @@ class _Supervisor:
         run = Run(last.number + 1 if last else 1, now_ms(self._clock))
         self._oom_seen = self._cgroup.oom_kills() if self._cgroup else 0
         try:
-            process = self._spawn()
+            process = spawn(self._spec.command, self._cgroup)
         except OSError as error:
             self._set(state=TaskState.RUNNING, runs=self._runs(run), restarts=run.number - 1)
             sentence = f"{self._spec.command[0]} cannot be run: {error.strerror}"
@@ -211,8 +210,8 @@ class _Supervisor:
         )
         # after the file: whoever reads a line can know the run it is from
         copiers = [
-            _copier(process.stdout, out, sys.stdout if self._spec.echo else None),
-            _copier(process.stderr, err, sys.stderr if self._spec.echo else None),
+            start_copying(process.stdout, out, sys.stdout if self._spec.echo else None),
+            start_copying(process.stderr, err, sys.stderr if self._spec.echo else None),
         ]
         killed = self._wait(process)
         self._process = None
@@ -222,28 +221,6 @@ class _Supervisor:
         code = process.returncode if process.returncode >= 0 else 128 - process.returncode
         number = code - 128 if 128 < code <= 192 else 0
         return Exit(code, number, oom=killed and number == signal.SIGKILL)
-
-    def _spawn(self) -> "subprocess.Popen[bytes]":
-        cgroup, parent = self._cgroup, os.getpid()
-        libc = ctypes.CDLL(None)
-
-        def before_exec() -> None:
-            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != parent:
-                os._exit(1)
-            if cgroup is not None:
-                cgroup.join(os.getpid())
-
-        return subprocess.Popen(
-            self._spec.command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            start_new_session=True,
-            # only system calls before exec: a limit must hold from the first instruction
-            preexec_fn=before_exec,  # noqa: PLW1509
-        )
 
     def _wait(self, process: "subprocess.Popen[bytes]") -> bool:
         """Wait for the end; returns whether the kernel killed something just before it for want of memory."""
@@ -327,16 +304,3 @@ def _identity(spec: RunSpec, task_id: str) -> TaskIdentity:
         task_id=TaskID(task_id),
         container_id=ContainerID(""),
     )
-
-
-def _copier(pipe: IO[bytes] | None, into: RotatingFile, echo: TextIO | None) -> threading.Thread:
-    """Start a thread that copies a pipe; it goes on while a stray child holds the other end."""
-    assert pipe is not None
-    source = os.dup(pipe.fileno())
-    pipe.close()
-    target = echo.fileno() if echo is not None else None
-    thread = threading.Thread(
-        target=copy_stream, args=(source, into, target), name="sandbox", daemon=True
-    )
-    thread.start()
-    return thread

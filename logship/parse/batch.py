@@ -48,7 +48,8 @@ def build(
     flags = np.zeros(size, dtype=np.uint8)
     for row, bits in records.flags.items():
         flags[row] = bits
-    flags[np.array(columns.unparsed, dtype=np.intp)] |= np.uint8(Flag.UNPARSED)
+    if columns.unparsed:
+        flags[columns.unparsed] |= np.uint8(Flag.UNPARSED)
     original = np.zeros(size, dtype=np.int64)
     _cut(columns, records, flags, original)
     times = _times(records, columns, flags, read_ns, tally)
@@ -60,8 +61,9 @@ def build(
         )
         buf, starts, ends = redacted.buf, redacted.moved(starts), redacted.moved(ends)
         tally.redactions = redacted.counts
-    tally.truncated = int(np.count_nonzero(flags & np.uint8(Flag.TRUNCATED)))
-    tally.unparsed = int(np.count_nonzero(flags & np.uint8(Flag.UNPARSED)))
+    if flags.any():
+        tally.truncated = int(np.count_nonzero(flags & np.uint8(Flag.TRUNCATED)))
+        tally.unparsed = int(np.count_nonzero(flags & np.uint8(Flag.UNPARSED)))
     whole = LogBatch(
         identity=origin.identity,
         source_id=origin.source_id,

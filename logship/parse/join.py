@@ -8,11 +8,15 @@ and what is read after a restart is cut into the same records.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from logship.parse.levels import LevelFinder
 from logship.parse.lines import LINE_BYTES_MAX, Lines
-from logship.parse.multiline import GAP_NS, LINES_MAX, SUSPECT, Kind, goes_on, opens
+from logship.parse.multiline import FRAME_START, GAP_NS, LINES_MAX, SUSPECT, Kind, goes_on, opens
 from model.log import Flag, Level
 from model.samples import Ints
+
+_DIGITS = ord("0"), ord("9")  # no trace starts with one, but most lines do: their time
 
 
 @dataclass(slots=True)
@@ -69,6 +73,9 @@ class _Joiner:
         self._lines = lines
         self._times = times = lines.runtime_ns()
         self._clock = times.tolist() if times is not None else None
+        one = lines.streams.count(lines.streams[0]) == len(lines.streams) if lines.streams else True
+        gaps = times is not None and (np.diff(times) > GAP_NS).any()
+        self._even = one and not gaps and not lines.partial  # neighbours may belong together
         self._levels = levels
         self._multiline = multiline
         self._open: dict[str, _Open] = {}
@@ -80,11 +87,24 @@ class _Joiner:
         streams = lines.streams or [""] * len(lines.texts)
         multiline = self._multiline and levels is not None
         suspect = SUSPECT.match
-        rows = []
-        for row, (text, stream) in enumerate(zip(lines.texts, streams, strict=True)):
-            current = open_.get(stream) if open_ else None
+        rows: list[int] = []
+        row, size = 0, len(lines.texts)
+        opening = iter(self._opening(partial, multiline=multiline))
+        following = -1  # the next row that may open a record
+        while row < size:
+            if not open_:  # on to the next row that may open one; those before it are whole
+                while following < row:
+                    following = next(opening, size)
+                rows += range(row, following)
+                row = following
+                if row == size:
+                    break
+            text, stream = lines.texts[row], streams[row]
+            current = open_.get(stream)
             if current is not None:
-                if self._add(current, row, text, partial=row in partial):
+                taken = self._add_frames(current, row) or self._add(current, row, text, partial=row in partial)  # fmt: skip
+                row += taken
+                if taken:
                     continue
                 del open_[stream]
             rows.append(row)
@@ -95,6 +115,7 @@ class _Joiner:
                     kind = opens(text, level)
             if kind or row in partial:
                 open_[stream] = _Open(row, [text], len(text), kind, row in partial, row)
+            row += 1
         end = lines.starts[-1]
         for current in open_.values():
             incomplete = current.partial or (current.kind is not Kind.CLOSED and not closing)
@@ -102,18 +123,50 @@ class _Joiner:
                 end = min(end, lines.starts[current.row])
         return self._records([row for row in rows if lines.starts[row] < end], end)
 
-    def _add(self, current: _Open, row: int, text: str, *, partial: bool) -> bool:
-        """Add a line to an open record, if it belongs to it."""
+    def _opening(self, partial: set[int], *, multiline: bool) -> list[int]:
+        """Return the rows that may open a record: by level, by their first character, as a part."""
+        if not multiline:
+            return sorted(partial)
+        levels = np.array(self._levels, dtype=np.uint8)
+        first = np.array([text[:1] for text in self._lines.texts]).view(np.uint32)
+        may = (levels >= Level.WARN) | (first < _DIGITS[0]) | (first > _DIGITS[1])
+        may[list(partial)] = True
+        rows: list[int] = np.flatnonzero(may).tolist()
+        return rows
+
+    def _add_frames(self, current: _Open, row: int) -> int:
+        """Add the frames of a Java trace in one go; return how many lines, 0 if they must be looked at one by one."""
+        if not self._even or current.partial or current.kind not in (Kind.ALERT, Kind.FRAMES):
+            return 0
+        texts = self._lines.texts
+        end, limit = row, min(len(texts), row + LINES_MAX - current.lines)
+        while end < limit and texts[end].startswith(FRAME_START):
+            end += 1
+        if end == row:
+            return 0
+        added = "\n" + "\n".join(texts[row:end])
+        if current.size + len(added) > LINE_BYTES_MAX:
+            return 0
+        current.parts.append(added)
+        current.size += len(added)
+        current.lines += end - row
+        current.kind = Kind.FRAMES
+        current.last = end - 1
+        self._joined[current.row] = current
+        return end - row
+
+    def _add(self, current: _Open, row: int, text: str, *, partial: bool) -> int:
+        """Add a line to an open record and return 1, if it belongs to it; else 0."""
         if current.partial:
             separator = ""
         else:
             if current.lines >= LINES_MAX or current.size > LINE_BYTES_MAX:
-                return False
+                return 0
             if self._clock and self._clock[row] - self._clock[current.last] > GAP_NS:
-                return False
+                return 0
             kind = goes_on(current.kind, text)
             if kind is None:
-                return False
+                return 0
             current.kind = kind
             current.lines += 1
             separator = "\n"
@@ -123,7 +176,7 @@ class _Joiner:
         current.partial = partial
         current.last = row
         self._joined[current.row] = current
-        return True
+        return 1
 
     def _records(self, rows: list[int], end: int) -> Records:
         lines = self._lines

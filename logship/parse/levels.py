@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from logship.parse.multiline import FRAME_START
 from model.log import Level
 
 _WORDS: Final = {
@@ -66,6 +67,9 @@ class LevelFinder:
         for line in lines:
             found = match(line, at)
             if found is None:
+                if line.startswith(FRAME_START):  # a frame names no level; most of a trace are some
+                    levels.append(0)
+                    continue
                 head = line[:HEAD]
                 if "\x1b" in head:
                     levels.append(of_line(line))

@@ -86,7 +86,7 @@ def object_breaks(data: bytes) -> Ints | None:
     if data[:1] != b"{" or data[-1:] != b"\n":
         return None
     chars = np.frombuffer(data, dtype=np.uint8)
-    breaks = np.flatnonzero(chars == _NEWLINE)
+    (breaks,) = (chars == _NEWLINE).nonzero()
     whole = (chars[breaks - 1] == _CLOSE).all() and (chars[breaks[:-1] + 1] == _OPEN).all()
     return breaks if whole else None
 

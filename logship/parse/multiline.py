@@ -40,6 +40,7 @@ _SHORT_HEAD: Final = re.compile(r"(?:Uncaught )?[A-Z]\w*(?:Error|Exception)\b(?:
 _FRAME: Final = re.compile(
     r"\s+at |\s+\.\.\. \d+ (?:more|common)|Caused by: |\s+Caused by: |\s*Suppressed: |\s+- locked|\s+\[cause\]|\s*[{}],?$"
 )
+FRAME_START: Final = "\tat "  # of Java's frames, of which a trace has dozens
 _GO_LINE: Final = re.compile(
     r"$|\t|goroutine \d+|created by |\[signal |exit status \d|[\w./*()\-\[\]]+\(.*\)$|panic: "
 )

@@ -31,6 +31,7 @@ class Chunk:
         batches: The records; empty where there was nothing to ship (blank wrapper lines).
         size: Bytes read, for the bound of the buffer.
         tally: What parsing met.
+        more: Whether there was more to read; if not, looking again at once would be in vain.
     """
 
     source: Origin
@@ -40,15 +41,20 @@ class Chunk:
     batches: list[LogBatch]
     size: int
     tally: Tally
+    more: bool = True
 
 
 class Stream(Protocol):
-    """Something the reader polls: one log with its rotated files, or an API stream."""
+    """Something the reader polls: one log with its rotated files, or an API stream.
+
+    ``truncations`` were met since somebody last set it to 0.
+    """
 
     key: str
     task: Task
     gone: bool
     problem: str
+    truncations: int
 
     def refresh(self, now: float, now_ns: int) -> bool:
         """Look for growth and rotation; return whether there may be something to read.

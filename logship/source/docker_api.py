@@ -59,6 +59,7 @@ class ApiStream:
         self.task = task
         self.gone = False
         self.problem = ""
+        self.truncations = 0  # nobody can truncate what the runtime gives
         self._socket_path = socket_path
         self._parser = parser
         self._sinks = tuple(sinks)

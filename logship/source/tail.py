@@ -56,7 +56,7 @@ class Tail:
         self.problem = ""
         self.gone = False  # the task is no longer known, or has ended
         self.denied = False  # the file may not be read
-        self.truncations = 0
+        self.truncations = 0  # see ``Stream``
         self.abandoned_bytes = 0
         self._base = base
         self._base_text = str(base)
@@ -241,7 +241,7 @@ class Tail:
 
     def _read(self, file: LogFile, position: int, now: float, read_ns: int) -> Chunk | None:
         window = self._windows.get(file.source_id, READ_BYTES)
-        data = file.read(position, window)
+        data = file.read(position, min(window, max(0, file.size - position)))
         at_end = position + len(data) >= file.size
         quiet = now - file.grown_at >= QUIET_SECONDS
         ended = quiet and (self.gone or not file.live)
@@ -251,7 +251,7 @@ class Tail:
         parsed = self._parser.parse(whole, position, origin, read_ns, closing=closing, final=final)
         if parsed.end > position:
             self._windows.pop(file.source_id, None)
-            return Chunk(file, self.task, position, parsed.end, parsed.batches, parsed.end - position, parsed.tally)  # fmt: skip
+            return Chunk(file, self.task, position, parsed.end, parsed.batches, parsed.end - position, parsed.tally, more=not at_end or not file.live)  # fmt: skip
         if len(data) < window:
             return None
         if window < WINDOW_MAX:

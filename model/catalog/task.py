@@ -9,7 +9,7 @@ METRICS: Final[tuple[Metric, ...]] = (
         "task_info",
         "info",
         "",
-        "Always 1; joins image and container name on task_id.",
+        "Always 1; joins image, container name and the labels of discovery.label_allow_list on task_id.",
         ("image", "container_name"),
         per_task=True,
     ),

@@ -31,8 +31,6 @@ scrape_configs:
   relabel_configs:
   - {source_labels: [zone], regex: 'a|b', action: keep}
 - job_name: plain
-remote_write:
-- url: http://127.0.0.1:9090/api/v1/write
 """
 
 
@@ -52,7 +50,6 @@ def test_prometheus_words_are_understood() -> None:
         for address in ("10.0.0.1:80", "[::1]:9100", "example")
     ]
     assert (plain.job.interval_seconds, plain.job.timeout_seconds) == (5.0, 5.0)
-    assert config.remote_write[0].remote_timeout == 30.0
 
 
 @pytest.mark.parametrize(

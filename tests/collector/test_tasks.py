@@ -68,6 +68,21 @@ def test_info_joins_image_and_name() -> None:
     assert next(iter(source.collect(START))).labels is block.labels
 
 
+def test_info_carries_the_labels_that_the_operator_lists() -> None:
+    """Only ``task_info`` has them, and its label set stays the same object while they do."""
+    extra = {"container_label_team": "web"}
+    source = TaskSeries(FakeTaskSource(make_task()), lambda task: dict(extra))
+    (block,) = source.collect(START)
+    again = next(iter(source.collect(START)))
+    extra["container_label_team"] = "shop"
+    changed = next(iter(source.collect(START)))
+
+    assert block.labels[0].get("container_label_team") == "web"
+    assert not any(labels.get("container_label_team") for labels in block.labels[1:])
+    assert again.labels is block.labels
+    assert changed.labels[0].get("container_label_team") == "shop"
+
+
 def test_a_forgotten_task_has_no_block() -> None:
     """Once the source has forgotten a task, so have we."""
     tasks = FakeTaskSource(make_task("a"), make_task("b"))

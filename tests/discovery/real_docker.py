@@ -9,10 +9,9 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-import pytest
-
 from discovery.docker.client import DockerClient
 from model.errors import DiscoveryError
+from tests.needs import leave_out
 
 IMAGE = "taskscope-tasks-test/busybox:1"
 _APPLETS = (
@@ -82,9 +81,7 @@ def require_docker() -> None:
     except DiscoveryError as error:
         missing = str(error)
     if missing:
-        if os.environ.get("CI"):
-            pytest.fail(f"Docker is needed in CI: {missing}")
-        pytest.skip(f"no Docker: {missing}")
+        leave_out(f"no Docker: {missing}")
     with contextlib.suppress(DiscoveryError):
         DockerClient().get(f"/images/{IMAGE}/json")
         return

@@ -17,6 +17,7 @@ from model.task import TaskState
 from tests.discovery.clock import SystemClock
 from tests.discovery.conftest import Wait
 from tests.discovery.real_docker import require_docker
+from tests.needs import leave_out
 
 pytestmark = [pytest.mark.docker, pytest.mark.root, pytest.mark.slow]
 
@@ -76,7 +77,7 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
     """An engine with an image."""
     require_docker()
     if shutil.which("dockerd") is None:
-        pytest.skip("no dockerd")
+        leave_out("no dockerd")
     made = Engine(tmp_path)
     made.start()
     file = io.BytesIO()

@@ -27,11 +27,19 @@ def free_port() -> int:
 class Stack:
     """One ``taskscope up`` (or ``agent``, ``server``) on a data folder, stopped at the end of a ``with``."""
 
-    def __init__(self, data_dir: Path, *options: str, command: str = "up", port: int = 0) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *options: str,
+        command: str = "up",
+        port: int = 0,
+        prefix: tuple[str, ...] = (),
+    ) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.data_dir = data_dir
         self._command = [
+            *prefix,
             sys.executable,
             "-m",
             "taskscope",

@@ -57,9 +57,9 @@ def shown(parsed: Parsed) -> list[str]:
     return [text for _, text in sorted(rows, key=lambda row: row[0])]
 
 
-def shipper(tasks: TaskSource, directory: Path, *sinks: Sink, settings: Settings = QUICK, **more: Any) -> Shipper:  # fmt: skip
+def shipper(tasks: TaskSource, directory: Path, *sinks: Sink, settings: Settings = QUICK, registry: CollectorRegistry | None = None, **more: Any) -> Shipper:  # fmt: skip
     """Return a shipper that polls often; not started."""
-    return Shipper(tasks, sinks, directory, settings, RealClock(), CollectorRegistry(), **more)
+    return Shipper(tasks, sinks, directory, settings, RealClock(), registry or CollectorRegistry(), **more)  # fmt: skip
 
 
 def until(condition: Callable[[], object], seconds: float = 10.0) -> bool:

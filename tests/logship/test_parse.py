@@ -73,6 +73,8 @@ def test_lines_become_records(lines: str, want: list[str]) -> None:
          ["e||ERROR e|", "-||java.lang.Oops: x|"]),
         ('{"log":"attrs\\n","stream":"stdout","attrs":{"app":"x"},"time":"2026-11-22T09:00:00Z"}\n', ["-||attrs|"]),
         ('{"log":"torn\\n","stre\n' + wrap("next\n"), ['-|unparsed|{"log":"torn\\n","stre|', "-||next|"]),
+        ('{"log":"a\\n"} {"log":"b\\n"}\n\n' + wrap("next\n"), ['-|unparsed|{"log":"a\\n"} {"log":"b\\n"}|', "-|unparsed||", "-||next|"]),
+        ('{"log":"a\\n","stream":\n"stdout"}{"log":"b\\n"}\n', ['-|unparsed|{"log":"a\\n","stream":|', '-|unparsed|"stdout"}{"log":"b\\n"}|']),
         ('{"log":"half \\ud83d\\n","stream":"stdout","time":""}\n', ["-||half ?|"]),
     ],
 )  # fmt: skip

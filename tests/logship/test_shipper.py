@@ -4,6 +4,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from logship.shipper import Settings
 from model.catalog import CATALOG
@@ -114,11 +115,12 @@ def test_rotation_while_not_running(tmp_path: Path, sandbox: Path) -> None:
 
 
 def test_file_with_a_reused_inode_and_first_line_is_another_file(tmp_path: Path, sandbox: Path) -> None:  # fmt: skip
-    """A file truncated in place and written anew with the same first line is read from its start."""
+    """A file truncated in place and written anew with the same first line is read from its start, and counted."""
     sink = RecordingSink()
     path = sandbox / "stdout"
     path.write_text("hello\n" + numbered(0, 50))
-    ship = shipper(FakeTaskSource(make_task(sandbox=str(sandbox))), tmp_path / "state", sink)
+    registry = CollectorRegistry()
+    ship = shipper(FakeTaskSource(make_task(sandbox=str(sandbox))), tmp_path / "state", sink, registry=registry)  # fmt: skip
     ship.start()
     before = until(lambda: len(sink.records) == 51)
 
@@ -131,6 +133,7 @@ def test_file_with_a_reused_inode_and_first_line_is_another_file(tmp_path: Path,
     assert before
     assert after
     assert sink.texts.count("hello") == 2
+    assert registry.get_sample_value("taskscope_logship_truncated_files_total") == 1
 
 
 def test_removed_file_is_read_to_its_end(tmp_path: Path, sandbox: Path) -> None:

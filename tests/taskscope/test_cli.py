@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -129,6 +130,16 @@ def test_bad_queries_exit_2_with_their_position(stack: Stack) -> None:
     assert promql.returncode == 2
     assert "parse error" in promql.stderr
     assert logs.returncode == 2
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/logs", "/alerts", "/query", "/status", "/tasks/none", "/metrics", "/-/healthy"]
+)
+def test_every_page_answers(path: str, stack: Stack) -> None:
+    """The console's pages come from the real parts, not only from the tests' fakes."""
+    with urllib.request.urlopen(f"{stack.url}{path}", timeout=10) as answer:
+        assert answer.status == 200
+        assert answer.read()
 
 
 def test_doctor_knows_the_running_server(stack: Stack, tmp_path: Path) -> None:

@@ -1,9 +1,8 @@
 """The console's app over made-up data, and clients of it."""
 
 import json
-import os
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
@@ -30,13 +29,6 @@ def bare_parts(**given: Any) -> Parts:
         "status": dict,
     }
     return Parts(**{**shared, **given})
-
-
-def missing(what: str) -> NoReturn:
-    """Leave a test out because something is not on this machine; in CI that is a failure."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"there is no {what}")
-    pytest.skip(f"there is no {what}")
 
 
 def body(answer: TestResponse) -> Any:

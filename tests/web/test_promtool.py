@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.web.conftest import missing
+from tests.needs import leave_out
 from tests.web.demo_host import Demo
 from web.server import WebServer
 
@@ -21,7 +21,7 @@ def promtool() -> str:
     cached = Path.home() / ".cache/taskscope/bin/promtool"
     found = shutil.which("promtool") or (str(cached) if cached.exists() else None)
     if found is None:
-        missing("promtool")
+        leave_out("there is no promtool")
     return found
 
 

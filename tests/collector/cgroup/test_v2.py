@@ -14,9 +14,7 @@ from collector.cgroup.v2 import CgroupV2
 RECORDED = Path(__file__).parents[3] / "../shared/fixtures/cgroup2"
 KERNELS = ["linux-6.12", "linux-6.1"]
 
-pytestmark = pytest.mark.skipif(
-    not RECORDED.exists(), reason="needs the recorded cgroup v2 directories in ../shared"
-)
+pytestmark = pytest.mark.usefixtures("shared")
 
 
 def read(kernel: str, name: str, below: str = "") -> Reading:

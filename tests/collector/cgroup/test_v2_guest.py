@@ -15,7 +15,7 @@ GUEST = PROJECT / "../shared/services/cgroup2-vm"
 @pytest.mark.root
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.skipif(not GUEST.exists(), reason="needs the cgroup v2 guest in ../shared")
+@pytest.mark.usefixtures("shared")
 def test_a_paused_container_in_the_guest_has_the_figures_of_dockers_api(tmp_path: Path) -> None:
     """Throttled, with block I/O, an OOM kill and limits: our figures are those of API and kernel to the last digit."""
     guest = GUEST.resolve()

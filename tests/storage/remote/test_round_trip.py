@@ -125,7 +125,7 @@ def test_any_bytes_are_taken_or_refused(messages: list[bytes], wrapped: bool) ->
     for message in messages:
         body = packed(delimited(0x0A, message)) if wrapped else message
         try:
-            assert taking.ingest(body) >= 0
+            taking.ingest(body)
         except RemoteWriteError as error:
             assert str(error)  # noqa: PT017
     good = encode_series(encode_labels(series("up")), NOW, np.float64(1.0).tobytes())

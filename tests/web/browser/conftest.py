@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 from prometheus_client import CollectorRegistry
 
-from tests.web.conftest import missing
+from tests.needs import leave_out
 from tests.web.demo_host import Demo
 from tests.web.demo_parts import make_demo
 from web.app import create_app
@@ -46,7 +46,7 @@ def server(host: Demo) -> Iterator[WebServer]:
 def browser() -> Iterator[Browser]:
     """Start Chromium once; it fails where the console was not built."""
     if CHROMIUM is None:
-        missing("Chromium")
+        leave_out("there is no Chromium")
     assert VENDOR.exists(), "run: python web/build.py"
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
