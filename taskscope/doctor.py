@@ -17,6 +17,8 @@ from taskscope.config import TaskscopeConfig, split_listen
 from taskscope.elasticsearch import connection_of
 from taskscope.space import LITTLE_BYTES, free_bytes, shortage
 
+_SHOWN_PROBLEMS = 5
+
 
 class Verdict(Enum):
     """How a finding is to be taken."""
@@ -82,8 +84,13 @@ def _listen(config: TaskscopeConfig) -> Iterator[Finding]:
             Verdict.GOOD,
             f"Taskscope {status['version']} ({status['kind']}) answers at http://{config.listen}",
         )
-        for problem in [*status.get("problems", ()), *status.get("rule_problems", ())]:
+        problems = [*status.get("problems", ()), *status.get("rule_problems", ())]
+        for problem in problems[:_SHOWN_PROBLEMS]:
             yield Finding("server", Verdict.NOTE, problem)
+        if (more := len(problems) - _SHOWN_PROBLEMS) > 0:
+            yield Finding(
+                "server", Verdict.NOTE, f"{more} more; the console's status page has them"
+            )
         return
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as sock:
         try:

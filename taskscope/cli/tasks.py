@@ -41,9 +41,11 @@ def tasks(
     if as_json:
         output.print_json(found)
     elif not found:
-        what = f"no task {task!r}" if task else "no tasks yet"
+        me = output.me()
         click.echo(
-            f"{what}; '{output.me()} demo' starts some to look at, '{output.me()} doctor' says what is looked for",
+            f"no task or app {task!r}; '{me} tasks' lists them"
+            if task
+            else f"no tasks yet; '{me} demo' starts some to look at, '{me} doctor' says what is looked for",
             err=True,
         )
     elif whole:

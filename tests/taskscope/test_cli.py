@@ -217,10 +217,13 @@ def test_following_loses_nothing_over_a_restart(tmp_path: Path) -> None:
         (tmp_path / "f.jsonl").open("w+") as out,
     ):
         words = ["logs", "-f", "--json", "task_name:talker", "--server", stack.url]
+        # where tests run in the background the shell has them ignore it, and so would the child
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         follower = subprocess.Popen(
             [sys.executable, "-m", "taskscope", *words],
             cwd=ROOT, stdout=out, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
+        signal.signal(signal.SIGINT, before)
         seen = Path(out.name)
         talker = ("run", "--name", "talker", "--data-dir", str(tmp_path), "--", "sh", "-c")
         try:

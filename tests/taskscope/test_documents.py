@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from model.identity import VOCABULARIES
 from storage.logquery.parser import parse
 from tests.e2e.stack import ROOT, cli
 
@@ -51,3 +52,32 @@ def test_examples_are_good(words: tuple[str, str]) -> None:
 
     assert answer.returncode == 0, answer.stderr
     assert f"{words[1]}: good" in answer.stdout
+
+
+def test_files_that_the_documents_name_are_there() -> None:
+    """``docs/ARCHITECTURE.md`` leads readers from file to file; each one exists."""
+    words = _CODE.findall((ROOT / "docs/ARCHITECTURE.md").read_text(encoding="utf-8"))
+    named = {word for word in words if re.fullmatch(r"[\w/]+\.(py|js)", word)}
+    there = {
+        path.relative_to(ROOT).as_posix()
+        for package in ROOT.iterdir()
+        if package.is_dir() and not package.name.startswith(".")
+        for suffix in ("py", "js")
+        for path in package.rglob(f"*.{suffix}")
+    }
+
+    assert len(named) > 40
+    assert sorted(n for n in named if not any(f"/{t}".endswith(f"/{n}") for t in there)) == []
+
+
+def test_the_identity_page_has_the_names_of_the_code() -> None:
+    """Prometheus label, ECS field and OpenTelemetry attribute of each field of an identity."""
+    text = (ROOT / "docs/specs/identity.md").read_text(encoding="utf-8")
+    first_table = text.split("\n\n")[2]
+    rows = [[cell.strip(" `") for cell in line.split("|")] for line in first_table.splitlines()]
+    by_field = {row[1]: row[2:5] for row in rows[2:]}
+
+    assert set(by_field) == set(VOCABULARIES)
+    for field, (label, ecs, resource) in VOCABULARIES.items():
+        assert by_field[field][1:] == [ecs, resource]
+        assert by_field[field][0] == label if label else by_field[field][0].startswith("none")

@@ -148,3 +148,17 @@ def test_api_gives_what_the_page_shows(server: WebServer, browser: Browser, host
 
     assert {task["identity"]["task_name"] for task in shown} == set(host.tasks)
     page.context.close()
+
+
+def test_many_problems_do_not_hide_the_rest_of_the_status(console: Console, host: Demo) -> None:
+    """Five are shown, the others fold out."""
+    page = console.page
+    status = {**host.status(), "problems": [f"problem number {i}" for i in range(40)]}
+    page.route("**/api/status", lambda route: route.fulfill(json=status))
+    console.open("/status")
+
+    expect(page.get_by_text("problem number 4", exact=True)).to_be_visible()
+    expect(page.get_by_text("problem number 5", exact=True)).to_be_hidden()
+    expect(page.get_by_text("What Taskscope found")).to_be_in_viewport()
+    page.get_by_text("more problems").click()
+    expect(page.get_by_text("problem number 39", exact=True)).to_be_visible()

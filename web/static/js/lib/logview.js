@@ -92,7 +92,7 @@ export class LogView {
     // rows get their height when they come into sight, so the end may move without a scroll
     const stay = () => this.following && (this.list.scrollTop = this.list.scrollHeight);
     new ResizeObserver(stay).observe(this.list);
-    new IntersectionObserver(stay, { threshold: [0, 0.25, 0.5, 0.75, 1] }).observe(this.list);
+    this.list.addEventListener("contentvisibilityautostatechange", () => requestAnimationFrame(stay), true);
     this.showControls();
   }
 

@@ -9,7 +9,12 @@ import * as format from "../lib/format.js";
 
 const KINDS = { up: "everything in one process", server: "the server half", agent: "the agent half" };
 
+const SHOWN_PROBLEMS = 5; // many of one kind must not hide everything else
+
 let shown = "";
+let moreOpen = false;
+
+const problemNotice = (text) => h("div", { class: "notice bad", role: "alert" }, h("p", {}, text));
 
 const panel = (title, ...body) => h("section", { class: "panel" }, h("div", { class: "panel-head" }, h("h2", {}, title)), h("div", { class: "panel-body" }, body));
 
@@ -40,7 +45,9 @@ function show(status) {
   ].filter(([, value]) => value);
   fill(
     $("status"),
-    problems.map((one) => h("div", { class: "notice bad", role: "alert" }, h("p", {}, one))),
+    problems.slice(0, SHOWN_PROBLEMS).map(problemNotice),
+    problems.length > SHOWN_PROBLEMS &&
+      h("details", { class: "more-problems", open: moreOpen, ontoggle: (event) => (moreOpen = event.target.open) }, h("summary", {}, `${problems.length - SHOWN_PROBLEMS} more problems`), problems.slice(SHOWN_PROBLEMS).map(problemNotice)),
     problems.length > 0 && h("div", { class: "gap" }),
     h(
       "div",
