@@ -90,12 +90,20 @@ class ExpositionParser:
     metadata: dict[str, Metadata] = field(default_factory=dict)
     _skeleton: _Skeleton | None = None
 
-    def parse(self, body: bytes, *, openmetrics: bool = False) -> Exposition:
+    def parse(self, body: bytes | bytearray, *, openmetrics: bool = False) -> Exposition:
         """Return the samples; never raises."""
-        lines = body.split(b"\n")
+        lines = _lines(body)
+        found = self._parse_known(lines, openmetrics=openmetrics)
+        return self._slow(lines, openmetrics=openmetrics) if found is None else found
+
+    def parse_known(
+        self, body: bytes | bytearray, *, openmetrics: bool = False
+    ) -> Exposition | None:
+        """Return the samples if the lines are those of the exposition before, which is quick; else None."""
+        return self._parse_known(_lines(body), openmetrics=openmetrics)
+
+    def _parse_known(self, lines: list[bytes], *, openmetrics: bool) -> Exposition | None:
         known = self._skeleton
-        if not lines[-1]:
-            lines.pop()
         if (
             known is not None
             and known.openmetrics == openmetrics
@@ -103,10 +111,8 @@ class ExpositionParser:
             and (not openmetrics or lines[-1].rstrip() == b"# EOF")
             and all(map(bytes.startswith, lines, known.prefixes))  # one C loop over both lists
         ):
-            found = self._quick(known, lines, openmetrics=openmetrics)
-            if found is not None:
-                return found
-        return self._slow(lines, openmetrics=openmetrics)
+            return self._quick(known, lines, openmetrics=openmetrics)
+        return None
 
     def _quick(
         self, known: _Skeleton, lines: list[bytes], *, openmetrics: bool
@@ -184,6 +190,13 @@ class ExpositionParser:
         else:
             known = Metadata(known.type, known.help, text)
         self.metadata[family] = known
+
+
+def _lines(body: bytes | bytearray) -> list[bytes]:
+    lines = bytes(body).split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    return lines
 
 
 def _decorated(
