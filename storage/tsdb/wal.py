@@ -6,6 +6,7 @@ cut off the segment, so that the next one stands on clean ground.
 """
 
 import contextlib
+import errno
 import logging
 import os
 import threading
@@ -103,6 +104,7 @@ class Wal:
         self._thread: threading.Thread | None = None
         self._io = threading.RLock()  # whoever touches the open segment
         self._fd = -1
+        self._trouble = ""
         self._unsynced: list[Group] = []
         self._unsynced_since = 0.0
         self._series_defined: npt.NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
@@ -119,15 +121,19 @@ class Wal:
     def start(self, metadata: Mapping[str, Metadata]) -> None:
         """Begin a new segment behind those that are known, and start the thread.
 
+        On a full disk there is none yet: every group tries to make one until there is room.
+
         Raises:
-            StorageError: If the segment cannot be made.
+            StorageError: If the segment cannot be made for another reason.
         """
         self._all_metadata = dict(metadata)
         self.number = max(self.segments, default=0)
         try:
             self._open_next()
         except OSError as error:
-            raise StorageError(f"{self._directory}: {error.strerror}") from error
+            if error.errno != errno.ENOSPC:
+                raise StorageError(f"{self._directory}: {error.strerror}") from error
+            self._tell(f"{self._directory}: {error.strerror}")
         self._thread = threading.Thread(target=self._run, name="tsdb-wal", daemon=True)
         self._thread.start()
 
@@ -271,14 +277,23 @@ class Wal:
             reason = error.strerror if isinstance(error, OSError) else repr(error)
             group.error = StorageError(f"{self.path(self.number)}: cannot write: {reason}")
             self._metrics.failures.labels("wal_write").inc()
-            log.warning("samples cannot be made durable: %s", group.error)
+            self._tell(str(group.error))
             for samples in group.samples:
                 self._withdraw(samples)
         else:
+            self._tell("")
             if not self._unsynced:
                 self._unsynced_since = time.monotonic()
             self._unsynced.append(group)
         self._metrics.commit_seconds.observe(time.monotonic() - began)
+
+    def _tell(self, trouble: str) -> None:
+        """Say once that samples are not durable, and once that they are again."""
+        if trouble and not self._trouble:
+            log.warning("samples cannot be made durable: %s", trouble)
+        elif self._trouble and not trouble:
+            log.info("samples are made durable again")
+        self._trouble = trouble
 
     def _write(self, group: Group) -> None:
         if self._fd < 0 or self.segments[self.number].bytes >= self._settings.segment_bytes:
