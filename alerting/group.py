@@ -14,7 +14,7 @@ from alerting.metrics import AlertingMetrics
 from alerting.rule import AlertingRule, Evaluator, RecordingRule, Rule, RuleGroup
 from alerting.series_writer import SeriesWriter
 from model.alert import Alert, AlertState
-from model.errors import TaskscopeError
+from model.errors import TaskscopeError, reason_of
 from model.labels import Labels
 from storage.interface import Appender
 
@@ -252,7 +252,10 @@ class GroupRun:
     def _cannot_save(self, error: OSError) -> None:
         self._around.metrics.state_failures.inc()
         if self._disk_works:
-            _log.error("alert state cannot be kept on disk, a restart may repeat pages: %s", error)
+            _log.error(
+                "alert state cannot be kept on disk, a restart may repeat pages: %s",
+                reason_of(error),
+            )
         self._disk_works = False
 
 

@@ -1,6 +1,6 @@
 """What Taskscope itself costs: memory and CPU of `up` and `agent` beside 20 containers, and seconds until ready.
 
-    python bench/bench_footprint.py [--containers 20] [--seconds 60]
+    python bench/bench_footprint.py [--containers 20] [--seconds 60] [--talk]
 
 Needs a Docker Engine and a static busybox. CPU is user + system of the process from /proc, over the seconds
 after the start has settled.
@@ -23,8 +23,8 @@ NAME = "taskscope-bench"
 TICK = os.sysconf("SC_CLK_TCK")
 
 
-def containers(count: int) -> None:
-    """Start idle containers that write a line a second."""
+def containers(count: int, *, talk: bool) -> None:
+    """Start containers at rest, or such that write a line a second."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
         tar.add("/bin/busybox", arcname="bin/busybox")
@@ -35,20 +35,10 @@ def containers(count: int) -> None:
         stdout=subprocess.DEVNULL,
     )
     loop = "i=0; while :; do i=$((i+1)); echo level=info msg=tick n=$i; /bin/busybox sleep 1; done"
+    command = ["sh", "-c", loop] if talk else ["sleep", "100000"]
     for number in range(count):
         subprocess.run(
-            [
-                "docker",
-                "run",
-                "-d",
-                "--name",
-                f"{NAME}-{number}",
-                IMAGE,
-                "/bin/busybox",
-                "sh",
-                "-c",
-                loop,
-            ],
+            ["docker", "run", "-d", "--name", f"{NAME}-{number}", IMAGE, "/bin/busybox", *command],
             check=True,
             stdout=subprocess.DEVNULL,
         )
@@ -109,8 +99,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--containers", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--talk", action="store_true", help="each container writes a line a second")
     a = parser.parse_args()
-    containers(a.containers)
+    containers(a.containers, talk=a.talk)
     running = []
     try:
         print(f"{'process':8} {'ready s':>8} {'RSS MB':>8} {'peak MB':>8} {'CPU % of a core':>9}")

@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -147,9 +148,19 @@ def serve(args: argparse.Namespace) -> None:
     from collector.scrape.discovery import ScrapeConfig, StaticConfig
     from collector.scrape.manager import ScrapeManager
     from collector.scrape.target import ScrapeJob
+    from model.task import Task
     from storage.tsdb.db import Tsdb
     from storage.tsdb.settings import TsdbSettings
-    from tests.fakes.tasks import FakeTaskSource
+
+    class NoTasks:
+        """A source of tasks that has none."""
+
+        def snapshot(self) -> frozenset[Task]:
+            return frozenset()
+
+        def watch(self, stop: threading.Event) -> Iterator[frozenset[Task]]:
+            yield frozenset()
+            stop.wait()
 
     class RealClock:
         """The time as it is."""
@@ -173,7 +184,7 @@ def serve(args: argparse.Namespace) -> None:
         for i in range(args.targets)
     )
     manager = ScrapeManager(
-        FakeTaskSource(), store, [ScrapeConfig(job, static)], clock, registry, parsers=args.parsers
+        NoTasks(), store, [ScrapeConfig(job, static)], clock, registry, parsers=args.parsers
     )
     manager.start()
     name = "taskscope_collector_scrape_cpu_seconds_total"

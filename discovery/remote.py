@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from discovery.source import RuntimeSource, SourceStatus, count_states
 from discovery.wire import AgentState, decode, encode_state
 from model.clock import Clock
+from model.errors import reason_of
 from model.health import HealthSource, TaskHealth
 from model.task import Task, TaskID, TaskSource
 
@@ -95,9 +96,9 @@ class StatePusher:
                 self._problem = ""
             except (OSError, http.client.HTTPException) as error:
                 if not self._problem:
-                    _log.warning("%s does not take our tasks: %s", self._url, error)
+                    _log.warning("%s does not take our tasks: %s", self._url, reason_of(error))
                 self._failures += 1
-                self._problem = f"{self._url} does not take our tasks: {error}"
+                self._problem = f"{self._url} does not take our tasks: {reason_of(error)}"
             except Exception as error:
                 _log.exception("pushing tasks goes on after an error of its own")
                 self._failures += 1

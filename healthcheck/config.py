@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal, Self
 
-import re2
 from pydantic import Field, field_validator, model_validator
 
+from configfile.pattern import compile_pattern
 from configfile.validate import Section
 from healthcheck.check import Check, CheckType, Policy, parse_status_ranges, shell
 from healthcheck.select import DeclaredCheck, TaskMatch
@@ -75,10 +75,7 @@ class HttpCheckConfig(_CheckConfig):
     @field_validator("body_regex")
     @classmethod
     def _pattern(cls, value: str) -> str:
-        try:
-            re2.compile(value)
-        except re2.error as error:
-            raise ValueError(f"is no valid RE2 pattern: {error}") from None
+        compile_pattern(value)
         return value
 
     def check(self) -> Check:

@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import re2
-
+from configfile.pattern import compile_pattern
 from healthcheck.check import Check, CheckType, Policy, parse_status_ranges, shell
 from model.health import CheckKind
 from model.task import Task
@@ -148,9 +147,9 @@ def _status(values: Mapping[str, str]) -> tuple[tuple[int, int], ...]:
 def _pattern(values: Mapping[str, str]) -> str:
     pattern = values.get("body_regex", "")
     try:
-        re2.compile(pattern)
-    except re2.error as error:
-        raise _BadLabelError("body_regex", f"is not valid: {error}") from None
+        compile_pattern(pattern)
+    except ValueError as error:
+        raise _BadLabelError("body_regex", str(error)) from None
     return pattern
 
 

@@ -1,12 +1,21 @@
 """What an operator can say about log shipping (``logship:`` in the configuration)."""
 
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from configfile.validate import Section
 
 _NAME = r"^[a-z0-9][a-z0-9_.]{0,99}$"
+
+
+def _has_port(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname and parts.port)
+    except ValueError:  # the port is no number
+        return False
 
 
 class EmbeddedSinkConfig(Section):
@@ -36,6 +45,8 @@ class ElasticsearchSinkConfig(Section):
         for endpoint in endpoints:
             if not endpoint.startswith(("http://", "https://")):
                 raise ValueError(f"{endpoint!r} is no URL; it must start with http:// or https://")
+            if not _has_port(endpoint):
+                raise ValueError(f"{endpoint!r} needs host and port, like http://127.0.0.1:9200")
         return endpoints
 
     @model_validator(mode="after")

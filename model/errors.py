@@ -107,3 +107,9 @@ class DeliveryError(TaskscopeError):
 
 class DiscoveryError(TaskscopeError):
     """A runtime cannot be asked which tasks it has."""
+
+
+def reason_of(error: BaseException) -> str:
+    """Return an exception's own words, without ``[Errno 28]`` in front."""
+    words = error.strerror if isinstance(error, OSError) else ""
+    return words or str(error) or type(error).__name__

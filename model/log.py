@@ -109,7 +109,8 @@ class Delivery:
 
     Attributes:
         status: int16, shape (n,): 201 stored, 409 was there already, 400 never will be
-            (goes to the dead-letter file), 429 or 5xx try again.
+            (goes to the dead-letter file); 429, 5xx and 403 (an index that is blocked, mostly
+            for want of disk) try again.
         reasons: Reason by index, for those that were not stored.
     """
 

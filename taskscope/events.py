@@ -21,14 +21,13 @@ class TaskEvents:
     def __init__(self, tasks: TaskSource, directory: Path, clock: Clock) -> None:
         self._tasks = tasks
         self.log = EventLog(directory, clock)
-        self._ended: dict[TaskID, set[int]] = {}
+        self._told: dict[TaskID, int] = {}  # number of the last run whose end was written
         self._stop = Event()
         self._thread: Thread | None = None
 
     def start(self) -> None:
         """Begin to watch; runs that have ended before are no news."""
-        for task in self._tasks.snapshot():
-            self._ended[task.identity.task_id] = {run.number for run in _ended_runs(task)}
+        self._told = {t.identity.task_id: _last_ended(t) for t in self._tasks.snapshot()}
         self._thread = Thread(target=self._watch, name="task-events", daemon=True)
         self._thread.start()
 
@@ -57,24 +56,19 @@ class TaskEvents:
     def _append(self, task: Task, level: Level, message: str, fields: Mapping[str, Any]) -> None:
         try:
             self.log.append(task.identity, level, message, fields)
-        except OSError as error:
+        except (OSError, TypeError) as error:  # TypeError: a text from the task is no Unicode
             _log.error(
-                "an event of task %s is lost (%s): %s",
-                task.identity.task_name,
-                error.strerror,
-                message,
+                "an event of task %r is lost (%s): %r", task.identity.task_name, error, message
             )
 
     def _watch(self) -> None:
         for tasks in self._tasks.watch(self._stop):
+            told = self._told
+            self._told = {task.identity.task_id: _last_ended(task) for task in tasks}
             for task in tasks:
-                seen = self._ended.setdefault(task.identity.task_id, set())
-                for run in _ended_runs(task):
-                    if run.number not in seen:
-                        seen.add(run.number)
+                for run in task.status.runs:
+                    if run.ended_ms is not None and run.number > told.get(task.identity.task_id, 0):
                         self._run_ended(task, run)
-            for gone in self._ended.keys() - {task.identity.task_id for task in tasks}:
-                del self._ended[gone]
 
     def _run_ended(self, task: Task, run: Run) -> None:
         ended = run.exit or Exit(None)
@@ -89,5 +83,6 @@ class TaskEvents:
         self._append(task, level, f"run {run.number} ended: {describe_exit(ended)}", fields)
 
 
-def _ended_runs(task: Task) -> list[Run]:
-    return [run for run in task.status.runs if run.ended_ms is not None]
+def _last_ended(task: Task) -> int:
+    ended = (run.number for run in reversed(task.status.runs) if run.ended_ms is not None)
+    return next(ended, 0)

@@ -1,11 +1,10 @@
 """The functions of templates: Go's own and those Prometheus adds (prometheus template/template.go)."""
 
 import operator
+import re
 import urllib.parse
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-
-import re2
 
 from alerting.template.humanize import (
     humanize,
@@ -15,6 +14,7 @@ from alerting.template.humanize import (
     humanize_timestamp,
 )
 from alerting.template.printf import printf, show
+from configfile.pattern import compile_pattern
 
 
 def truth(value: Any) -> bool:
@@ -67,13 +67,13 @@ def _title(text: str) -> str:
 
 
 def _matches(pattern: str, text: str) -> bool:
-    return re2.search(pattern, text) is not None
+    return compile_pattern(pattern).search(text) is not None
 
 
 def _replace(pattern: str, replacement: str, text: str) -> str:
     # Go writes groups as $1 or ${1}, re2's Python as \1
-    python = re2.sub(r"\$\{?(\d+)\}?", r"\\\1", replacement.replace("\\", "\\\\"))
-    return str(re2.sub(pattern, python, text))
+    python = re.sub(r"\$\{?(\d+)\}?", r"\\\1", replacement.replace("\\", "\\\\"))
+    return str(compile_pattern(pattern).sub(python, text))
 
 
 def _length(value: Any) -> int:

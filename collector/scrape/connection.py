@@ -11,6 +11,7 @@ from collector.scrape.http import FetchError, Response
 from collector.scrape.target import Tls
 
 _READ: Final = 256 << 10
+_READ_HEAD: Final = 4 << 10  # what belongs to the body is copied from here, so not more
 _IN_PROGRESS: Final = frozenset({0, errno.EINPROGRESS, errno.EWOULDBLOCK})
 
 
@@ -115,15 +116,23 @@ class Connection:
         return self._receive()
 
     def _receive(self) -> int:
-        """Read once; over TLS until its buffer is empty, the selector does not see that."""
+        """Read the head and once more; over TLS until its buffer is empty, the selector does not see that."""
+        response = self.response
         while True:
-            data = self._socket.recv(_READ)
-            if not data:
-                self.response.close()
+            first = not self._received
+            if (room := response.room()) is not None:
+                size = self._socket.recv_into(room)
+                response.filled(size)
+            else:
+                data = self._socket.recv(_READ_HEAD if first else _READ)
+                size = len(data)
+                if data:
+                    response.feed(data)
+            if not size:
+                response.close()
                 return selectors.EVENT_READ
             self._received = True
-            self.response.feed(data)
-            if self.response.done or not isinstance(self._socket, ssl.SSLSocket):
+            if response.done or not (first or isinstance(self._socket, ssl.SSLSocket)):
                 return selectors.EVENT_READ
 
 

@@ -11,6 +11,7 @@ from isal import isal_zlib
 
 _MAX_HEAD: Final = 64 << 10
 _MAX_CHUNK_LINE: Final = 1 << 10
+_MAX_ROOM: Final = 16 << 20  # a claim of more than this is not believed before it has come
 
 
 class FetchError(Exception):
@@ -53,6 +54,7 @@ class Response:
         self._left = 0
         self._parts: list[bytes] = []
         self._size = 0
+        self._whole: bytearray | None = None
         self._gzip: isal_zlib.Decompress | None = None
         self._packed = False  # whether anything packed has come
         self._http10 = False
@@ -68,7 +70,12 @@ class Response:
         said = self.headers.get("connection", "").lower()
         return "keep-alive" in said if self._http10 else "close" not in said
 
-    def body(self) -> bytes:
+    @property
+    def body_bytes(self) -> int:
+        """Size of the unpacked body."""
+        return self._size if self._whole is None else len(self._whole)
+
+    def body(self) -> bytes | bytearray:
         """Return the unpacked body.
 
         Raises:
@@ -76,6 +83,8 @@ class Response:
         """
         if self._gzip is not None and self._packed and not self._gzip.eof:
             raise FetchError("bad_encoding", "the gzip body is cut off")
+        if self._whole is not None:
+            return self._whole
         return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
 
     def close(self) -> None:
@@ -105,6 +114,20 @@ class Response:
         self._buffer += data
         while self._step():
             pass
+
+    def room(self) -> memoryview | None:
+        """Return where the rest of the body belongs; None if what comes must be fed.
+
+        Most bodies are plain and of a known length: the socket writes them to their place at once.
+        """
+        return None if self._whole is None else memoryview(self._whole)[-self._left :]
+
+    def filled(self, size: int) -> None:
+        """Note that so many bytes have come to where ``room`` began."""
+        self.wire_bytes += size
+        self._left -= size
+        if self._left == 0:
+            self._state = _State.DONE
 
     def _step(self) -> bool:
         """Work off some of the buffer; False if more must come first."""
@@ -172,6 +195,8 @@ class Response:
             if self._left > self._max:
                 raise self._too_large()
             self._state = _State.LENGTH if self._left else _State.DONE
+            if self._gzip is None and 0 < self._left <= _MAX_ROOM:
+                self._whole = bytearray(self._left)
         elif length:
             raise FetchError("not_http", "the response has a bad Content-Length")
         else:
@@ -206,8 +231,12 @@ class Response:
     def _take_length(self, data: bytes) -> None:
         if len(data) > self._left:
             raise FetchError("not_http", "the response is longer than its Content-Length")
+        if self._whole is not None:
+            at = len(self._whole) - self._left
+            self._whole[at : at + len(data)] = data
+        else:
+            self._take(data)
         self._left -= len(data)
-        self._take(data)
         if self._left == 0:
             self._state = _State.DONE
 

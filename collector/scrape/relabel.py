@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-import re2
+from configfile.pattern import compile_pattern
 
 Action = Literal[
     "replace",
@@ -26,13 +26,6 @@ Action = Literal[
     "uppercase",
 ]
 _GROUP: Final = re.compile(r"\$(?:\$|\{(\w+)\}|(\w+))")
-
-
-def _options() -> Any:
-    options = re2.Options()
-    options.log_errors = False  # the library would write to stderr itself
-    options.dot_nl = True
-    return options
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +46,7 @@ class RelabelRule:
     pattern: Any = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        try:
-            pattern = re2.compile(self.regex, _options())
-        except re2.error as error:
-            reason = error.args[0] if error.args else "no reason given"
-            text = reason.decode() if isinstance(reason, bytes) else reason
-            raise ValueError(f"is not a regular expression of RE2: {text}") from error
+        pattern = compile_pattern(self.regex, dot_matches_newline=True)
         object.__setattr__(self, "pattern", pattern)
 
 

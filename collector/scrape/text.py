@@ -1,20 +1,20 @@
 """Parses the expositions of one target, learning their skeleton.
 
-An application's exposition is the same text at each scrape but for the values. The parser remembers
-the part of every line in front of the value; while those are unchanged, a scrape costs one
-comparison and one number per line. When lines come or go, each line is split anew, and only the
-series that were never seen are parsed.
+An application's exposition is the same text at each scrape but for the values. While it is, a scrape
+costs a comparison of all that text and one number per line. When lines come or go, each line is
+split anew, and only the series that were never seen are parsed.
 """
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import compress
 from typing import Final
 
 import msgspec
 import numpy as np
 
 from collector.scrape.grammar import parse_comment, parse_value, split_series
+from collector.scrape.skeleton import Skeleton
 from model.samples import Floats, Ints
 from storage.interface import Metadata
 
@@ -58,22 +58,18 @@ _OR_NONE: Final = msgspec.json.Decoder(list[float | None])
 NO_TIMESTAMP: Final = np.iinfo(np.int64).min
 
 
-@dataclass(slots=True)
-class _Skeleton:
-    """What is the same from one scrape to the next.
+@dataclass(frozen=True, slots=True)
+class _Learned:
+    """How the exposition before looked.
 
     Attributes:
-        prefixes: The series of each sample line, the whole text of any other.
-        sampled: Whether each line is a sample.
-        lengths: Lengths of the series of the sample lines.
-        series: The series of the sample lines.
+        skeleton: All but its values.
+        series: Its series.
         decorated: Whether some line has a timestamp or an exemplar.
         openmetrics: Which format it was read as.
     """
 
-    prefixes: list[bytes]
-    sampled: list[bool]
-    lengths: list[int]
+    skeleton: Skeleton
     series: tuple[bytes, ...]
     decorated: bool
     openmetrics: bool
@@ -88,52 +84,45 @@ class ExpositionParser:
     """
 
     metadata: dict[str, Metadata] = field(default_factory=dict)
-    _skeleton: _Skeleton | None = None
+    _learned: _Learned | None = None
+    _comments: frozenset[bytes] = frozenset()
+    _series: tuple[bytes, ...] = ()
 
-    def parse(self, body: bytes, *, openmetrics: bool = False) -> Exposition:
+    def parse(self, body: bytes | bytearray, *, openmetrics: bool = False) -> Exposition:
         """Return the samples; never raises."""
-        lines = body.split(b"\n")
-        known = self._skeleton
-        if not lines[-1]:
-            lines.pop()
-        if (
-            known is not None
-            and known.openmetrics == openmetrics
-            and len(lines) == len(known.prefixes)
-            and (not openmetrics or lines[-1].rstrip() == b"# EOF")
-            and all(map(bytes.startswith, lines, known.prefixes))  # one C loop over both lists
-        ):
-            found = self._quick(known, lines, openmetrics=openmetrics)
-            if found is not None:
-                return found
-        return self._slow(lines, openmetrics=openmetrics)
+        found = self.parse_known(body, openmetrics=openmetrics)
+        return self._slow(bytes(body), openmetrics=openmetrics) if found is None else found
 
-    def _quick(
-        self, known: _Skeleton, lines: list[bytes], *, openmetrics: bool
+    def parse_known(
+        self, body: bytes | bytearray, *, openmetrics: bool = False
     ) -> Exposition | None:
-        """Parse only values; None where one of them is not a number."""
-        rests = [
-            line[length:]
-            for line, length in zip(compress(lines, known.sampled), known.lengths, strict=True)
-        ]
-        if known.decorated:
-            return _decorated(known.series, rests, openmetrics=openmetrics)
-        values = parse_numbers(rests)
+        """Return the samples if only values differ from the exposition before, which is quick; else None."""
+        known = self._learned
+        if known is None or known.openmetrics != openmetrics:
+            return None
+        values = known.skeleton.values(body if body.endswith(b"\n") else body + b"\n")
         if values is None:
             return None
-        return Exposition(known.series, values, None, 0, b"", complete=True)
+        if known.decorated:
+            rests = values.split(b"\n")[:-1]
+            return _decorated(known.series, rests, openmetrics=openmetrics)
+        numbers = parse_numbers(values)
+        if numbers is None:
+            return None
+        return Exposition(known.series, numbers, None, 0, b"", complete=True)
 
-    def _slow(self, lines: list[bytes], *, openmetrics: bool) -> Exposition:
+    def _slow(self, body: bytes, *, openmetrics: bool) -> Exposition:
+        lines = body.split(b"\n")
+        if not lines[-1]:
+            lines.pop()
         prefixes, sampled, bad = [], [], []
         series, values, stamps = [], [], []
         complete = not openmetrics
-        before = self._skeleton
-        old = set(before.prefixes) if before else set()
         for line in lines:
             if line.startswith(b"#") or not line.strip():
                 prefixes.append(line)
                 sampled.append(False)
-                if line and line not in old:
+                if line and line not in self._comments:
                     self._comment(line)
                 complete = complete or line.rstrip() == b"# EOF"
                 continue
@@ -151,16 +140,17 @@ class ExpositionParser:
             openmetrics and any(b" # " in line for line in lines if not line.startswith(b"#"))
         )
         names = tuple(series)
-        if before is not None and before.series == names:
-            names = before.series
-        # A body with bad lines is parsed in full again, so that they are counted each time; so is one
-        # with blank lines, as every line begins with the empty prefix.
-        self._skeleton = (
+        if self._series == names:
+            names = self._series
+        self._series = names
+        self._comments = frozenset(
+            line for line, is_sample in zip(prefixes, sampled, strict=True) if not is_sample
+        )
+        # a body with bad lines is parsed in full again, so that they are counted each time
+        self._learned = (
             None
-            if bad or not complete or b"" in prefixes
-            else _Skeleton(
-                prefixes, sampled, [len(s) for s in names], names, decorated, openmetrics
-            )
+            if bad or not complete or not names
+            else _Learned(Skeleton(prefixes, sampled), names, decorated, openmetrics)
         )
         return Exposition(
             names,
@@ -201,34 +191,39 @@ def _decorated(
     return Exposition(series, values, _stamps(stamps), 0, b"", complete=True)
 
 
-def parse_numbers(texts: list[bytes]) -> Floats | None:
-    """Return the numbers that texts are; None if one of them is none.
+def parse_numbers(text: bytes) -> Floats | None:
+    """Return the numbers of a text with a line break behind each; None if one of them is none.
 
     A JSON decoder reads a whole list of numbers several times as fast as ``float`` reads each, and
     rounds the same; what JSON has not (NaN, +Inf, a leading plus) is read the slow way.
     """
-    joined = b",".join(texts)
+    count = text.count(b"\n")
+    array = b"[" + text[:-1].replace(b"\n", b",") + b"]"
     try:
-        values = np.array(_NUMBERS.decode(b"[" + joined + b"]"), dtype=np.float64)
+        numbers = _NUMBERS.decode(array)
     except msgspec.DecodeError:
-        return _parse_each(texts, joined)
-    if len(values) != len(texts):
+        return _parse_each(text, array)
+    if len(numbers) != count:
         return None
-    if b"-0" in joined:  # the whole number -0 has lost its sign
+    # a third of the time of np.array, which asks each number for its type
+    values = np.frombuffer(struct.pack(f"={count}d", *numbers)).copy()
+    if b"-0" in text:  # the whole number -0 has lost its sign
+        texts = text.split(b"\n")
         for row in np.flatnonzero(values == 0.0).tolist():
             values[row] = float(texts[row])
     return values
 
 
-def _parse_each(texts: list[bytes], joined: bytes) -> Floats | None:
-    if b"NaN" in joined and b"null" not in joined:  # quantiles of nothing are common
+def _parse_each(text: bytes, array: bytes) -> Floats | None:
+    texts = text.split(b"\n")[:-1]
+    if b"NaN" in text and b"null" not in text:  # quantiles of nothing are common
         try:
-            some = _OR_NONE.decode(b"[" + joined.replace(b"NaN", b"null") + b"]")
+            some = _OR_NONE.decode(array.replace(b"NaN", b"null"))
         except msgspec.DecodeError:
             some = []
-        if len(some) == len(texts) and b"-0" not in joined:
+        if len(some) == len(texts) and b"-0" not in text:
             return np.array(some, dtype=np.float64)
-    if b"_" in joined:  # float() takes 1_000, the format does not
+    if b"_" in text:  # float() takes 1_000, the format does not
         return None
     try:
         return np.fromiter(map(float, texts), np.float64, len(texts))

@@ -19,6 +19,7 @@ log: Final = logging.getLogger(__name__)
 
 _TEXT: Final = frozenset({"", "text/plain"})
 _OPENMETRICS: Final = "application/openmetrics-text"
+_SMALL: Final = 1 << 20
 
 
 @dataclass(slots=True)
@@ -52,6 +53,7 @@ class _Fetched:
     result: Response | FetchError
     at_ms: int
     started: float
+    found: Exposition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,11 @@ class _Ended:
 
 
 class Workers:
-    """Threads that parse what was fetched and append it.
+    """Parses what was fetched and appends it.
+
+    An exposition of known lines is worked off at once, on the thread that fetched it: handing it to
+    another thread costs as much as parsing it, as the other core has none of it in its cache. What
+    takes longer waits for the threads of this class, so that it holds up no other target.
 
     Args:
         appender: Where samples and metadata go.
@@ -72,6 +78,7 @@ class Workers:
     def __init__(self, appender: Appender, metrics: ScrapeMetrics, threads: int = 2) -> None:
         self._appender = appender
         self._metrics = metrics
+        self._cpu = metrics.cpu.labels("parse")
         self._queue: SimpleQueue[_Fetched | _Ended | None] = SimpleQueue()
         self._count = threads
         self._threads: list[Thread] = []
@@ -96,7 +103,16 @@ class Workers:
         self, state: TargetState, result: Response | FetchError, at_ms: int, started: float
     ) -> None:
         """Hand in what a scrape gave; ``started`` is a time of ``time.monotonic()``."""
-        self._queue.put(_Fetched(state, result, at_ms, started))
+        began = time.thread_time()
+        found = None
+        if isinstance(result, Response) and result.body_bytes <= _SMALL:
+            found = parse_known(state.parser, result)
+        job = _Fetched(state, result, at_ms, started, found)
+        if found is None:
+            self._queue.put(job)
+        else:
+            self._work(job)
+        self._cpu.inc(time.thread_time() - began)
 
     def end(self, state: TargetState, at_ms: int) -> None:
         """Have the target's series marked as stale once what is queued is done."""
@@ -104,19 +120,22 @@ class Workers:
 
     def _run(self) -> None:
         while (job := self._queue.get()) is not None:
-            cpu = time.thread_time()
-            try:
-                with job.state.lock:
-                    if isinstance(job, _Ended):
-                        self._end(job)
-                    elif not job.state.ended:
-                        self._finish(job)
-            except Exception:
-                log.exception("a scrape could not be worked off")
-            finally:
-                if isinstance(job, _Fetched):
-                    job.state.busy = False
-            self._metrics.cpu.labels("parse").inc(time.thread_time() - cpu)
+            began = time.thread_time()
+            self._work(job)
+            self._cpu.inc(time.thread_time() - began)
+
+    def _work(self, job: _Fetched | _Ended) -> None:
+        try:
+            with job.state.lock:
+                if isinstance(job, _Ended):
+                    self._end(job)
+                elif not job.state.ended:
+                    self._finish(job)
+        except Exception:
+            log.exception("a scrape could not be worked off")
+        finally:
+            if isinstance(job, _Fetched):
+                job.state.busy = False
 
     def _end(self, job: _Ended) -> None:
         job.state.ended = True
@@ -131,7 +150,7 @@ class Workers:
         try:
             if isinstance(job.result, FetchError):
                 raise job.result
-            state.last_error = self._take(state, job.result, job.at_ms, job.started)
+            state.last_error = self._take(state, job, job.result)
             state.health = "up"
         except FetchError as error:
             self._fail(state, error, job)
@@ -148,15 +167,15 @@ class Workers:
         except StorageError as refused:
             self._refused(state, refused)
 
-    def _take(self, state: TargetState, response: Response, at_ms: int, started: float) -> str:
+    def _take(self, state: TargetState, job: _Fetched, response: Response) -> str:
         """Parse and append; return what was left out, "" if nothing.
 
         Raises:
             FetchError: If the response is no exposition or breaks a limit.
             StorageError: If the store refuses it.
         """
-        found = parse_response(state.parser, response)
-        outcome = state.series.append(found, at_ms, time.monotonic() - started)
+        found = job.found or parse_response(state.parser, response)
+        outcome = state.series.append(found, job.at_ms, time.monotonic() - job.started)
         if state.parser.metadata != state.told:
             state.told = dict(state.parser.metadata)
             self._appender.set_metadata(state.told)
@@ -175,12 +194,36 @@ class Workers:
         log.warning("the store refused a scrape: %s", error, extra={"url": state.target.url})
 
 
+def parse_known(parser: ExpositionParser, response: Response) -> Exposition | None:
+    """Return the exposition that a response is if its lines are those of the scrape before; else None."""
+    try:
+        openmetrics = _is_openmetrics(response)
+        return parser.parse_known(response.body(), openmetrics=openmetrics)
+    except FetchError:
+        return None
+
+
 def parse_response(parser: ExpositionParser, response: Response) -> Exposition:
     """Return the exposition that a response is.
 
     Raises:
         FetchError: If it is none: another status than 200, another type than text, or more lines
             that cannot be read than samples.
+    """
+    openmetrics = _is_openmetrics(response)
+    found = parser.parse(response.body(), openmetrics=openmetrics)
+    if found.bad_lines > len(found.values):
+        raise FetchError("not_exposition", f"the answer is not an exposition: {found.first_bad!r}")
+    if not found.complete:
+        raise FetchError("truncated", "the exposition does not end with # EOF")
+    return found
+
+
+def _is_openmetrics(response: Response) -> bool:
+    """Tell which format a response says it is in.
+
+    Raises:
+        FetchError: If it says that it is no exposition.
     """
     if response.status != 200:
         said = response.headers.get("location", "")
@@ -189,9 +232,4 @@ def parse_response(parser: ExpositionParser, response: Response) -> Exposition:
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in _TEXT and kind != _OPENMETRICS:
         raise FetchError("content_type", f"the answer is {kind[:80]!r}, not an exposition")
-    found = parser.parse(response.body(), openmetrics=kind == _OPENMETRICS)
-    if found.bad_lines > len(found.values):
-        raise FetchError("not_exposition", f"the answer is not an exposition: {found.first_bad!r}")
-    if not found.complete:
-        raise FetchError("truncated", "the exposition does not end with # EOF")
-    return found
+    return kind == _OPENMETRICS

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from typing import Final, cast
 from urllib.parse import urljoin, urlsplit
 
-import re2
-
+from configfile.pattern import compile_pattern
 from healthcheck.prober.outcome import Outcome, failed, not_made, of_socket_error, passed
 
 MAX_BODY_BYTES: Final = 256 * 1024  # as much is searched for the pattern
@@ -60,9 +59,9 @@ def probe_http(
     url = urljoin(base, path)
     seen = set()
     try:
-        pattern = re2.compile(body_regex.encode()) if body_regex else None
-    except re2.error as error:
-        return not_made("pattern", f"body_regex is not valid: {error}")
+        pattern = compile_pattern(body_regex.encode()) if body_regex else None
+    except ValueError as error:
+        return not_made("pattern", f"body_regex {error}")
     try:
         for _ in range(_MAX_REDIRECTS + 1):
             seen.add(url)

@@ -96,12 +96,14 @@ class Parser:
         if records.levels is None and not records.sizes:  # every line starts with a brace
             return self._json.decode(texts)
         json_rows = [row for row, text in enumerate(texts) if text[:1] == "{" and row not in records.sizes]  # fmt: skip
+        pairs = list(map(text_lines.looks_logfmt, texts))
+        if not json_rows and not any(pairs):  # mostly so, where anything is plain
+            return self._plain(records)
         rows: dict[str, list[int]] = {"json": json_rows, "logfmt": [], "plain": []}
         is_json = set(json_rows)
-        for row, text in enumerate(texts):
+        for row in range(len(texts)):
             if row not in is_json:
-                pairs = text_lines.looks_logfmt(text) and not records.flags.get(row)
-                rows["logfmt" if pairs else "plain"].append(row)
+                rows["logfmt" if pairs[row] and not records.flags.get(row) else "plain"].append(row)
         if len(rows["plain"]) == len(texts):
             return self._plain(records)
         columns = Columns.empty(len(texts))

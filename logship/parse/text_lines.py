@@ -12,14 +12,10 @@ from logship.parse.levels import of_line, of_text
 from model.log import Level
 
 _PAIR: Final = re.compile(r'([A-Za-z_@][\w.@/\-]*)=("(?:[^"\\]|\\.)*"|[^\s"]*)(?:\s+|$)')
-_LOOKS_LOGFMT: Final = re.compile(r'[A-Za-z_@][\w.@/\-]*=(?:"(?:[^"\\]|\\.)*"|[^\s"]*) +[A-Za-z_@][\w.@/\-]*=').match  # fmt: skip
+# a line that starts with two pairs
+looks_logfmt: Final = re.compile(r'[A-Za-z_@][\w.@/\-]*=(?:"(?:[^"\\]|\\.)*"|[^\s"]*) +[A-Za-z_@][\w.@/\-]*=').match  # fmt: skip
 _TRACE_ID: Final = re.compile(r"\btrace[._-]?[iI]d[=:]\"?([0-9a-f]{32})\b")
 _HEX32: Final = re.compile(r"[0-9a-f]{32}").fullmatch
-
-
-def looks_logfmt(text: str) -> bool:
-    """Tell whether a line starts with two pairs."""
-    return _LOOKS_LOGFMT(text) is not None
 
 
 def plain(texts: Sequence[str], levels: Sequence[int] | None = None) -> Columns:

@@ -11,7 +11,7 @@ import numpy as np
 
 from logship import wire
 from logship.sink.base import Sink
-from model.errors import DeliveryError
+from model.errors import DeliveryError, reason_of
 from model.log import Delivery, LogBatch
 
 PATH = "/api/agent/logs"
@@ -40,7 +40,7 @@ class ServerSink:
             status, reason, body, retry_after = self._post(wire.encode(batches), timeout_seconds)
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            raise DeliveryError(f"the server at {self._url.netloc} cannot be reached: {error}", retryable=True) from error  # fmt: skip
+            raise DeliveryError(f"the server at {self._url.netloc} cannot be reached: {reason_of(error)}", retryable=True) from error  # fmt: skip
         if status == 200:
             return self._deliveries(body, batches)
         text = body[:200].decode("utf-8", "replace").strip()

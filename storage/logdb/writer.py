@@ -7,7 +7,7 @@ from threading import Lock
 import numpy as np
 
 from model.clock import Clock
-from model.errors import DeliveryError
+from model.errors import DeliveryError, reason_of
 from model.log import Delivery, LogBatch
 from storage.logdb.chunk import Chunk, keep, source_key
 from storage.logdb.files import Files
@@ -121,7 +121,9 @@ class Writer:
             self._wal.write(chunk)
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            self._reject("disk_full" if full else "io", f"the log store cannot write: {error}")
+            self._reject(
+                "disk_full" if full else "io", f"the log store cannot write: {reason_of(error)}"
+            )
         self._parts.add(chunk)
         start, end = covered(chunk.batch.offsets, chunk.batch.end_offset)
         self.sources.add(chunk.source, start, end, chunk.taken_ns)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from configfile.pattern import compile_pattern
 from storage.logquery import fields
 from storage.logquery.nodes import (
     MESSAGE,
@@ -24,7 +25,7 @@ from storage.logquery.nodes import (
     conjunction,
     disjunction,
 )
-from storage.logquery.patterns import compiled, message_pattern, value_pattern
+from storage.logquery.patterns import message_pattern, value_pattern
 
 # A record's fields by full name, as far as the query asks for them; values as in JSON.
 Record = Mapping[str, Any]
@@ -54,7 +55,7 @@ def compile_node(node: Node) -> Predicate:
                 node, fields.timestamp_ns(low or ""), fields.timestamp_ns(high or "")
             )
         case Term() | Phrase() | Wildcard() | Regex() if node.field == MESSAGE:
-            search = compiled(message_pattern(node)).search
+            search = compile_pattern(message_pattern(node)).search
             return lambda record: search(record.get(MESSAGE, "")) is not None
         case _:
             return _any_value(node.field, _value_test(node))
@@ -137,7 +138,7 @@ def _value_test(node: Leaf) -> Callable[[str], bool]:
                 return lambda text: text == value
             return lambda text: text == value or number_of(text) == wanted
         case Wildcard() | Regex():
-            search = compiled(value_pattern(node)).search
+            search = compile_pattern(value_pattern(node)).search
             return lambda text: search(text) is not None
         case Exists():
             return bool

@@ -5,8 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, NoReturn
 
-import re2
-
+from configfile.pattern import compile_pattern
 from model.errors import ParseError
 from storage.logquery import fields
 from storage.logquery.nodes import (
@@ -25,7 +24,6 @@ from storage.logquery.nodes import (
     conjunction,
     disjunction,
 )
-from storage.logquery.patterns import compiled
 
 MAX_DEPTH: Final = 64
 MAX_LENGTH: Final = 16_384
@@ -206,11 +204,9 @@ class _Parser:
 
     def _regex(self, field: str, pattern: str, start: int, end: int) -> Node:
         try:
-            compiled(pattern)
-        except re2.error as error:
-            reason = error.args[0]
-            reason = reason.decode() if isinstance(reason, bytes) else reason
-            self._fail(f"no regular expression (RE2): {reason}", start, end)
+            compile_pattern(pattern)
+        except ValueError as error:
+            self._fail(f"this {error}", start, end)
         return Regex(field, pattern)
 
     def _range(self, node: Range, start: int) -> Node:

@@ -6,9 +6,7 @@ milliseconds to compile Unicode's own classes. Case is folded in ``message`` onl
 """
 
 import re
-from typing import Any, Final
-
-import re2
+from typing import Final
 
 from storage.logquery.nodes import MESSAGE, And, Node, Phrase, Regex, Term, Wildcard
 
@@ -26,17 +24,6 @@ _WORDS = re.compile(
     "[^" + "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in _SIGNS) + "]+"
 )
 _PART = re.compile(r"\\(.)|([*?])|(.)", re.DOTALL)
-
-
-def compiled(pattern: str) -> Any:
-    """Return an RE2 pattern, compiled; RE2 itself would write of a bad one to stderr.
-
-    Raises:
-        re2.error: If it is none.
-    """
-    options = re2.Options()
-    options.log_errors = False
-    return re2.compile(pattern, options)
 
 
 def words(text: str) -> list[str]:

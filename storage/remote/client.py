@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import cramjam
 
-from model.errors import DeliveryError
+from model.errors import DeliveryError, reason_of
 
 _RETRYABLE: Final = frozenset({429, 500, 502, 503, 504})
 
@@ -74,9 +74,8 @@ class RemoteWriteClient:
             complete = response.isclosed()
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
-            reason = str(error) or type(error).__name__
             raise DeliveryError(
-                f"no answer from the remote store: {reason}", retryable=True
+                f"no answer from the remote store: {reason_of(error)}", retryable=True
             ) from error
         if not complete:  # what is left of a long answer would be taken for the next one
             self._connection.close()

@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import re
 import time
 import urllib.error
 from collections.abc import Iterable, Mapping
@@ -10,11 +9,10 @@ from typing import Any, Final
 
 import click
 
+from configfile.duration import parse_duration
 from model.errors import TaskscopeError
 from taskscope.cli import client, output
 
-_SPAN = re.compile(r"(\d+)([smhd])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _WIDEST_TASK: Final = 24
 _AGAIN_SECONDS: Final = 2.0
 
@@ -82,12 +80,12 @@ def _again(server: str, text: str, place: str) -> Iterable[client.Event]:
 
 
 def _span(text: str) -> float:
-    parts = _SPAN.findall(text)
-    if not parts or "".join(n + u for n, u in parts) != text:
+    try:
+        return parse_duration(text) / 1000
+    except ValueError as error:
         raise click.BadParameter(
             f"{text!r} is no span; it looks like 15m, 2h or 7d", param_hint="--since"
-        )
-    return float(sum(int(n) * _SECONDS[u] for n, u in parts))
+        ) from error
 
 
 class _Printer:

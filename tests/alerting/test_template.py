@@ -130,6 +130,8 @@ def test_a_bad_template_is_refused_with_its_place(text: str, offset: int, messag
         "{{ $value.app }}",
         "{{ printf }}",
         "{{ lt $labels.app 1.0 }}",
+        '{{ match "(" $labels.app }}',
+        '{{ reReplaceAll "(" "" $labels.app }}',
     ],
 )
 def test_what_cannot_be_filled_in_says_so(text: str) -> None:

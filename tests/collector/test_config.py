@@ -60,7 +60,7 @@ def test_prometheus_words_are_understood() -> None:
         ("job_name: a\n  scrape_interval: 1s\n  scrape_timeout: 2s", "2:3", "scrape_timeout is longer than scrape_interval"),
         ("job_name: a\n  body_size_limit: lots", "3:20", "'lots' is not a size; write 10MB"),
         ("job_name: a\n  static_configs: [{targets: ['a/b']}]", "3:30", "'a/b' is not an address; write host:port"),
-        ("job_name: a\n  relabel_configs: [{regex: '(', target_label: x}]", "3:29", "is not a regular expression of RE2: missing ): ("),
+        ("job_name: a\n  relabel_configs: [{regex: '(', target_label: x}]", "3:29", "is no valid RE2 pattern: missing ): ("),
         ("job_name: a\n  relabel_configs: [{action: replace}]", "3:21", "the action replace needs a target_label"),
         ("job_name: a\n  relabel_configs: [{action: hashmod, target_label: x}]", "3:21", "the action hashmod needs a modulus above zero"),
         ("job_name: a\n- job_name: a", "2:1", "the job_name a stands twice"),

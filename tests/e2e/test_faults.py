@@ -101,7 +101,6 @@ def test_full_disk(tmp_path: Path) -> None:
     """Reads go on and the sentence says why; with room again everything arrives, each line once."""
     tasks = tmp_path / "tasks"
     tasks.mkdir()
-    # 16 MiB each are what the stores keep in reserve
     with small_disk(tmp_path / "disk", "64m") as disk:
         (data_dir := disk / "data").mkdir()
         (data_dir / "tasks").symlink_to(tasks)  # the task's own files have room

@@ -42,7 +42,12 @@ def probe(port: int, path: str = "/health", **options: Any) -> Outcome:
         (answer(body=b"DOWN"), {"body_regex": "UP"}, "fail", "does not match 'UP': DOWN"),
         (answer(body=b"\xff\xfeUP"), {"body_regex": "UP"}, "pass", "status 200"),
         (servers.chunked, {"body_regex": "is well"}, "pass", "status 200"),
-        (answer(body=b"x"), {"body_regex": "("}, "error", "body_regex is not valid"),
+        (
+            answer(body=b"x"),
+            {"body_regex": "("},
+            "error",
+            "body_regex is no valid RE2 pattern: missing )",
+        ),
         (servers.hang, {}, "fail", "no whole answer within 0.4 s"),
         (servers.half_header, {}, "fail", "no whole answer within 0.4 s"),
         (servers.drip, {}, "fail", "no whole answer within 0.4 s"),

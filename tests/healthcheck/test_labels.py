@@ -86,7 +86,10 @@ def test_further_checks_by_name() -> None:
         ("type=http; path=/a\r\nX: y", "is no path"),
         ("type=http; status=abc", "taskscope.health.status: is no list of status codes"),
         ("type=http; status=300-200", "runs backwards"),
-        ("type=http; body_regex=(", "taskscope.health.body_regex: is not valid"),
+        (
+            "type=http; body_regex=(",
+            "taskscope.health.body_regex: is no valid RE2 pattern: missing )",
+        ),
         ("type=http; interval_seconds=often", "'often' is no number"),
         ("type=http; interval_seconds=0", "must be between 0.5 and 86400"),
         ("type=http; interval_seconds=nan", "must be between"),

@@ -32,6 +32,9 @@ def test_both_sinks() -> None:
     [
         ("sinks: [{type: elasticsearch, endpoints: [es:9200]}]", "must start with http"),
         ("sinks: [{type: elasticsearch, endpoints: []}]", "at least one URL"),
+        ("sinks: [{type: elasticsearch, endpoints: ['http://es']}]", "'http://es' needs host and port"),
+        ("sinks: [{type: elasticsearch, endpoints: ['http://es:x']}]", "needs host and port"),
+        ("sinks: []", "needs at least one sink"),
         ("sinks: [{type: elasticsearch, username: u}]", "username needs password_file"),
         ("sinks: [{type: elasticsearch, username: u, password_file: p, api_key_file: k}]", "exclude each other"),
         ("sinks: [{type: embedded}, {type: embedded}]", "may stand once"),

@@ -223,6 +223,27 @@ class Picky:
         """Nothing to let go of."""
 
 
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "want"),
+    [
+        (200, {"Content-Type": "text/html"}, b"<html>\n<h1>hello</h1>", "what answers at URL is no Elasticsearch: <html> <h1>hello</h1>"),
+        (401, ELASTIC, b"{}", "Elasticsearch at URL wants a login: set username and password_file, or api_key_file"),
+        (503, ELASTIC, b'{"error":{"reason":"not now"}}', "Elasticsearch at URL answers 503: not now"),
+    ],
+)  # fmt: skip
+def test_check_says_what_is_wrong(
+    status: int, headers: dict[str, str], body: bytes, want: str
+) -> None:
+    """Before anything is sent, in one line."""
+    with Server(lambda *request: (status, body, headers)) as server:
+        sink = ElasticsearchSink(Connection((server.url,)))
+        with pytest.raises(DeliveryError) as error:
+            sink.check(5)
+        sink.close()
+
+        assert str(error.value) == want.replace("URL", server.url)
+
+
 def test_lane_says_that_its_sink_is_away_before_there_is_a_line(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

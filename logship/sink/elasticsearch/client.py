@@ -65,10 +65,11 @@ def connect(connection: Connection, timeout_seconds: float) -> "Elasticsearch":
         sys.meta_path.remove(finder)
     options: dict[str, Any] = {}
     if connection.api_key_file:
-        options["api_key"] = _secret(connection.api_key_file)
+        options["api_key"] = _text_of(connection.api_key_file)
     elif connection.username:
-        options["basic_auth"] = (connection.username, _secret(connection.password_file))
+        options["basic_auth"] = (connection.username, _text_of(connection.password_file))
     if connection.ca_file:
+        _text_of(connection.ca_file)  # the client itself would not say which file it misses
         options["ca_certs"] = connection.ca_file
     try:
         return elasticsearch.Elasticsearch(
@@ -83,12 +84,12 @@ def connect(connection: Connection, timeout_seconds: float) -> "Elasticsearch":
         raise DeliveryError(f"Elasticsearch cannot be set up: {error}", retryable=False) from error
 
 
-def _secret(path: str) -> str:
+def _text_of(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not UTF-8"
-        raise DeliveryError(f"the secret in {path} cannot be read: {reason}", retryable=False) from error  # fmt: skip
+        raise DeliveryError(f"{path} cannot be read: {reason}", retryable=False) from error  # fmt: skip
 
 
 def _serializers() -> dict[str, "Serializer"]:
@@ -127,12 +128,19 @@ def explain(error: Exception, connection: Connection) -> DeliveryError:
 
     where = connection.endpoints[0] if connection.endpoints else "?"
     if isinstance(error, elasticsearch.AuthenticationException):
+        if not connection.username and not connection.api_key_file:
+            return DeliveryError(
+                f"Elasticsearch at {where} wants a login: set username and password_file, or api_key_file",
+                retryable=False,
+            )
         who = f"user {connection.username}" if connection.username else "the API key"
         return DeliveryError(
             f"Elasticsearch at {where} refuses {who}: check "
-            f"{connection.api_key_file or connection.password_file or 'username and password_file'}",
+            f"{connection.api_key_file or connection.password_file}",
             retryable=False,
         )
+    if isinstance(error, elasticsearch.UnsupportedProductError):
+        return DeliveryError(f"what answers at {where} is no Elasticsearch: {_reason(error.body)}", retryable=False)  # fmt: skip
     if isinstance(error, elasticsearch.ApiError):
         retry = error.status_code in {403, 408, 429} or error.status_code >= 500
         return DeliveryError(
@@ -156,7 +164,7 @@ def _cause(message: str) -> str:
 def _reason(body: Any) -> str:
     if isinstance(body, Mapping) and isinstance(body.get("error"), Mapping):
         return str(body["error"].get("reason") or body["error"].get("type") or "")[:300]
-    return str(body)[:300]
+    return " ".join(str(body).split())[:150]
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

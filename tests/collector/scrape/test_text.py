@@ -56,7 +56,7 @@ def test_what_was_learned_does_not_blind(then: bytes, want: list[tuple[bytes, fl
 
 
 def test_a_blank_line_that_becomes_a_sample_is_seen() -> None:
-    """Every line begins with the empty prefix, so blank lines are not learned."""
+    """A line that was blank when the lines were learned is not taken for a value."""
     parser = ExpositionParser()
     parser.parse(b"a 5\n\nb 6\n")
 
@@ -147,7 +147,7 @@ def test_many_numbers_at_once_are_the_numbers_one_by_one(texts: list[bytes]) -> 
         want = None
     if any(b"_" in text for text in texts):
         want = None
-    got = parse_numbers(texts)
+    got = parse_numbers(b"".join(text + b"\n" for text in texts))
 
     assert (got is None) == (want is None)
     if got is not None:

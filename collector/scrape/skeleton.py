@@ -1,0 +1,95 @@
+"""What stays the same from one exposition of a target to the next.
+
+An exposition is fixed text, a value, fixed text, a value, and so on; the fixed text in front of a
+value is a line break, comments and the series. All of it is compared in one go, as words that numpy
+gathers from where they should stand: a Python object for each line would cost several times that.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+_WORD: Final = 32  # bytes; longer words gather no faster, and leave more of the short texts aside
+_WORDS: Final = np.dtype(f"V{_WORD}")
+_LINE_BREAK: Final = ord("\n")
+
+
+class Skeleton:
+    """The fixed texts of an exposition.
+
+    Args:
+        prefixes: The series of each line that is a sample, the whole text of any other line.
+        sampled: Whether each line is a sample; some line is.
+    """
+
+    def __init__(self, prefixes: Sequence[bytes], sampled: Sequence[bool]) -> None:
+        texts: list[bytes] = []
+        text = b""
+        for prefix, is_sample in zip(prefixes, sampled, strict=True):
+            text += prefix
+            if is_sample:
+                texts.append(text)
+                text = b""
+            text += b"\n"
+        self._tail = text
+        self._lines = len(prefixes)
+        self._rows = np.flatnonzero(sampled)
+        self._sizes = np.array([len(text) for text in texts])
+        self._short = np.flatnonzero(self._sizes < _WORD)
+        self._short_texts = [texts[row] for row in self._short.tolist()]
+        offsets = [_offsets(len(text)) for text in texts]
+        self._counts = np.array([len(some) for some in offsets])
+        self._offsets = np.array([at for some in offsets for at in some], dtype=np.int32)
+        self._words = np.frombuffer(
+            b"".join(
+                text[at : at + _WORD]
+                for text, some in zip(texts, offsets, strict=True)
+                for at in some
+            ),
+            dtype=np.uint64,
+        )
+
+    def values(self, body: bytes | bytearray) -> bytes | None:
+        """Return the text of each value and a line break behind it; None if more than values differs.
+
+        Args:
+            body: An exposition that ends with a line break.
+        """
+        chars = np.frombuffer(body, dtype=np.uint8)
+        ends = np.flatnonzero(chars == _LINE_BREAK)
+        if len(ends) != self._lines:
+            return None
+        ends = ends[self._rows]
+        begins = np.zeros_like(ends)  # of the fixed texts: each from the end of the value before
+        begins[1:] = ends[:-1]
+        starts = begins + self._sizes
+        if (starts > ends).any() or not self._fits(body, begins):
+            return None
+        if body[int(ends[-1]) :] != self._tail:
+            return None
+        sizes = ends - starts + 1
+        before = np.cumsum(sizes) - sizes
+        where = np.repeat(starts - before, sizes)
+        where += np.arange(len(where))
+        found: bytes = chars[where].tobytes()
+        return found
+
+    def _fits(self, body: bytes | bytearray, begins: npt.NDArray[np.intp]) -> bool:
+        """Tell whether the fixed texts stand at these places, all of which are within the body."""
+        if len(self._offsets):
+            where = np.repeat(begins, self._counts)
+            where += self._offsets
+            # a word begins at every byte
+            words = np.ndarray((len(body) - _WORD + 1,), _WORDS, body, strides=(1,))[where]
+            if not np.array_equal(words.view(np.uint64), self._words):
+                return False
+        return all(map(body.startswith, self._short_texts, begins[self._short].tolist()))
+
+
+def _offsets(size: int) -> list[int]:
+    """Return where the words of a text of this size begin; the last ends with the text, none if it is short."""
+    if size < _WORD:
+        return []
+    return [*range(0, size - _WORD, _WORD), size - _WORD]
