@@ -93,7 +93,11 @@ def _heading(name: str) -> str:
 
 
 def _label(series: Series, name: str) -> str:
-    value = output.clean(series["metric"].get(name, ""))
+    metric = series["metric"]
+    # who has no name is called by its id
+    value = output.clean(
+        metric.get(name) or (metric.get("task_id", "") if name == "task_name" else "")
+    )
     return value[:_SHORT] if _LONG_ID.fullmatch(value) else value
 
 

@@ -45,6 +45,12 @@ def vector(*labels: dict[str, str], value: str = "1") -> list[dict[str, Any]]:
         ),
         (vector({"task_id": ID_1}), ["TASK_ID", "VALUE"], [ID_1[:12], "1"]),
         (vector({}), ["VALUE"], ["1"]),
+        # who has no name is called by its id
+        (
+            vector({"task_id": ID_1}, {"task_id": ID_2, "task_name": "job"}),
+            ["TASK_NAME", "VALUE"],
+            [ID_1[:12], "1"],
+        ),
         (
             vector({"__name__": "a", "app": "x"}, {"__name__": "b", "app": "x"}),
             ["METRIC", "VALUE"],

@@ -111,7 +111,7 @@ function table(names, rows) {
           h(
             "tr",
             { title: seriesName(metric) },
-            names.map((name) => h("td", {}, format.short(metric[name] ?? ""))),
+            names.map((name) => h("td", {}, format.short(metric[name] ?? (name === "task_name" ? metric.task_id : "") ?? ""))),
             h("td", { class: "number" }, value ? valueCell(metric.__name__ ?? "", value[1]) : h("pre", {}, values.map(([t, v]) => `${v} @${t}`).join("\n"))),
           ),
         ),
