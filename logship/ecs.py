@@ -26,9 +26,11 @@ FLAG_NAMES = {
     Flag.TIME_FROM_READER: "time_from_reader",
     Flag.REDACTED: "redacted",
 }
+# what stands before a message, by level and flags
 _MARKS = [
     (f',"log.level":"{LEVEL_NAMES[level]}"'.encode() if level else b"")
     + (b',"log.flags":' + orjson.dumps([name for bit, name in FLAG_NAMES.items() if bits & bit]) if bits else b"")
+    + b',"message":"'
     for bits in range(2 * max(FLAG_NAMES))
     for level in range(len(LEVEL_NAMES))
 ]  # fmt: skip
@@ -79,7 +81,7 @@ def _hexadecimal(offsets: Ints) -> list[bytes]:
 
 def documents(batch: LogBatch) -> list[bytes]:
     """Return one JSON document per record."""
-    return _splice(batch, [], b"}")
+    return _splice(batch, [], b"{", b"}")
 
 
 def bulk(batch: LogBatch, index: str) -> list[bytes]:
@@ -93,10 +95,12 @@ def bulk(batch: LogBatch, index: str) -> list[bytes]:
         return []
     where = b'"_index":' + orjson.dumps(index) + b"," if index else b""
     action = b'{"create":{' + where + b'"_id":"' + source_key(batch.source_id).encode() + b"-"
-    return _splice(batch, [repeat(action), _hexadecimal(batch.offsets), repeat(b'"}}\n')], b"}\n")
+    return _splice(batch, [repeat(action), _hexadecimal(batch.offsets)], b'"}}\n{', b"}\n")
 
 
-def _splice(batch: LogBatch, before: list[Iterable[bytes]], ending: bytes) -> list[bytes]:
+def _splice(
+    batch: LogBatch, before: list[Iterable[bytes]], opening: bytes, ending: bytes
+) -> list[bytes]:
     """Join the pieces of each record, some its own, most the same for all; column by column, without a loop."""
     if not len(batch):
         return []
@@ -105,12 +109,11 @@ def _splice(batch: LogBatch, before: list[Iterable[bytes]], ending: bytes) -> li
     fields = _pieces(batch.buf, batch.fields)
     pieces = [
         *before,
-        repeat(b'{"@timestamp":"'),
+        repeat(opening + b'"@timestamp":"'),
         timestamps(batch.ts_ns),
         repeat(b'"' + head + b',"log.offset":'),
         orjson.dumps(batch.offsets, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b","),
         map(_MARKS.__getitem__, codes.tolist()),
-        repeat(b',"message":"'),
         _messages(batch),
         *([repeat(b'","fields":'), fields] if all(fields) else [[b'","fields":' + own if own else b'"' for own in fields]]),
         _rest(batch),
