@@ -120,7 +120,9 @@ class Response:
 
         Most bodies are plain and of a known length: the socket writes them to their place at once.
         """
-        return None if self._whole is None else memoryview(self._whole)[-self._left :]
+        if self._whole is None:
+            return None
+        return memoryview(self._whole)[len(self._whole) - self._left :]
 
     def filled(self, size: int) -> None:
         """Note that so many bytes have come to where ``room`` began."""

@@ -29,6 +29,7 @@ from storage.interface import Appender
 log: Final = logging.getLogger(__name__)
 
 _FILES_SECONDS: Final = 5.0
+_STEP_SECONDS: Final = 0.1  # targets near one another share the waking up and a warm cache
 
 
 class ScrapeManager:
@@ -187,8 +188,8 @@ class ScrapeManager:
     def _schedule(self, state: TargetState) -> None:
         """Scrape at the target's place in the interval, counted from the epoch."""
         interval = state.target.interval_seconds
-        into = (self._clock.now_ns() / 1e9 / interval + 1.0 - state.target.offset) % 1.0
-        due = time.monotonic() + (1.0 - into) * interval
+        place = state.target.offset * interval // _STEP_SECONDS * _STEP_SECONDS
+        due = time.monotonic() + interval - (self._clock.now_ns() / 1e9 - place) % interval
         self._fetcher.call_at(due, lambda: self._tick(state, due))
 
     def _tick(self, state: TargetState, due: float) -> None:

@@ -58,7 +58,7 @@ class Skeleton:
             body: An exposition that ends with a line break.
         """
         chars = np.frombuffer(body, dtype=np.uint8)
-        ends = np.flatnonzero(chars == _LINE_BREAK)
+        ends = (chars == _LINE_BREAK).nonzero()[0]
         if len(ends) != self._lines:
             return None
         ends = ends[self._rows]
@@ -83,7 +83,7 @@ class Skeleton:
             where += self._offsets
             # a word begins at every byte
             words = np.ndarray((len(body) - _WORD + 1,), _WORDS, body, strides=(1,))[where]
-            if not np.array_equal(words.view(np.uint64), self._words):
+            if not (words.view(np.uint64) == self._words).all():
                 return False
         return all(map(body.startswith, self._short_texts, begins[self._short].tolist()))
 

@@ -100,6 +100,41 @@ def test_whether_the_connection_is_kept(lines: tuple[str, ...], kept: bool) -> N
     assert response.done
 
 
+@pytest.mark.parametrize("step", [1, 3, 100])
+@pytest.mark.parametrize("at_first", [0, 1, 7])
+def test_a_plain_body_is_received_in_its_place(at_first: int, step: int) -> None:
+    """What is behind the head is fed with it, the rest goes where ``room`` says."""
+    response = Response(0)
+    response.feed(head("Content-Length: 8") + BODY[:at_first])
+    left = BODY[at_first:]
+    while not response.done:
+        room = response.room()
+        assert room is not None
+        assert len(room) == len(left)
+        room[:step] = left[:step]
+        response.filled(len(left[:step]))
+        left = left[step:]
+
+    assert (response.body(), response.body_bytes) == (BODY, len(BODY))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["Transfer-Encoding: chunked"],
+        ["Content-Encoding: gzip", "Content-Length: 8"],
+        ["Content-Length: 999999999999"],  # no such memory is taken on a mere claim
+        [],
+    ],
+)
+def test_other_bodies_have_no_place(lines: list[str]) -> None:
+    """Where the size is not known, or not to be believed, everything is fed."""
+    response = Response(0)
+    response.feed(head(*lines))
+
+    assert response.room() is None
+
+
 def outcome(pieces: list[bytes]) -> str:
     """Feed pieces, then close; returns ``body`` or the reason why there is none."""
     response = Response(100)
