@@ -6,6 +6,7 @@ each line of the same instant), so a stream is resumed by time and records keep 
 sinks move together here: the runtime remembers, but there is no second reader.
 """
 
+import logging
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,11 @@ RECV_BYTES: Final = 256 << 10
 BUFFER_BYTES: Final = 1 << 20
 RECONNECT_SECONDS: Final = 1.0
 OVERLAP_NS: Final = 1_000  # more than a line can have parts of one instant
+_log = logging.getLogger(__name__)
+
+
+class _GoneError(OSError):
+    """Docker knows no such container any more."""
 
 
 @dataclass(slots=True)
@@ -85,6 +91,14 @@ class ApiStream:
                 self._connect()
             if self._connection is not None and self._bytes < BUFFER_BYTES:
                 self._receive(now)
+        except _GoneError:
+            # nobody can do anything about it, so it is said once and is no lasting problem
+            _log.warning(
+                "the log of %s went with its container before it could be read",
+                self.task.identity.container_name or self.key,
+            )
+            self.problem, self._ended = "", True
+            self._disconnect(now)
         except OSError as error:
             self.problem = f"the log of {self.task.identity.container_name or self.key} cannot be read through Docker's API: {error.strerror or error}"  # fmt: skip
             self._disconnect(now)
@@ -136,6 +150,8 @@ class ApiStream:
             return b""
         status = head.split(b" ", 2)[1:2]
         if status != [b"200"]:
+            if status == [b"404"]:
+                raise _GoneError
             text = rest.decode("utf-8", "replace").strip()[:200]
             raise OSError(0, f"it answers {b''.join(status).decode()} {text}")
         self._header = None

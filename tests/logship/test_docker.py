@@ -213,6 +213,26 @@ def test_socket_that_is_not_there_is_said(tmp_path: Path) -> None:
     assert "Docker's API: No such file" in ship.status().problems[0]
 
 
+@pytest.mark.docker
+def test_removed_container_is_no_lasting_problem(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A log that went with its container is said once; nobody is told for ever of what nobody can mend."""
+    ship = shipper(
+        FakeTaskSource(make_task(log_driver="local")),
+        tmp_path / "state",
+        RecordingSink(),
+        settings=API,
+    )
+    ship.start()
+
+    assert until(lambda: "went with its container" in caplog.text)
+    time.sleep(0.2)
+    assert ship.status().problems == ()
+    ship.stop()
+    assert caplog.text.count("went with its container") == 1
+
+
 def frame(stream: int, payload: bytes) -> bytes:
     """Return one frame of Docker's stream."""
     return bytes([stream, 0, 0, 0]) + len(payload).to_bytes(4, "big") + payload
