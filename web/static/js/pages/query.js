@@ -169,8 +169,9 @@ async function loadNames() {
     const [values, known] = await Promise.all([ask("/api/v1/label/__name__/values"), ask("/api/v1/metadata")]);
     names = values.data;
     metadata = known.data;
+    if (document.activeElement === input) complete(); // somebody was faster than the list
   } catch {
-    // typing works without completion
+    names = null; // typing works without completion; asked again at the next focus
   }
 }
 
