@@ -40,7 +40,6 @@ from model.task import (
 
 EVENTS: Final = "taskscope/events"
 KEEP_SECONDS: Final = 7 * 86_400  # positions of files that are gone, in case they come back
-FAST_SECONDS: Final = 0.1
 _log = logging.getLogger(__name__)
 
 

@@ -308,7 +308,10 @@ def limit_ratio(
 ) -> Block:
     """Work out ``limit_ratio``: each series has a place in [0, 1) by its labels, and those below the ratio stay.
 
-    A negative ratio keeps the others, so that r and r - 1 are complements.
+    A negative ratio keeps the others, so that r and r - 1 are complements. Prometheus hashes the
+    labels with xxhash64 (promql/engine.go: ratiosampler); the hash here is another one, so the
+    same ratio keeps other series. That the scripts of promqltest that name series pass is luck of
+    this hash's encoding on their few labels, not agreement.
     """
     assert node.param is not None
     for value in dict.fromkeys(ratio[np.abs(ratio) > 1].tolist()):

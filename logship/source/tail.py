@@ -57,7 +57,6 @@ class Tail:
         self.gone = False  # the task is no longer known, or has ended
         self.denied = False  # the file may not be read
         self.truncations = 0  # see ``Stream``
-        self.abandoned_bytes = 0
         self._base = base
         self._base_text = str(base)
         self._parser = parser

@@ -20,7 +20,6 @@ from storage.interface import TS_PAD
 from storage.tsdb.scaling import RAW, Scaled, unscale
 
 FRAME_VERSION: Final = 1
-MOST_ROWS: Final = 0xFFFF
 
 _HEADER: Final = struct.Struct("<BBHIIIII")
 _CRC: Final = struct.Struct("<I")
