@@ -2,28 +2,24 @@
 
 import errno
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from model.errors import StorageError
-from model.samples import Ints, no_samples
-from storage.interface import TS_PAD, Refs
 from storage.tsdb.block import BlockWriter
 from storage.tsdb.blocks import Blocks
-from storage.tsdb.chunk import FRAME_SERIES, Chunk, encode_chunk, times_of
+from storage.tsdb.chunk import Chunk, encode_chunk, times_of
 from storage.tsdb.codec import decode_frame
 from storage.tsdb.head import Head
+from storage.tsdb.late import MOST_COLUMNS, late_chunks
 from storage.tsdb.reserve import Reserve
-from storage.tsdb.samples import Samples, groups_of
 from storage.tsdb.settings import TsdbSettings
 from storage.tsdb.wal import Wal
 from storage.tsdb.walgroup import SegmentInfo
 
 log = logging.getLogger(__name__)
 
-_MOST_COLUMNS = 512  # of a chunk in a block: what one series costs to read
 _OLD_WINDOWS = 12  # windows further back share a block, so that a backfill does not make thousands
 
 
@@ -136,7 +132,7 @@ def join(chunks: Sequence[Chunk]) -> Iterator[Chunk]:
         batch: list[Chunk] = []
         for part in sorted(parts, key=lambda c: c.mint):
             overlaps = bool(batch) and batch[-1].maxt >= part.mint
-            if batch and (overlaps or sum(c.width for c in batch) + part.width > _MOST_COLUMNS):
+            if batch and (overlaps or sum(c.width for c in batch) + part.width > MOST_COLUMNS):
                 yield _joined(batch)
                 batch = []
             batch.append(part)
@@ -153,39 +149,3 @@ def _joined(parts: Sequence[Chunk]) -> Chunk:
     )
     ts = np.concatenate([times_of(c) for c in parts], axis=1)
     return encode_chunk(parts[0].refs, parts[0].bounds, ts, values)
-
-
-def late_chunks(
-    samples: Samples, metric_codes: Callable[[Refs], npt.NDArray[np.int32]]
-) -> Iterator[Chunk]:
-    """Cut settled samples into chunks of one frame: series of one metric and of like length."""
-    refs, starts = groups_of(samples.refs)
-    starts, counts = starts[:-1], np.diff(starts)
-    pieces = -(-counts // _MOST_COLUMNS)
-    number = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    row_ref = np.repeat(refs, pieces)
-    row_start = np.repeat(starts, pieces) + number * _MOST_COLUMNS
-    row_stop = np.minimum(row_start + _MOST_COLUMNS, np.repeat(starts + counts, pieces))
-    size = row_stop - row_start
-    size_class = np.ceil(np.log2(size)).astype(np.int64)
-    order = np.lexsort((row_start, metric_codes(row_ref), size_class))
-    edges = np.flatnonzero(np.diff(size_class[order])) + 1
-    for part in np.split(order, edges):
-        for first in range(0, len(part), FRAME_SERIES):
-            rows = part[first : first + FRAME_SERIES]
-            yield _late_chunk(samples, row_ref[rows], row_start[rows], size[rows])
-
-
-def _late_chunk(samples: Samples, refs: Refs, starts: Ints, sizes: Ints) -> Chunk:
-    width = int(sizes.max())
-    columns = np.arange(width)
-    here = columns < sizes[:, None]
-    where = (starts[:, None] + columns)[here]
-    ts = np.full((len(refs), width), TS_PAD, dtype=np.int64)
-    values = no_samples((len(refs), width))
-    ts[here] = samples.ts_ms[where]
-    values[here] = samples.values[where]
-    if (ts == ts[0]).all():
-        ts = ts[:1]
-    bounds = np.array([0, len(refs)], dtype=np.int64)
-    return encode_chunk(refs, bounds, ts, values, late=True)

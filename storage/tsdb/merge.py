@@ -16,9 +16,10 @@ from model.histogram.pool import HistogramColumn
 from model.samples import Bools, Ints, is_no_sample, is_stale, no_samples
 from storage.interface import TS_PAD, Group
 from storage.tsdb.chunk import Piece
-from storage.tsdb.pools import cut, one_pool, outward, same_pool
+from storage.tsdb.pools import one_pool, outward, same_pool
 from storage.tsdb.samples import (
     Samples,
+    cut_column,
     groups_of,
     ranges,
     scattered,
@@ -120,7 +121,7 @@ def _as_pieces(group: Group) -> Iterator[Piece]:
         values = group.values[rows, :width]
         dense = group.dense or (group.histograms is None and not is_stale(values).any())
         start = None if group.start_ms is None else group.start_ms[rows, :width]
-        column = cut(group.histograms, rows, slice(width))
+        column = cut_column(group.histograms, rows, slice(width))
         yield Piece(next(_numbers), pos, ts[:width], values, dense, start, column)
 
 
