@@ -1,7 +1,8 @@
 """Appends until it is killed: what was acknowledged goes into a ledger. Run by test_crash.py.
 
 Arguments: directory of the store, ledger, time of the first scrape (ms). Values say what wrote them:
-a scrape's value is its time in seconds plus the series' number, a late sample's is a running number.
+a scrape's value is its time in seconds plus the series' number, a late sample's (and the count of the
+first bucket of a late histogram) is a running number. So is the newest exemplar.
 """
 
 import random
@@ -12,12 +13,16 @@ import numpy as np
 from prometheus_client import CollectorRegistry
 
 from model.labels import Labels
-from model.samples import ScrapeBatch
+from model.samples import NO_SAMPLE, Exemplar, ScrapeBatch
 from storage.tsdb.db import Tsdb
 from storage.tsdb.settings import TsdbSettings
 from tests.fakes.clock import FakeClock
+from tests.storage.histograms import Histogram, column_of
 
 SERIES = 120
+LATE_FLOATS, LATE_HISTOGRAMS = 7, 3
+LATE = LATE_FLOATS + LATE_HISTOGRAMS
+NUMBERED = Labels.of({"__name__": "numbered"})
 STEP_MS = 15_000
 SETTINGS = TsdbSettings(
     retention_ms=0,
@@ -38,6 +43,12 @@ def labels_of(target: int) -> list[Labels]:
         Labels.of({"__name__": f"m{i // 12}", "i": str(i), "instance": f"h{target}"})
         for i in range(SERIES)
     ]
+
+
+def histogram(number: int, ts: int) -> Histogram:
+    """Return the histogram that says what wrote it; GAUGE, so that its hint stays."""
+    buckets = {0: float(number), 1 + ts % 5: 1.0}
+    return Histogram(buckets, {3: 2.0}, sum=number / 3, hint="gauge")
 
 
 def main(directory: str, ledger: str, first_ms: str) -> None:
@@ -63,11 +74,19 @@ def main(directory: str, ledger: str, first_ms: str) -> None:
             if rng.random() < 0.5:
                 number += 1
                 target, ts = rng.randrange(3), now - rng.randrange(1, 90) * STEP_MS - 1
-                refs = db.series(every[target][:7])
-                written = np.full(7, float(number))
+                refs = db.series(every[target][:LATE])
+                written = np.full(LATE, float(number))
+                written[LATE_FLOATS:] = NO_SAMPLE[0]
+                column = column_of([0.0] * LATE_FLOATS + [histogram(number, ts)] * LATE_HISTOGRAMS)
+                starts = np.full(LATE, ts - number)
                 out.write(f"try {target} {number} {ts}\n")
                 out.flush()
-                db.append_samples(refs, np.full(7, ts), written).wait()
+                db.append_samples(
+                    refs, np.full(LATE, ts), written, start_ms=starts, histograms=column
+                ).wait()
+                db.append_exemplars(
+                    db.series([NUMBERED]), [Exemplar(Labels(), float(number), now)]
+                ).wait()
                 out.write(f"late {target} {number} {ts}\n")
                 out.flush()
                 if number == 1:
