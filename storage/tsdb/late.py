@@ -49,8 +49,9 @@ def late_chunks(
         part = order[first:stop]
         step = FRAME_SERIES
         if kind[part[0]] and samples.histograms is not None:
-            pool = samples.histograms.pool
-            numbers = int(size[part].max()) * (pool.positive.shape[1] + pool.negative.shape[1] + 4)
+            pools = samples.histograms.pools
+            wide = max(pool.positive.shape[1] + pool.negative.shape[1] for pool in pools)
+            numbers = int(size[part].max()) * (wide + 4)
             step = max(1, min(step, _MOST_NUMBERS // numbers))
         for at in range(0, len(part), step):
             rows = part[at : at + step]

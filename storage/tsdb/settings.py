@@ -16,7 +16,8 @@ class TsdbSettings:
         max_exemplars: Exemplars kept, the newest of all series together; 0 keeps none.
         block_ms: Length of a head block; blocks begin at multiples of it.
         block_delay_ms: How long after its end a window is written, for scrapes that come late.
-        lane_samples: Samples with own timestamps that are held in memory at most.
+        lane_samples: Samples with own timestamps that are held in memory at most; a histogram
+            counts as many as its size in memory says.
         idle_ms: A layout without samples for this long gives its rows back.
         forget_ms: A layout without samples for this long is unknown.
         commit_ms: Longest time a sample waits for its group.
