@@ -139,10 +139,11 @@ def our_cost(data: Matrix | Histograms) -> Cost:
         settings = TsdbSettings(maintain_seconds=3600.0, retention_ms=0)
         db = Tsdb(directory, settings, clock, CollectorRegistry())
         db.start()
+        put = histograms_into(db, data) if isinstance(data, Histograms) else floats_into(db, data)
         began = time.process_time()
         for scrape in range(SCRAPES):
             clock.now = START_MS + scrape * STEP_MS
-            (put_histograms if isinstance(data, Histograms) else put)(db, data, scrape, clock.now)
+            put(scrape, clock.now)
         db.flush()
         cpu = time.process_time() - began
         clock.now += 4 * 3_600_000
@@ -153,23 +154,31 @@ def our_cost(data: Matrix | Histograms) -> Cost:
         return Cost(frames, size_of(blocks) - frames, cpu)
 
 
-def put(db: Tsdb, data: Matrix, scrape: int, now: int) -> None:
-    """Append one scrape of every target."""
-    series = data.shape[1]
-    labels = _labels(series)
-    for first in range(0, series, TARGET):
-        layout = db.layout(labels[first : first + TARGET])
-        db.append(ScrapeBatch(layout, now, data[scrape, first : first + TARGET]))
+def floats_into(db: Tsdb, data: Matrix) -> Callable[[int, int], None]:
+    """Return what appends one scrape of every target."""
+    labels = labels_of(data.shape[1])
+    firsts = range(0, len(labels), TARGET)
+    layouts = [db.layout(labels[first : first + TARGET]) for first in firsts]
+
+    def put(scrape: int, now: int) -> None:
+        for layout, first in zip(layouts, firsts, strict=True):
+            db.append(ScrapeBatch(layout, now, data[scrape, first : first + TARGET]))
+
+    return put
 
 
-def put_histograms(db: Tsdb, data: Histograms, scrape: int, now: int) -> None:
-    """Append one histogram of every series, as a remote write request brings them."""
+def histograms_into(db: Tsdb, data: Histograms) -> Callable[[int, int], None]:
+    """Return what appends one histogram of every series, as a remote write request brings them."""
     series = data.sums.shape[1]
-    refs = db.series(_labels(series))
-    column = HistogramColumn(
-        np.arange(series, dtype=np.int32), pool_of(data.buckets[scrape], data.sums[scrape])
-    )
-    db.append_samples(refs, np.full(series, now), no_samples(series), histograms=column)
+    refs = db.series(labels_of(series))
+    index = np.arange(series, dtype=np.int32)
+    pools = [pool_of(*one) for one in zip(data.buckets, data.sums, strict=True)]
+
+    def put(scrape: int, now: int) -> None:
+        column = HistogramColumn(index, pools[scrape])
+        db.append_samples(refs, np.full(series, now), no_samples(series), histograms=column)
+
+    return put
 
 
 def pool_of(buckets: Matrix, sums: Matrix) -> HistogramPool:
@@ -188,15 +197,6 @@ def pool_of(buckets: Matrix, sums: Matrix) -> HistogramPool:
         negative=np.zeros((size, 0)),
         bounds=np.zeros((size, 0)),
     )
-
-
-_known: dict[int, list[Labels]] = {}
-
-
-def _labels(series: int) -> list[Labels]:
-    if series not in _known:
-        _known[series] = labels_of(series)
-    return _known[series]
 
 
 def their_cost(data: Matrix | Histograms) -> Cost:
@@ -222,7 +222,7 @@ def their_cost(data: Matrix | Histograms) -> Cost:
 def requests(data: Matrix | Histograms) -> Iterator[bytes]:
     """Yield remote write requests, one a scrape."""
     if isinstance(data, Histograms):
-        labels = [encode_labels(one) for one in _labels(data.sums.shape[1])]
+        labels = [encode_labels(one) for one in labels_of(data.sums.shape[1])]
         for scrape in range(SCRAPES):
             now = START_MS + scrape * STEP_MS
             yield b"".join(
@@ -232,7 +232,7 @@ def requests(data: Matrix | Histograms) -> Iterator[bytes]:
                 )
             )
         return
-    encoder = LayoutEncoder(_labels(data.shape[1]))
+    encoder = LayoutEncoder(labels_of(data.shape[1]))
     for scrape in range(SCRAPES):
         yield encoder.encode(START_MS + scrape * STEP_MS, data[scrape])[0]
 
