@@ -17,11 +17,13 @@ from storage.interface import Appender, Hints, Metadata, Queryable, Refs, Series
 from storage.tsdb.blocks import Blocks
 from storage.tsdb.chunk import FrameCache
 from storage.tsdb.compact import Compactor
+from storage.tsdb.deletions import Deletions
 from storage.tsdb.directory import DirectoryLock, open_directory
 from storage.tsdb.head import Head
 from storage.tsdb.index import SeriesIndex
 from storage.tsdb.lane import Triples
 from storage.tsdb.limits import SeriesLimits
+from storage.tsdb.merging import Merger
 from storage.tsdb.metrics import TsdbMetrics
 from storage.tsdb.query import Querier
 from storage.tsdb.replay import replay
@@ -64,11 +66,15 @@ class Tsdb:
         self._wal = Wal(
             directory / "wal", self._index, settings, self._metrics, self._head.lane.withdraw
         )
-        self._blocks = Blocks(directory / "blocks", settings)
-        self._querier = Querier(self._head, self._blocks, FrameCache(settings.cache_bytes))
-        self._compactor = Compactor(self._head, self._wal, self._blocks, settings)
-        self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
+        self._blocks = Blocks(directory / "blocks", settings, self._metrics.set_aside.inc)
+        self._deletions = Deletions(directory / "deletions")
+        self._querier = Querier(
+            self._head, self._blocks, self._deletions, FrameCache(settings.cache_bytes)
+        )
+        merger = Merger(self._blocks, self._deletions, settings, self._stopping.is_set)
+        self._compactor = Compactor(self._head, self._wal, self._blocks, merger, settings)
+        self._thread: threading.Thread | None = None
         self._keeping = threading.Lock()
         self._running = False
 
@@ -84,6 +90,7 @@ class Tsdb:
         self._lock_file = open_directory(self._directory)
         try:
             self._blocks.open()
+            self._deletions.open()
             self._head.persisted_ms = self._blocks.head_until_ms
             late_from = self._blocks.late_from_segment
             found = replay(self._directory / "wal", self._head, late_from, now_ms(self._clock))
@@ -228,7 +235,9 @@ class Tsdb:
         self._head.park_idle(now, settings.idle_ms, settings.forget_ms)
         written = self._compactor.run(now)
         dropped = self._blocks.retain(now)
-        if written or dropped:
+        merged = self._compactor.merge(now)
+        unloaded = self._blocks.unload_idle(now)
+        if written or merged or dropped or unloaded:
             self._blocks.forget_unused(self._index, self._head)
         self._metrics.show(
             series=self._index.live,
