@@ -33,6 +33,8 @@ class BlockMeta:
         late_until_ms: Newest time of late samples that were folded into a block of scrapes; those
             that came from the future do not count.
         replaces: Numbers of the blocks that this one was made of; where both are, those go.
+        order: Number of the block of late samples that this one was made of, 0 for none: later
+            appends win, whenever they were written again.
     """
 
     version: int
@@ -47,6 +49,12 @@ class BlockMeta:
     samples: int
     late_until_ms: int = -(2**63)
     replaces: tuple[int, ...] = ()
+    order: int = 0
+
+    @property
+    def rank(self) -> int:
+        """Where the block stands among others: of late samples those of the highest rank win."""
+        return self.order or self.sequence
 
 
 def encode_meta(meta: BlockMeta) -> str:

@@ -113,8 +113,8 @@ class Blocks:
             self.note_clean(self.all[-1], deletions)
 
     def touching(self, mint: int, maxt: int) -> list[Block]:
-        """Return the blocks that may have samples in a range, in the order they were written."""
-        return [b for b in self.all if b.touches(mint, maxt)]
+        """Return the blocks that may have samples in a range, by their rank."""
+        return sorted((b for b in self.all if b.touches(mint, maxt)), key=lambda b: b.meta.rank)
 
     def select(self, index: SeriesIndex, matchers: Sequence[Matcher], mint: int, maxt: int) -> Refs:
         """Return the series that match, those of all blocks that touch a range among them.

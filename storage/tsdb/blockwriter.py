@@ -74,6 +74,7 @@ class BlockWriter:
         late_from_segment: int,
         late_until_ms: int = -(2**63),
         replaces: tuple[int, ...] = (),
+        order: int = 0,
     ) -> Block:
         """Write index and meta, make all of it durable, and give the block its name.
 
@@ -98,6 +99,7 @@ class BlockWriter:
                 samples=self._samples,
                 late_until_ms=late_until_ms,
                 replaces=replaces,
+                order=order,
             )
         )
         body = compress(

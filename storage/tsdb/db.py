@@ -13,12 +13,13 @@ from model.clock import Clock, now_ms
 from model.errors import StorageError
 from model.labels import Labels, Matcher
 from model.samples import Floats, Ints, ScrapeBatch, Ticket
-from storage.interface import Appender, Hints, Metadata, Queryable, Refs, SeriesSet
+from storage.interface import Appender, Hints, Metadata, Queryable, Refs, SeriesDeleter, SeriesSet
 from storage.tsdb.blocks import Blocks
 from storage.tsdb.chunk import FrameCache
 from storage.tsdb.compact import Compactor
-from storage.tsdb.deletions import Deletions
+from storage.tsdb.deletions import Deletion, Deletions, Pending
 from storage.tsdb.directory import DirectoryLock, open_directory
+from storage.tsdb.failpoint import reach
 from storage.tsdb.head import Head
 from storage.tsdb.index import SeriesIndex
 from storage.tsdb.lane import Triples
@@ -93,7 +94,11 @@ class Tsdb:
             self._deletions.open()
             self._head.persisted_ms = self._blocks.head_until_ms
             late_from = self._blocks.late_from_segment
-            found = replay(self._directory / "wal", self._head, late_from, now_ms(self._clock))
+            pending = Pending(self._deletions, self._head)
+            found = replay(
+                self._directory / "wal", self._head, late_from, now_ms(self._clock), pending.before
+            )
+            pending.finish()
             self._head.set_floor(self._blocks.late_until_ms)
             self._wal.segments = found.segments
             self._metadata = found.metadata
@@ -188,6 +193,29 @@ class Tsdb:
                 self._metadata = {**self._metadata, **fresh}
                 self._wal.metadata(fresh)
 
+    def delete_series(
+        self, matcher_sets: Sequence[Sequence[Matcher]], mint: int, maxt: int
+    ) -> None:
+        """See ``storage.interface.SeriesDeleter``."""
+        sets = tuple(tuple(matchers) for matchers in matcher_sets)
+        with self._keeping, self._head.lock:
+            self._check_running()
+            self._wal.flush()
+            deletion = Deletion(
+                sets, mint, maxt, self._blocks.next_sequence, self._wal.begin_segment()
+            )
+            refs = deletion.refs(self._index)
+            self._deletions.add(deletion)
+            reach("delete.noted")
+            self._head.erase(refs, mint, maxt)
+
+    def clean_tombstones(self) -> None:
+        """See ``storage.interface.SeriesDeleter``."""
+        with self._keeping:
+            self._check_running()
+            self._compactor.clean(now_ms(self._clock))
+            self._forget_deletions()
+
     # ------------------------------------------------------------ out
 
     def select(self, matchers: Sequence[Matcher], mint: int, maxt: int, hints: Hints) -> SeriesSet:
@@ -236,6 +264,7 @@ class Tsdb:
         written = self._compactor.run(now)
         dropped = self._blocks.retain(now)
         merged = self._compactor.merge(now)
+        self._forget_deletions()
         unloaded = self._blocks.unload_idle(now)
         if written or merged or dropped or unloaded:
             self._blocks.forget_unused(self._index, self._head)
@@ -245,6 +274,17 @@ class Tsdb:
             blocks=len(self._blocks.all),
             block_bytes=self._blocks.size_bytes,
             wal_bytes=self._wal.size_bytes,
+        )
+
+    def _forget_deletions(self) -> None:
+        if not self._deletions.all:
+            return
+        oldest = min(self._wal.segments, default=0)
+        self._deletions.keep(
+            lambda d: (
+                d.before_segment > oldest
+                or any(self._blocks.concerned(block, [d]) for block in self._blocks.all)
+            )
         )
 
     def _housekeeping(self) -> None:
@@ -263,3 +303,4 @@ class Tsdb:
 if TYPE_CHECKING:
     _appender: type[Appender] = Tsdb
     _queryable: type[Queryable] = Tsdb
+    _deleter: type[SeriesDeleter] = Tsdb

@@ -21,6 +21,7 @@ from storage.interface import Refs
 from storage.tsdb.chunk import Piece
 from storage.tsdb.damage import DamagedError
 from storage.tsdb.files import replace_synced
+from storage.tsdb.head import Head
 from storage.tsdb.index import SeriesIndex
 
 Lookup = npt.NDArray[np.int32]
@@ -121,6 +122,26 @@ class Deletions:
         except OSError as error:
             raise StorageError(f"{self._path}: {error.strerror}") from error
         self.all = every
+
+
+class Pending:
+    """Deletions while the log is read back: each is done behind the segments that it concerns."""
+
+    def __init__(self, deletions: Deletions, head: Head) -> None:
+        self._left = sorted(deletions.all, key=lambda d: d.before_segment)
+        self._head = head
+
+    def before(self, number: int) -> None:
+        """Do what comes before a segment."""
+        while self._left and self._left[0].before_segment <= number:
+            deletion = self._left.pop(0)
+            with self._head.lock:
+                refs = deletion.refs(self._head.index)
+                self._head.erase(refs, deletion.mint, deletion.maxt)
+
+    def finish(self) -> None:
+        """Do the rest."""
+        self.before(2**63)
 
 
 def cuts(deletions: Iterable[Deletion], index: SeriesIndex, lookup: Lookup, size: int) -> list[Cut]:

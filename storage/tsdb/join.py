@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 
+from model.samples import Floats
 from storage.tsdb.chunk import Chunk, encode_chunk, times_of
 from storage.tsdb.codec import decode_frame
 
@@ -27,13 +28,15 @@ def join(chunks: Sequence[Chunk]) -> Iterator[Chunk]:
         yield _joined(batch)
 
 
+def values_of(chunk: Chunk) -> Floats:
+    """Return all values of a chunk, shape (k, T)."""
+    frames = range(len(chunk.bounds) - 1)
+    return np.concatenate([decode_frame(chunk.frames.frame(f))[0] for f in frames])
+
+
 def _joined(parts: Sequence[Chunk]) -> Chunk:
     if len(parts) == 1:
         return parts[0]
-    frames = range(len(parts[0].bounds) - 1)
-    values = np.concatenate(
-        [np.concatenate([decode_frame(c.frames.frame(f))[0] for f in frames]) for c in parts],
-        axis=1,
-    )
+    values = np.concatenate([values_of(part) for part in parts], axis=1)
     ts = np.concatenate([times_of(c) for c in parts], axis=1)
     return encode_chunk(parts[0].refs, parts[0].bounds, ts, values)

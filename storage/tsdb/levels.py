@@ -23,7 +23,7 @@ _MUCH_LATE: Final = 4  # ... or one over this part of the window's bytes
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """Blocks that should become one, in the order they were written."""
+    """Blocks that should become one, by their rank."""
 
     blocks: tuple[Block, ...]
 
@@ -48,7 +48,7 @@ def next_merge(blocks: Sequence[Block], settings: TsdbSettings, until_ms: int) -
     """Return the merge that is most due, or None; only windows that end before ``until_ms`` are touched."""
     for length in lengths(settings):
         windows: dict[int, list[Block]] = {}
-        for block in blocks:
+        for block in sorted(blocks, key=lambda b: b.meta.rank):
             number = block.meta.mint // length
             if block.meta.maxt // length == number and (number + 1) * length <= until_ms:
                 windows.setdefault(number, []).append(block)
@@ -76,10 +76,10 @@ def _merge_of(
 
 def _foldable(members: Sequence[Block], blocks: Iterable[Block]) -> Iterable[Block]:
     stay = [b for b in blocks if b.meta.late and b not in members]
-    for block in sorted(members, key=lambda b: b.meta.sequence):
+    for block in members:
         if not block.meta.late:
             continue
-        older = [b for b in stay if b.meta.sequence < block.meta.sequence]
+        older = [b for b in stay if b.meta.rank < block.meta.rank]
         if any(b.touches(block.meta.mint, block.meta.maxt) for b in older):
             stay.append(block)
         else:

@@ -112,10 +112,11 @@ class Merger:
                 return
             metas = [block.meta for block in inputs]
             late = [m for m in metas if m.late]
+            stays_late = len(late) == len(metas) == 1
             block = writer.finish(
                 rewrite.index,
                 taken_ms=max(m.taken_ms for m in metas),
-                late=len(late) == len(metas) == 1,
+                late=stays_late,
                 head_until_ms=self._blocks.head_until_ms,
                 late_from_segment=self._blocks.late_from_segment,
                 late_until_ms=max(
@@ -124,6 +125,7 @@ class Merger:
                     -(2**63),
                 ),
                 replaces=tuple(m.sequence for m in metas),
+                order=metas[0].rank if stays_late else 0,
             )
         except BaseException:
             writer.abandon()

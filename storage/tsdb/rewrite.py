@@ -47,7 +47,7 @@ class Rewrite:
     """One rewriting.
 
     Args:
-        inputs: The blocks, in the order they were written; late ones win over the others.
+        inputs: The blocks, by their rank; late ones win over the others.
         deletions: What was deleted is left out.
         stopping: Asked now and then.
 

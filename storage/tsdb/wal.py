@@ -207,6 +207,17 @@ class Wal:
             self._open_next()
             return self.number
 
+    def begin_segment(self) -> int:
+        """As ``rotate``.
+
+        Raises:
+            StorageError: If the segment cannot be made.
+        """
+        try:
+            return self.rotate()
+        except OSError as error:
+            raise StorageError(f"{self._directory}: {error.strerror}") from error
+
     def drop(self, done: Callable[[int, SegmentInfo], bool]) -> None:
         """Delete closed segments, from the oldest on, as long as ``done`` says that blocks have it all."""
         with self._io:
