@@ -16,7 +16,6 @@ import msgspec
 import numpy as np
 import orjson
 
-from logship.batches import take
 from logship.identities import identity_of
 from logship.parse.batch import Origin, Tally, build
 from logship.parse.columns import Columns
@@ -135,5 +134,5 @@ class EventParser:
             source = (
                 f"{whole.source_id}/{owner.task_id}"  # see parse.batch: a source holds its range
             )
-            parts.append(replace(take(whole, rows), identity=owner, source_id=source))
+            parts.append(replace(whole.take(rows), identity=owner, source_id=source))
         return Parsed(parts, end, tally)
