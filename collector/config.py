@@ -17,9 +17,9 @@ from collector.scrape.target import (
     Credentials,
     ScrapeJob,
     Tls,
-    parse_duration,
     split_address,
 )
+from configfile.duration import parse_duration
 from configfile.validate import Section
 
 _LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
@@ -28,7 +28,7 @@ _NAMES_ONLY: Final = frozenset({"labelmap", "labeldrop", "labelkeep"})
 
 
 def _duration(value: Any) -> Any:
-    return parse_duration(value) if isinstance(value, str) else value
+    return parse_duration(value) / 1000 if isinstance(value, str) else value
 
 
 def _size(value: Any) -> Any:

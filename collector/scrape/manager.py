@@ -24,6 +24,7 @@ from collector.scrape.worker import TargetState, Workers
 from model.clock import Clock, now_ms
 from model.labels import Labels
 from model.task import Task, TaskSource
+from promql.text import format_duration
 from storage.interface import Appender
 
 log: Final = logging.getLogger(__name__)
@@ -224,6 +225,6 @@ def _shown(state: TargetState) -> dict[str, Any]:
         "lastScrape": state.last_scrape_ms / 1000,
         "lastScrapeDuration": state.last_duration_seconds,
         "health": state.health,
-        "scrapeInterval": f"{target.interval_seconds:g}s",
-        "scrapeTimeout": f"{target.timeout_seconds:g}s",
+        "scrapeInterval": format_duration(round(target.interval_seconds * 1000)),
+        "scrapeTimeout": format_duration(round(target.timeout_seconds * 1000)),
     }
