@@ -27,7 +27,7 @@ from model.task import Task, TaskSource
 from promql.text import format_duration
 from storage.interface import Appender
 
-log: Final = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 _FILES_SECONDS: Final = 5.0
 _STEP_SECONDS: Final = 0.1  # targets near one another share the waking up and a warm cache
@@ -125,7 +125,7 @@ class ScrapeManager:
                     self._changed.set()
                 return
             except Exception:
-                log.exception("tasks cannot be watched for scrape targets")
+                _log.exception("tasks cannot be watched for scrape targets")
                 self._stop.wait(_FILES_SECONDS)
 
     def _keep(self) -> None:
@@ -138,7 +138,7 @@ class ScrapeManager:
             try:
                 self._sync()
             except Exception:
-                log.exception("scrape targets cannot be brought up to date")
+                _log.exception("scrape targets cannot be brought up to date")
 
     def _sync(self) -> None:
         found, dropped, problems = self._find()
