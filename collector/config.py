@@ -60,6 +60,11 @@ class BasicAuthConfig(Section):
             raise ValueError("password and password_file exclude each other")
         return self
 
+    def build(self, base: Path) -> Credentials:
+        """Return what to send; files are relative to ``base``."""
+        secret, file = self.password.get_secret_value(), _file(base, self.password_file)
+        return Credentials("Basic", secret, file, self.username)
+
 
 class AuthorizationConfig(Section):
     """``authorization``."""
@@ -76,6 +81,11 @@ class AuthorizationConfig(Section):
             raise ValueError("type must not be basic; use basic_auth")
         return self
 
+    def build(self, base: Path) -> Credentials:
+        """Return what to send; files are relative to ``base``."""
+        secret, file = self.credentials.get_secret_value(), _file(base, self.credentials_file)
+        return Credentials(self.type.strip(), secret, file)
+
 
 class TlsConfig(Section):
     """``tls_config``."""
@@ -85,6 +95,13 @@ class TlsConfig(Section):
     key_file: str = ""
     server_name: str = ""
     insecure_skip_verify: bool = False
+
+    def build(self, base: Path) -> Tls:
+        """Return how certificates are judged; files are relative to ``base``."""
+        files = {
+            name: _file(base, getattr(self, name)) for name in ("ca_file", "cert_file", "key_file")
+        }
+        return Tls(**{**self.model_dump(), **files})
 
 
 class RelabelConfig(Section):
@@ -148,52 +165,12 @@ class FileSdConfig(Section):
     refresh_interval: Duration = 300.0
 
 
-class HttpClientConfig(Section):
-    """What HTTP clients have in common."""
+class ScrapeConfigConfig(Section):
+    """One item of ``scrape_configs``."""
 
     basic_auth: BasicAuthConfig | None = None
     authorization: AuthorizationConfig | None = None
     tls_config: TlsConfig = TlsConfig()
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        if self.basic_auth is not None and self.authorization is not None:
-            raise ValueError("basic_auth and authorization exclude each other")
-        return self
-
-    def credentials(self, base: Path) -> Credentials:
-        """Return what to send; files are relative to ``base``."""
-        basic, bearer = self.basic_auth, self.authorization
-        if basic is not None:
-            return Credentials(
-                "Basic",
-                basic.password.get_secret_value(),
-                _file(base, basic.password_file),
-                basic.username,
-            )
-        if bearer is not None:
-            return Credentials(
-                bearer.type.strip(),
-                bearer.credentials.get_secret_value(),
-                _file(base, bearer.credentials_file),
-            )
-        return Credentials()
-
-    def tls(self, base: Path) -> Tls:
-        """Return how certificates are judged; files are relative to ``base``."""
-        tls = self.tls_config
-        return Tls(
-            _file(base, tls.ca_file),
-            _file(base, tls.cert_file),
-            _file(base, tls.key_file),
-            tls.server_name,
-            tls.insecure_skip_verify,
-        )
-
-
-class ScrapeConfigConfig(HttpClientConfig):
-    """One item of ``scrape_configs``."""
-
     job_name: str = Field(min_length=1)
     scrape_interval: Duration | None = None
     scrape_timeout: Duration | None = None
@@ -216,6 +193,12 @@ class ScrapeConfigConfig(HttpClientConfig):
     body_size_limit: Size = DEFAULT_BODY_BYTES
 
     @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.basic_auth is not None and self.authorization is not None:
+            raise ValueError("basic_auth and authorization exclude each other")
+        return self
+
+    @model_validator(mode="after")
     def _in_time(self) -> Self:
         if (
             self.scrape_interval is not None
@@ -234,6 +217,7 @@ class ScrapeConfigConfig(HttpClientConfig):
             base: Directory that relative files are in.
         """
         interval = self.scrape_interval or interval
+        auth = self.basic_auth or self.authorization
         job = ScrapeJob(
             self.job_name,
             interval,
@@ -244,8 +228,8 @@ class ScrapeConfigConfig(HttpClientConfig):
             self.honor_labels,
             self.honor_timestamps,
             self.enable_compression,
-            self.credentials(base),
-            self.tls(base),
+            auth.build(base) if auth is not None else Credentials(),
+            self.tls_config.build(base),
             tuple(config.rule() for config in self.relabel_configs),
             tuple(config.rule() for config in self.metric_relabel_configs),
             self.sample_limit,
