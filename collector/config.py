@@ -159,7 +159,7 @@ class StaticSdConfig(Section):
 
 
 class FileSdConfig(Section):
-    """One item of ``file_sd_configs``; files are looked at every few seconds."""
+    """One item of ``file_sd_configs``; changed files are seen within seconds, all are read again after the interval."""
 
     files: tuple[str, ...]
     refresh_interval: Duration = 300.0
@@ -240,7 +240,7 @@ class ScrapeConfigConfig(Section):
             self.target_limit,
         )
         files = tuple(
-            FileConfig(tuple(_file(base, name) for name in config.files))
+            FileConfig(tuple(_file(base, name) for name in config.files), config.refresh_interval)
             for config in self.file_sd_configs
         )
         static = tuple(StaticConfig(c.targets, c.labels) for c in self.static_configs)

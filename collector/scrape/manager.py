@@ -129,9 +129,10 @@ class ScrapeManager:
                 self._stop.wait(_FILES_SECONDS)
 
     def _keep(self) -> None:
-        files = any(isinstance(d, FileConfig) for c in self._configs for d in c.discoverers)
+        files = [d for c in self._configs for d in c.discoverers if isinstance(d, FileConfig)]
+        pause = min((min(d.refresh_seconds, _FILES_SECONDS) for d in files), default=None)
         while True:
-            self._changed.wait(_FILES_SECONDS if files else None)
+            self._changed.wait(pause)
             if self._stop.is_set():
                 return
             self._changed.clear()
