@@ -25,7 +25,7 @@ from collector.scrape.connection import Connection, describe, tls_context
 from collector.scrape.http import FetchError, Response
 from collector.scrape.target import Target, Tls
 
-log: Final = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 # As Prometheus asks, without protobuf.
 ACCEPT: Final = (
@@ -178,7 +178,7 @@ class Fetcher:
         try:
             function()
         except Exception:
-            log.exception("a step of scraping failed")
+            _log.exception("a step of scraping failed")
 
     def _wake(self) -> None:
         try:
@@ -256,7 +256,7 @@ class Fetcher:
             if not self._try_again(exchange, lost=True):
                 self._finish(exchange, describe(error))
         except Exception as error:
-            log.exception("a scrape failed")
+            _log.exception("a scrape failed")
             self._finish(exchange, FetchError("internal", f"{type(error).__name__}: {error}"))
         else:
             if connection.response.done:
