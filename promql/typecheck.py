@@ -1,6 +1,7 @@
 """Checks a tree the grammar let pass: types of operands and arguments, as Prometheus's ``checkAST``."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, NoReturn
 
 from model.labels import METRIC_NAME, Matcher, MatchOp
@@ -35,6 +36,16 @@ def type_of(expr: ast.Expr) -> ValueType:
             return ValueType.SCALAR if both == {ValueType.SCALAR} else ValueType.VECTOR
         case _:
             return ValueType.VECTOR
+
+
+def matching_of(node: ast.Binary) -> ast.Matching | None:
+    """Return how the series of a binary operation are paired; None unless both sides are vectors."""
+    if {type_of(node.left), type_of(node.right)} != {ValueType.VECTOR}:
+        return None
+    matching = node.matching or ast.Matching()
+    if node.op in SET_OPERATORS:
+        return replace(matching, card=ast.Card.MANY_TO_MANY)
+    return matching
 
 
 def check(expr: ast.Expr, text: str, fail: Fail) -> None:
