@@ -13,6 +13,7 @@ from promql.ast import ValueType
 from promql.block import Block
 from promql.call import QueryRange
 from promql.evaluator import LOOKBACK_MS, Budget, Evaluator
+from promql.functions.extended import extended_points
 from promql.parser import parse
 from promql.result import Matrix, Result, Scalar, Stats, String, Vector
 from promql.typecheck import type_of
@@ -67,7 +68,7 @@ class Engine:
         run = self._evaluator(queryable, at, QueryRange(ts_ms, ts_ms, 0), cancelled)
         value: Scalar | String | Vector | Matrix
         if type_of(tree) is ValueType.MATRIX:
-            value = _range_vector(run.evaluate_windows(tree))
+            value = _range_vector(_shown_windows(run.evaluate_windows(tree)))
         else:
             found = run.evaluate(tree)
             if isinstance(found, str):
@@ -155,6 +156,24 @@ def _sorted(block: Block) -> Block:
 def _matrix(block: Block, ts_ms: Ints) -> Matrix:
     block = _sorted(block)
     return Matrix(block.labels, ts_ms, _marked(block), _shown(block))
+
+
+def _shown_windows(windows: Windows) -> Windows:
+    """Return the samples of a range vector; extended ones have a sample at both ends.
+
+    Raises:
+        QueryError: If an extended one holds histograms.
+    """
+    extension = windows.extension
+    if extension is None:
+        return windows
+    if any(
+        c.hist is not None and (c.over(c.hist >= 0, c.low, c.high) > 0).any()
+        for c in windows.chunks
+    ):
+        word = "smoothed" if extension.smoothed else "anchored"
+        raise QueryError(f"{word} modifier is not supported with histograms")
+    return extended_points(windows, extension)
 
 
 def _range_vector(windows: Windows) -> Matrix:

@@ -19,14 +19,19 @@ from promql.histogram.arithmetic import scaled
 from promql.lexer import SET_OPERATORS
 from promql.parser_duration import duration_ms
 from promql.select import block_windows, instant, windows
+from promql.smooth import smooth
 from promql.typecheck import type_of
-from promql.windows import Windows
+from promql.windows import Extension, Windows
 from storage.interface import Hints, Queryable, SeriesSet
 
 Cancelled = Callable[[], bool]
 
 LOOKBACK_MS: Final = 300_000
 SUBQUERY_STEP_MS: Final = 60_000
+_EXTENDED_FUNCTIONS: Final = {
+    "anchored": ("changes", "delta", "increase", "rate", "resets"),
+    "smoothed": ("delta", "increase", "rate"),
+}
 
 
 @dataclass(slots=True)
@@ -97,6 +102,8 @@ class Evaluator:
                 return text
             case ast.Paren(expr=inner):
                 return self.evaluate(inner)
+            case ast.VectorSelector(smoothed=True):
+                return self._smooth(expr)
             case ast.VectorSelector():
                 return self.select_instant(expr)
             case ast.Unary():
@@ -142,16 +149,10 @@ class Evaluator:
         self.budget.use(cells)
         return found
 
-    def _refuse_extended(self, node: ast.VectorSelector) -> None:
-        if node.anchored or node.smoothed:
-            word = "anchored" if node.anchored else "smoothed"
-            raise QueryError(f"{word} modifier is not implemented")
-
     def select_instant(
         self, node: ast.VectorSelector, *, times: bool = False, start_times: bool = False
     ) -> Block:
         """Return a selector's most recent samples."""
-        self._refuse_extended(node)
         at = self._shift(node.shift)
         if not len(at):
             return Block.empty(0)
@@ -159,6 +160,17 @@ class Evaluator:
         found = self._select(node, int(at.min()) - self.lookback_ms + 1, int(at.max()), hints)
         self.budget.use(found.labels.size * self.steps)
         return instant(found, at, self.lookback_ms, times=times, start_times=start_times)
+
+    def _smooth(self, node: ast.VectorSelector) -> Block:
+        at = self._shift(node.shift)
+        if not len(at):
+            return Block.empty(0)
+        starts, ends = at - self.lookback_ms, at + self.lookback_ms
+        hints = replace(self._hints(), step_ms=self.query.step_ms)
+        found = self._select(node, int(starts.min()) + 1, int(ends.max()), hints)
+        extension = Extension(at, at, smoothed=True)
+        around = windows(found, starts, ends, self.lookback_ms, extension)
+        return smooth(node, around, at, self.annotations)
 
     def _hints(self) -> Hints:
         """Tell the store what stands around the selector."""
@@ -182,13 +194,30 @@ class Evaluator:
         return self._subquery(expr)
 
     def _matrix(self, node: ast.MatrixSelector) -> Windows:
-        self._refuse_extended(node.selector)
         length = self._duration(node.range)
         ends = self._shift(node.selector.shift)
         starts = ends - length
+        extension = None
+        if node.selector.anchored or node.selector.smoothed:
+            self._check_extended(node.selector)
+            extension = Extension(starts, ends, node.selector.smoothed)
+            starts = starts - self.lookback_ms
+            ends = ends + self.lookback_ms if node.selector.smoothed else ends
         hints = replace(self._hints(), step_ms=self.query.step_ms, range_ms=length)
         found = self._select(node.selector, int(starts.min()) + 1, int(ends.max()), hints)
-        return windows(found, starts, ends, length)
+        return windows(found, starts, ends, length, extension)
+
+    def _check_extended(self, node: ast.VectorSelector) -> None:
+        """Refuse functions that would see the samples outside the range."""
+        word = "anchored" if node.anchored else "smoothed"
+        if not self.path:
+            return
+        around = self.path[-1]
+        assert isinstance(around, ast.Call)
+        if around.name not in _EXTENDED_FUNCTIONS[word]:
+            names = ", ".join(_EXTENDED_FUNCTIONS[word])
+            message = f"{word} modifier can only be used with: {names} - not with {around.name}"
+            raise QueryError(message)
 
     def _subquery(self, node: ast.Subquery) -> Windows:
         length = self._duration(node.range)
