@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, NoReturn
 
-from model.labels import METRIC_NAME, Matcher, MatchOp
+from model.labels import METRIC_NAME
 from promql import ast
 from promql.ast import ValueType
 from promql.functions.table import FUNCTIONS
 from promql.lexer import COMPARISONS, SET_OPERATORS
-from promql.regex import compile_anchored
+from promql.regex import matches
 from promql.text import quote
 
 Fail = Callable[[str, int, int], NoReturn]
@@ -156,6 +156,9 @@ def _check_call(node: ast.Call, text: str, fail: Fail) -> None:
 def _check_info(node: ast.Call, fail: Fail) -> None:
     """Check the second argument of ``info``: label selectors only, which may also match nothing."""
     arg = node.args[1]
+    if (got := type_of(arg)) is not ValueType.VECTOR:
+        message = f'expected type instant vector in call to function "info", got {got.value}'
+        fail(message, node.start, node.end)
     if not isinstance(arg, ast.VectorSelector):
         fail("expected label selectors only", arg.start, arg.end)
     if arg.name:
@@ -169,14 +172,6 @@ def _check_selector(node: ast.VectorSelector, fail: Fail) -> None:
             if matcher.name == METRIC_NAME:
                 names = f"{quote(node.name)} or {quote(matcher.value)}"
                 fail(f"metric name must not be set twice: {names}", node.start, node.end)
-    elif all(map(_matches_empty, node.matchers)):
+    elif all(matches(matcher, "") for matcher in node.matchers):
         message = "vector selector must contain at least one non-empty matcher"
         fail(message, node.start, node.end)
-
-
-def _matches_empty(matcher: Matcher) -> bool:
-    if matcher.op in (MatchOp.EQUAL, MatchOp.NOT_EQUAL):
-        hit = matcher.value == ""
-    else:
-        hit = compile_anchored(matcher.value).fullmatch("") is not None
-    return hit if matcher.op in (MatchOp.EQUAL, MatchOp.REGEX) else not hit
