@@ -167,7 +167,8 @@ export class Chart {
           ...axis,
           values: (self, splits) => splits.map((v) => this.options.unit(v)),
           incrs: this.options.binary ? BINARY_STEPS : undefined,
-          size: 66,
+          // as wide as its longest label; before there are any, as most need it
+          size: (self, labels) => Math.max(66, 14 + 6.5 * Math.max(0, ...(labels ?? []).map((label) => label.length))),
           space: 30,
         },
       ],
