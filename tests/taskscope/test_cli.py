@@ -56,7 +56,10 @@ def test_a_reader_that_goes_is_no_failure(words: list[str]) -> None:
     os.close(read)
     done = subprocess.run(
         [sys.executable, "-m", "taskscope", *words],
-        check=False, cwd=ROOT, stdout=write, stderr=subprocess.PIPE,
+        check=False,
+        cwd=ROOT,
+        stdout=write,
+        stderr=subprocess.PIPE,
     )
     os.close(write)
 
