@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from model.errors import QueryError
+from model.histogram.pool import HistogramColumn
 from model.labels import Labels, LabelTable
 from model.samples import Bools, Floats
 from promql import ast
@@ -19,7 +20,6 @@ from promql.functions.mixed import MIXED_BUCKETS
 from promql.functions.quantiles import quantile_of_sorted, warn_quantile
 from promql.functions.reduce import kahan
 from promql.histogram.arithmetic import means, totals
-from promql.histogram.pool import HistColumn
 from promql.histogram.text import histogram_texts
 from promql.text import format_float, format_g, is_utf8, quote
 
@@ -113,7 +113,7 @@ def _with_histograms(
     index.ravel()[cells] = np.where(done.possible, np.arange(len(cells)), -1)
     present = np.where(some, (count == 0) & (index >= 0), count > 0)
     out = _grouped(node, block, parts, values, present, compact=False)
-    return replace(out, hist=HistColumn(index, done.pool)).compact()
+    return replace(out, hist=HistogramColumn(index, done.pool)).compact()
 
 
 def metric_names_of(block: Block, rows: Index) -> list[str]:

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from model.errors import QueryError
+from model.histogram.pool import HistogramColumn, concat_columns
 from model.labels import METRIC_NAME, LabelTable, concat_tables
 from model.samples import Bools, Floats, Ints
-from promql.histogram.pool import HistColumn, concat_columns
 
 METADATA_LABELS = (METRIC_NAME, "__type__", "__unit__")  # prometheus schema.IsMetadataLabel
 SAME_LABELS = "vector cannot contain metrics with the same labelset"
@@ -40,7 +40,7 @@ class Block:
     values: Floats
     present: Bools
     drop_name: Bools
-    hist: HistColumn | None = None
+    hist: HistogramColumn | None = None
     sample_ms: Ints | None = None
     start_ms: Ints | None = None
 
@@ -155,7 +155,7 @@ def merge_same_labels(block: Block, message: str = SAME_LABELS) -> Block:
         values=block.values[source, at],
         present=counts > 0,
         drop_name=block.drop_name[first],
-        hist=None if hist is None else HistColumn(hist.index[source, at], hist.pool),
+        hist=None if hist is None else HistogramColumn(hist.index[source, at], hist.pool),
     )
 
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.errors import QueryError
+from model.histogram.pool import HistogramColumn
 from model.samples import Floats, Ints, no_samples
 from promql.annotations import Annotations
 from promql.ast import ValueType
 from promql.block import Block
 from promql.call import QueryRange
 from promql.evaluator import LOOKBACK_MS, Budget, Evaluator
-from promql.histogram.pool import HistColumn
 from promql.parser import parse
 from promql.result import Matrix, Result, Scalar, Stats, String, Vector
 from promql.typecheck import type_of
@@ -136,11 +136,11 @@ def _marked(block: Block) -> Floats:
     return out
 
 
-def _shown(block: Block) -> HistColumn | None:
+def _shown(block: Block) -> HistogramColumn | None:
     """Return the histograms that are present."""
     if block.hist is None:
         return None
-    return HistColumn(np.where(block.present, block.hist.index, np.int32(-1)), block.hist.pool)
+    return HistogramColumn(np.where(block.present, block.hist.index, np.int32(-1)), block.hist.pool)
 
 
 def _vector(block: Block, ts_ms: int) -> Vector:
@@ -182,7 +182,7 @@ def _range_vector(windows: Windows) -> Matrix:
         values[rows] = part
         times = np.take_along_axis(chunk.ts_ms[chunk.ts_row], at, axis=1)
         ts_ms[rows] = np.where(inside, times, 0)
-    hist = None if windows.pool is None else HistColumn(index, windows.pool)
+    hist = None if windows.pool is None else HistogramColumn(index, windows.pool)
     keep = counts > 0
     drop = Block(windows.labels, np.zeros((size, 1)), keep[:, None], windows.drop_name)
     labels = drop.without_dropped_names().labels if windows.drop_name.any() else windows.labels

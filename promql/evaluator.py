@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from model.errors import QueryError, QueryLimitError
+from model.histogram.pool import HistogramColumn
 from model.samples import Floats, Ints
 from promql import aggregate, ast, binary
 from promql.annotations import Annotations
@@ -15,7 +16,6 @@ from promql.block import Block
 from promql.call import CallContext, QueryRange, Value
 from promql.functions.table import FUNCTIONS
 from promql.histogram.arithmetic import scaled
-from promql.histogram.pool import HistColumn
 from promql.lexer import SET_OPERATORS
 from promql.parser_duration import duration_ms
 from promql.select import block_windows, instant, windows
@@ -278,7 +278,7 @@ class Evaluator:
 def _negated(block: Block) -> Block:
     hist = block.hist
     if hist is not None:
-        hist = HistColumn(hist.index, scaled(hist.pool, np.full(hist.pool.size, -1.0)))
+        hist = HistogramColumn(hist.index, scaled(hist.pool, np.full(hist.pool.size, -1.0)))
     return replace(block, values=-block.values, hist=hist)
 
 

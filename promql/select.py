@@ -5,9 +5,16 @@ from typing import Any
 
 import numpy as np
 
+from model.histogram.pool import (
+    GAUGE,
+    UNKNOWN,
+    HistogramColumn,
+    HistogramPool,
+    Int32s,
+    concat_pools,
+)
 from model.samples import Bools, Floats, Ints, is_no_sample, is_stale
 from promql.block import Block, Rows
-from promql.histogram.pool import GAUGE, UNKNOWN, HistColumn, Int32s, Pool, concat_pools
 from promql.windows import Chunk, Index, Windows, index_classes, search_rows
 from storage.interface import TS_PAD, Group, SeriesSet
 
@@ -18,22 +25,21 @@ class _Pools:
     """Collects the histograms of several groups into one pool."""
 
     def __init__(self) -> None:
-        self._pools: list[Pool] = []
+        self._pools: list[HistogramPool] = []
         self._size = 0
 
     def add(self, group: Group) -> Int32s | None:
         """Return the pool rows of a group's histograms, shape (k, T); -1 where there is none."""
         found = group.histograms
-        if found is None or not found.present.any():
+        if found is None:
             return None
-        pool = Pool.from_columns(found.columns, found.present)
-        index = np.full(found.present.shape, -1, dtype=np.int32)
-        index[found.present] = np.arange(self._size, self._size + pool.size, dtype=np.int32)
+        index = np.where(found.index >= 0, found.index + np.int32(self._size), np.int32(-1))
+        pool = found.pool
         self._pools.append(pool)
         self._size += pool.size
         return index
 
-    def pool(self) -> Pool | None:
+    def pool(self) -> HistogramPool | None:
         return concat_pools(self._pools) if self._pools else None
 
 
@@ -104,7 +110,9 @@ def instant(
             if hist is not None:
                 hist_index[rows] = part.pick(hist, index)
     pool = pools.pool()
-    column = None if pool is None else HistColumn(np.where(present, hist_index, np.int32(-1)), pool)
+    column = (
+        None if pool is None else HistogramColumn(np.where(present, hist_index, np.int32(-1)), pool)
+    )
     keep = np.zeros(shape[0], dtype=bool)
     block = Block(found.labels, values, present, keep, column, sample_ms, start_ms)
     return block.compact()

@@ -13,9 +13,9 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from model.histogram.pool import HistogramPool, Int32s
 from model.labels import LabelTable
 from model.samples import Bools, Floats, Ints
-from promql.histogram.pool import Int32s, Pool
 
 Index = npt.NDArray[np.int64]
 
@@ -178,7 +178,7 @@ class Windows:
     starts_ms: Ints
     ends_ms: Ints
     range_ms: int
-    pool: Pool | None = None
+    pool: HistogramPool | None = None
 
     @property
     def steps(self) -> int:

@@ -14,6 +14,7 @@ class StorageConfig(Section):
         retention_days: How long samples are kept; 0 keeps them for ever.
         retention_bytes: Oldest blocks go once all take more than this; 0 is no limit.
         max_series: Most series that are known at once; what would be above is refused.
+        max_series_per_target: Most series of one ``job`` and ``instance``; 0 is no limit.
         block_hours: Length of the blocks that are written to disk.
         cache_bytes: Memory for decoded frames.
     """
@@ -21,6 +22,7 @@ class StorageConfig(Section):
     retention_days: float = Field(15.0, ge=0)
     retention_bytes: int = Field(0, ge=0)
     max_series: int = Field(2_000_000, ge=1)
+    max_series_per_target: int = Field(0, ge=0)
     block_hours: int = Field(2, ge=1, le=24)
     cache_bytes: int = Field(32 << 20, ge=1 << 20)
 
@@ -30,6 +32,7 @@ class StorageConfig(Section):
             retention_ms=int(self.retention_days * 24 * HOUR_MS),
             retention_bytes=self.retention_bytes,
             max_series=self.max_series,
+            max_series_per_target=self.max_series_per_target,
             block_ms=self.block_hours * HOUR_MS,
             cache_bytes=self.cache_bytes,
         )

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.catalog.metric import MetricType
+from model.histogram.pool import HistogramColumn
 from model.labels import Labels, LabelTable, Matcher
 from model.log import Delivery, LogBatch
 from model.samples import Floats, Ints, ScrapeBatch, Ticket
@@ -51,22 +52,6 @@ class Hints:
 
 
 @dataclass(frozen=True, slots=True)
-class Histograms:
-    """Native histograms of one group as arrays; None in ``Group.histograms`` where there are none.
-
-    The columns beyond ``present`` are laid down with the native histogram work; until then no
-    store produces one.
-
-    Attributes:
-        present: bool, shape (k, T): where a series has a histogram instead of a float.
-        columns: Arrays by name, each with a leading shape (k, T).
-    """
-
-    present: npt.NDArray[np.bool_]
-    columns: Mapping[str, npt.NDArray[Any]]
-
-
-@dataclass(frozen=True, slots=True)
 class Group:
     """Series that share their timestamps, as the series of one target do (k series, g timestamp rows).
 
@@ -76,7 +61,8 @@ class Group:
         ts_row: int32, shape (k,): which row of ``ts_ms`` belongs to a series.
         values: float64, shape (k, T); NO_SAMPLE where a series has none, stale markers kept.
         dense: True if no value before the padding is NO_SAMPLE or a stale marker.
-        histograms: See Histograms.
+        histograms: Native histograms, index of shape (k, T); a series has a float or a histogram at one
+            time, and NO_SAMPLE in ``values`` where it has a histogram. None if no series has any.
         start_ms: int64, shape (k, T), start timestamps, 0 for none; None if no series has any.
     """
 
@@ -85,7 +71,7 @@ class Group:
     ts_row: Rows
     values: Floats
     dense: bool = False
-    histograms: Histograms | None = None
+    histograms: HistogramColumn | None = None
     start_ms: Ints | None = None
 
 

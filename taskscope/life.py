@@ -6,7 +6,6 @@ import resource
 import signal
 import sys
 from collections.abc import Callable
-from queue import SimpleQueue
 from typing import Final
 
 from model.errors import TaskscopeError
@@ -15,6 +14,7 @@ from taskscope.wiring import Part, Stack
 _log = logging.getLogger(__name__)
 
 STOP_SECONDS: Final = 10.0
+_HEARD: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def run(stack: Stack, started: Callable[[], None]) -> None:
@@ -28,9 +28,10 @@ def run(stack: Stack, started: Callable[[], None]) -> None:
     # every log file that is followed stays open
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    signs: SimpleQueue[int] = SimpleQueue()
-    for sign in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(sign, lambda number, _: signs.put(number))
+    # a pipe, not an Event: setting one is not reentrant, and a handler may run in the middle of it
+    asked, ask = os.pipe()
+    for sign in _HEARD:
+        signal.signal(sign, lambda number, _: os.write(ask, bytes([number])))
     on_terminal = os.isatty(0)
     running: list[Part] = []
     try:
@@ -38,9 +39,12 @@ def run(stack: Stack, started: Callable[[], None]) -> None:
             running.append(part)
             part.start()
         started()
-        while signs.get() == signal.SIGHUP and os.isatty(0) == on_terminal:
+        while os.read(asked, 1)[0] == signal.SIGHUP and os.isatty(0) == on_terminal:
             _reload(stack)
     finally:
+        # also for the interpreter's own end, where python gives handlers back to the system
+        for sign in _HEARD:
+            signal.signal(sign, signal.SIG_IGN)
         for part in reversed(running):
             try:
                 part.stop(STOP_SECONDS)

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from model.errors import QueryError
+from model.histogram.pool import HistogramColumn
 from model.labels import Labels
 from model.samples import Floats, is_no_sample
 from promql.engine import Engine
-from promql.histogram.pool import HistColumn
 from promql.result import Matrix, Result, Scalar, String, Vector
 from tests.promql.columns import ColumnStore
 from tests.promql.histograms import Hist, from_pool, near, same
@@ -40,7 +40,7 @@ class Outcome:
     wrong: str
 
 
-def _points(ts_ms: np.ndarray, values: Floats, hist: HistColumn | None, row: int) -> Points:
+def _points(ts_ms: np.ndarray, values: Floats, hist: HistogramColumn | None, row: int) -> Points:
     out: Points = {}
     floats = ~is_no_sample(values)
     for i, t in enumerate(ts_ms.tolist()):

@@ -84,7 +84,7 @@ function withGaps(data, step) {
 
 /**
  * One chart with a title and a legend that shows the values under the cursor.
- * `options`: {title, description, unit: function, binary: true for bytes, onZoom(start, end), height, markers: () => [{t, color}] in order of time}.
+ * `options`: {title, description, unit: function, axisUnit: function of its own for the axis, binary: true for bytes, onZoom(start, end), height, markers: () => [{t, color}] in order of time}.
  */
 export class Chart {
   constructor(options) {
@@ -165,10 +165,9 @@ export class Chart {
         { ...axis, values: timeSplits, space: 60, size: 28 },
         {
           ...axis,
-          values: (self, splits) => splits.map((v) => this.options.unit(v)),
+          values: (self, splits) => splits.map((v) => (this.options.axisUnit ?? this.options.unit)(v)),
           incrs: this.options.binary ? BINARY_STEPS : undefined,
-          // as wide as its longest label; before there are any, as most need it
-          size: (self, labels) => Math.max(66, 14 + 6.5 * Math.max(0, ...(labels ?? []).map((label) => label.length))),
+          size: 66,
           space: 30,
         },
       ],
