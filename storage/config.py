@@ -1,11 +1,9 @@
-"""The ``storage`` section of the configuration file: how long series are kept.
-
-The log store's settings have a section of their own, ``storage.logdb.config``.
-"""
+"""The ``storage`` and ``logdb`` sections of the configuration file: how long series and log records are kept."""
 
 from pydantic import Field
 
 from configfile.validate import Section
+from storage.logdb.settings import DAY_NS, LogDbSettings
 from storage.tsdb.settings import HOUR_MS, TsdbSettings
 
 
@@ -38,3 +36,21 @@ class StorageConfig(Section):
             block_ms=self.block_hours * HOUR_MS,
             cache_bytes=self.cache_bytes,
         )
+
+
+class LogDbConfig(Section):
+    """The embedded log store; ``LogDbSettings`` says what each setting does."""
+
+    retention_days: float = Field(30.0, gt=0)
+    retention_bytes: int = Field(20 << 30, ge=1 << 20)
+    seal_bytes: int = Field(16 << 20, ge=1024)
+    seal_seconds: float = Field(300.0, gt=0)
+    segment_bytes: int = Field(64 << 20, ge=1024)
+    sync_seconds: float = Field(1.0, ge=0, le=60)
+    query_memory_bytes: int = Field(128 << 20, ge=32 << 20)
+    query_threads: int = Field(2, ge=1, le=64)
+
+    def settings(self) -> LogDbSettings:
+        """Return the section as the store takes it."""
+        plain = self.model_dump(exclude={"retention_days"})
+        return LogDbSettings(retention_ns=int(self.retention_days * DAY_NS), **plain)

@@ -22,6 +22,7 @@ from alerting.receiver.registry import make_receivers
 from alerting.rule import RuleGroup
 from logship.config import ElasticsearchSinkConfig
 from model.clock import Clock
+from model.errors import ConfigError
 from model.task import TaskSource
 from promql.engine import Engine
 from storage.interface import LogReader
@@ -54,7 +55,9 @@ class Server:
         self.engine = Engine()
         self.tsdb = Tsdb(data / "tsdb", config.storage.tsdb_settings(), clock, registry)
         embedded = any(sink.type == "embedded" for sink in config.logship.sinks)
-        self.logdb = LogDb(data / "logdb", config.logdb, clock, registry) if embedded else None
+        self.logdb = (
+            LogDb(data / "logdb", config.logdb.settings(), clock, registry) if embedded else None
+        )
         self.logs: LogReader = self.logdb or _elasticsearch_reader(config)
         alerting, metrics = config.alerting, AlertingMetrics(registry)
         evaluate = engine_evaluator(self.engine, self.tsdb)
@@ -98,6 +101,20 @@ class Server:
         return load_groups(
             self.config.rule_paths(), parse, self.config.alerting.evaluation_interval_seconds
         )
+
+    def reload(self, config: TaskscopeConfig) -> None:
+        """Take up the rules of a configuration.
+
+        Raises:
+            ConfigError: If its rule files have problems; the rules stay as they are.
+        """
+        before = self.config
+        self.config = config
+        try:
+            self.rules.reload()
+        except ConfigError:
+            self.config = before
+            raise
 
     def start(self) -> None:
         """Open the stores, then notify, then evaluate."""

@@ -18,10 +18,10 @@ from storage.tsdb.chunk import FRAME_SERIES, Chunk, encode_chunk
 from storage.tsdb.failpoint import reach
 from storage.tsdb.head import Head
 from storage.tsdb.join import MOST_COLUMNS, join
-from storage.tsdb.lane import Triples, groups_of
 from storage.tsdb.levels import lengths
 from storage.tsdb.merging import Merger
 from storage.tsdb.reserve import Reserve
+from storage.tsdb.samples import Samples, groups_of
 from storage.tsdb.settings import TsdbSettings
 from storage.tsdb.wal import SegmentInfo, Wal
 
@@ -163,7 +163,7 @@ class Compactor:
         with self._head.lock:
             self._head.lane.release(now_ms)
 
-    def _windows_of(self, samples: Triples) -> list[Triples]:
+    def _windows_of(self, samples: Samples) -> list[Samples]:
         """Cut samples at the edges of windows, so that their blocks can be folded into those of scrapes."""
         for length in lengths(self._settings):
             window = samples.ts_ms // length
@@ -174,7 +174,7 @@ class Compactor:
 
 
 def late_chunks(
-    samples: Triples, metric_codes: Callable[[Refs], npt.NDArray[np.int32]]
+    samples: Samples, metric_codes: Callable[[Refs], npt.NDArray[np.int32]]
 ) -> Iterator[Chunk]:
     """Cut settled samples into chunks of one frame: series of one metric and of like length."""
     refs, starts = groups_of(samples.refs)
@@ -194,7 +194,7 @@ def late_chunks(
             yield _late_chunk(samples, row_ref[rows], row_start[rows], size[rows])
 
 
-def _late_chunk(samples: Triples, refs: Refs, starts: Ints, sizes: Ints) -> Chunk:
+def _late_chunk(samples: Samples, refs: Refs, starts: Ints, sizes: Ints) -> Chunk:
     width = int(sizes.max())
     columns = np.arange(width)
     here = columns < sizes[:, None]
