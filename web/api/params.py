@@ -9,10 +9,12 @@ from typing import Final
 from flask import request
 
 from configfile.duration import parse_duration
+from web.api.numbers import go_duration
 
 MIN_MS: Final = -(2**53)
 MAX_MS: Final = 2**53
 
+_WHOLE = re.compile(r"[+-]?[0-9]+")
 _FRACTION = re.compile(r"\.(\d{1,9})\d*")
 
 
@@ -45,16 +47,40 @@ def number(name: str, default: int, *, low: int, high: int) -> int:
 
 
 def limit() -> int:
-    """Return Prometheus's ``limit``: 0 for none."""
+    """Return Prometheus's ``limit``: 0 for none.
+
+    Raises:
+        BadParameterError: If it is no whole number or negative.
+    """
     raw = text("limit")
-    try:
-        value = int(raw or 0)
-    except ValueError:
-        raise BadParameterError(
-            f'invalid parameter "limit": cannot parse {raw!r} as a whole number'
-        ) from None
+    value = whole_number(raw or "0")
+    if value is None:
+        raise BadParameterError(f'invalid parameter "limit": {not_a_number(raw)}')
     if value < 0:
         raise BadParameterError('invalid parameter "limit": limit must be non-negative')
+    return value
+
+
+def whole_number(raw: str) -> int | None:
+    """Return a whole number in decimal digits with a sign or none, None if it is something else."""
+    return int(raw) if _WHOLE.fullmatch(raw) else None
+
+
+def not_a_number(raw: str) -> str:
+    """Return Go's words for a text that is no whole number."""
+    return f'strconv.Atoi: parsing "{raw}": invalid syntax'
+
+
+def plain_limit(name: str) -> int:
+    """Return one of the limits for which a negative number is none, -1.
+
+    Raises:
+        BadParameterError: If it is no whole number.
+    """
+    raw = text(name)
+    value = whole_number(raw or "-1")
+    if value is None:
+        raise BadParameterError(f"{name} must be a number")
     return value
 
 
@@ -69,8 +95,9 @@ def time_ms(name: str, default: int | None = None) -> int:
         return default
     parsed = parse_time(raw)
     if parsed is None:
+        optional = f"invalid time value for '{name}': " if default is not None else ""
         raise BadParameterError(
-            f'invalid parameter "{name}": cannot parse "{raw}" to a valid timestamp'
+            f'invalid parameter "{name}": {optional}cannot parse "{raw}" to a valid timestamp'
         )
     return parsed
 
@@ -126,3 +153,8 @@ def seconds_or_duration(raw: str) -> int | None:
     if math.isnan(seconds) or abs(seconds) > MAX_MS / 1000 or "_" in raw:
         return None
     return round(seconds * 1000)
+
+
+def shown_duration(ms: int) -> str:
+    """Return a duration as Go prints it."""
+    return go_duration(ms * 1_000_000)
