@@ -180,7 +180,7 @@ class ScrapeConfigConfig(Section):
     honor_labels: bool = False
     honor_timestamps: bool = True
     enable_compression: bool = True
-    follow_redirects: Literal[False] = False
+    follow_redirects: bool = True
     static_configs: tuple[StaticSdConfig, ...] = ()
     file_sd_configs: tuple[FileSdConfig, ...] = ()
     relabel_configs: tuple[RelabelConfig, ...] = ()
@@ -238,6 +238,7 @@ class ScrapeConfigConfig(Section):
             self.label_value_length_limit,
             self.body_size_limit,
             self.target_limit,
+            self.follow_redirects,
         )
         files = tuple(
             FileConfig(tuple(_file(base, name) for name in config.files), config.refresh_interval)

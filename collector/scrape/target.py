@@ -2,11 +2,12 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urljoin, urlsplit
 
+from collector.scrape.http import FetchError
 from collector.scrape.relabel import RelabelRule, relabel
 from configfile.duration import parse_duration
 from model.labels import Labels
@@ -82,6 +83,7 @@ class ScrapeJob:
     label_value_length_limit: int = 0
     body_size_limit_bytes: int = DEFAULT_BODY_BYTES
     target_limit: int = 0
+    follow_redirects: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +218,23 @@ def make_targets(
         )
         targets = {}
     return list(targets.values()), dropped, problems
+
+
+def redirected(target: Target, location: str) -> Target:
+    """Return the target as it is asked where a ``Location`` header sends its scrape.
+
+    Raises:
+        FetchError: If that is no http or https address.
+    """
+    try:
+        to = urlsplit(urljoin(target.url, location))
+    except ValueError:
+        to = urlsplit("")
+    place = split_address(to.netloc, _PORTS[to.scheme]) if to.scheme in _PORTS else None
+    if place is None:
+        raise FetchError("redirect", f"it is redirected to {location[:200]!r}, no http or https address")  # fmt: skip
+    path = quote(f"{to.path or '/'}?{to.query}" if to.query else to.path or "/", safe=_PATH_SAFE)
+    return replace(target, scheme=to.scheme, host=place[0], port=place[1], path=path)
 
 
 def split_address(address: str, default_port: int) -> tuple[str, int] | None:
