@@ -23,7 +23,7 @@ from alerting.rule import RuleGroup
 from logship.config import ElasticsearchSinkConfig
 from model.clock import Clock
 from model.task import TaskSource
-from promql.engine import Engine
+from promql.engine import Engine, Limits
 from storage.interface import LogReader
 from storage.logdb.logdb import LogDb
 from storage.tsdb.db import Tsdb
@@ -51,7 +51,9 @@ class Server:
     ) -> None:
         data = config.data_path()
         self.config = config
-        self.engine = Engine()
+        self.engine = Engine(
+            Limits(config.query.max_samples, round(config.query.lookback_delta * 1000))
+        )
         self.tsdb = Tsdb(data / "tsdb", config.storage.tsdb_settings(), clock, registry)
         embedded = any(sink.type == "embedded" for sink in config.logship.sinks)
         self.logdb = (

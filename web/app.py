@@ -77,7 +77,7 @@ def create_app(
         exemplars.blueprint(parts),
         rules.blueprint(parts),
         targets.blueprint(parts),
-        status.blueprint(parts, query_limits),
+        status.blueprint(parts),
         admin.blueprint(parts),
         ingest.blueprint(parts, metrics),
         logs.blueprint(parts, tails),

@@ -107,5 +107,5 @@ def test_scalar_and_string() -> None:
     """They are a pair of time and text."""
     scalar = Scalar(np.array([1500]), np.array([2.0]))
 
-    assert text_of(scalar, limit=0) == ("scalar", b'[1.500,"2"]', False)
+    assert text_of(scalar, limit=0) == ("scalar", b'[1.5,"2"]', False)
     assert text_of(String(2000, 'a"b'), limit=0) == ("string", b'[2,"a\\"b"]', False)

@@ -6,12 +6,14 @@ from itertools import repeat
 from typing import Any, TypeVar
 
 import numpy as np
+import orjson
 
 from model.samples import is_no_sample
 from promql.result import Matrix, Scalar, String, Vector
+from promql.text import format_float
 from web.api.label_text import json_text, label_objects
 from web.api.matrix import histogram_texts, matrix
-from web.api.numbers import go_floats, timestamps
+from web.api.numbers import go_floats, go_number, timestamps
 
 SeriesT = TypeVar("SeriesT", Vector, Matrix)
 
@@ -76,12 +78,14 @@ def vector(result: Vector) -> bytes:
 
 
 def scalar(ts_ms: int, value: float) -> bytes:
-    """Return a scalar: ``[t,"v"]``."""
-    stamp = timestamps(np.array([ts_ms], dtype=np.int64))[0]
-    return b"[" + stamp + b',"' + go_floats(np.array([value], dtype=np.float64))[0] + b'"]'
+    """Return a scalar: ``[t,"v"]``; unlike others it never has an exponent (promql/value.go)."""
+    return b"[" + _seconds(ts_ms) + b',"' + format_float(value).encode() + b'"]'
 
 
 def string(ts_ms: int, value: str) -> bytes:
     """Return a string result: ``[t,"text"]``."""
-    stamp = timestamps(np.array([ts_ms], dtype=np.int64))[0]
-    return b"[" + stamp + b"," + json_text(value) + b"]"
+    return b"[" + _seconds(ts_ms) + b"," + json_text(value) + b"]"
+
+
+def _seconds(ts_ms: int) -> bytes:
+    return orjson.dumps(go_number(ts_ms / 1000))

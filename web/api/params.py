@@ -14,6 +14,7 @@ from web.api.numbers import go_duration
 MIN_MS: Final = -(2**53)
 MAX_MS: Final = 2**53
 
+_MOST_SECONDS: Final = 2**63 / 1e9  # durations are nanoseconds in 64 bits upstream
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _FRACTION = re.compile(r"\.(\d{1,9})\d*")
 
@@ -62,13 +63,15 @@ def limit() -> int:
 
 
 def whole_number(raw: str) -> int | None:
-    """Return a whole number in decimal digits with a sign or none, None if it is something else."""
-    return int(raw) if _WHOLE.fullmatch(raw) else None
+    """Return a whole number of 64 bits in decimal digits with a sign or none, None if it is something else."""
+    value = int(raw) if _WHOLE.fullmatch(raw) else None
+    return value if value is not None and -(2**63) <= value < 2**63 else None
 
 
 def not_a_number(raw: str) -> str:
-    """Return Go's words for a text that is no whole number."""
-    return f'strconv.Atoi: parsing "{raw}": invalid syntax'
+    """Return Go's words for a text that is no whole number of 64 bits."""
+    reason = "value out of range" if _WHOLE.fullmatch(raw) else "invalid syntax"
+    return f'strconv.Atoi: parsing "{raw}": {reason}'
 
 
 def plain_limit(name: str) -> int:
@@ -136,23 +139,29 @@ def duration_ms(name: str) -> int:
     raw = text(name)
     parsed = seconds_or_duration(raw)
     if parsed is None:
+        why = ". It overflows int64" if _is_number(raw) else ""
         raise BadParameterError(
-            f'invalid parameter "{name}": cannot parse "{raw}" to a valid duration'
+            f'invalid parameter "{name}": cannot parse "{raw}" to a valid duration{why}'
         )
     return parsed
 
 
 def seconds_or_duration(raw: str) -> int | None:
     """Return seconds or a Prometheus duration as ms, None if it is neither."""
-    try:
-        seconds = float(raw)
-    except ValueError:
+    if not _is_number(raw):
         with contextlib.suppress(ValueError):
             return parse_duration(raw)
         return None
-    if math.isnan(seconds) or abs(seconds) > MAX_MS / 1000 or "_" in raw:
-        return None
-    return round(seconds * 1000)
+    seconds = float(raw)
+    return round(seconds * 1000) if abs(seconds) < _MOST_SECONDS else None
+
+
+def _is_number(raw: str) -> bool:
+    try:
+        float(raw)
+    except ValueError:
+        return False
+    return "_" not in raw
 
 
 def shown_duration(ms: int) -> str:

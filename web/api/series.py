@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 from flask import Blueprint, Response
 
-from model.labels import Matcher, concat_tables
+from model.labels import LabelTable, Matcher, concat_tables
 from storage.interface import Hints, Metadata, Queryable
 from web.api import params
 from web.api.answers import need
@@ -41,7 +41,7 @@ def blueprint(parts: Parts) -> Blueprint:
         selectors = matcher_sets('invalid parameter "match[]": ')
         table = concat_tables([series_of(one, start, end, hints).labels for one in selectors])
         if len(selectors) > 1:
-            table = table.take(table.group(table.columns)[1])
+            table = _once_in_order(table)
         cut = 0 < limit < table.size
         if cut:
             table = table.take(np.arange(limit))
@@ -66,6 +66,12 @@ def blueprint(parts: Parts) -> Blueprint:
         return success_of({name: [metadata_json(one)] for name, one in shown})
 
     return routes
+
+
+def _once_in_order(table: LabelTable) -> LabelTable:
+    table = table.take(table.group(table.columns)[1])
+    rows = table.rows()
+    return table.take(np.array(sorted(range(len(rows)), key=rows.__getitem__), dtype=np.int64))
 
 
 def metadata_json(one: Metadata) -> dict[str, Any]:

@@ -12,8 +12,6 @@ from model.clock import now_ms, rfc3339
 from web.api import params
 from web.api.answers import need
 from web.api.envelope import success_of
-from web.api.gate import QueryLimits
-from web.api.numbers import go_duration
 from web.api.params import BadParameterError
 from web.parts import Parts
 
@@ -25,7 +23,7 @@ _NO_CONFIG: Final = "This process does not show its configuration."
 _INT64_MAX: Final = 2**63 - 1
 
 
-def blueprint(parts: Parts, limits: QueryLimits) -> Blueprint:
+def blueprint(parts: Parts) -> Blueprint:
     """Make the endpoints."""
     routes = Blueprint("status", __name__, url_prefix="/api/v1/status")
     started_ms = now_ms(parts.clock)
@@ -64,12 +62,7 @@ def blueprint(parts: Parts, limits: QueryLimits) -> Blueprint:
 
     @routes.get("/flags")
     def flags() -> Response:
-        query = {
-            "query.lookback-delta": "5m",
-            "query.max-concurrency": str(limits.max_concurrency),
-            "query.timeout": go_duration(round(limits.timeout_seconds * 1e9)),
-        }
-        return success_of(dict(sorted((query | dict(parts.flags())).items())))
+        return success_of(dict(sorted(parts.flags().items())))
 
     @routes.get("/config")
     def config() -> Response:

@@ -23,6 +23,7 @@ from web.api.series import metadata_json
 from web.parts import Parts
 
 _NO_TARGETS: Final = "This process scrapes no targets."
+_NONE: Final[Mapping[str, Any]] = {"activeTargets": [], "droppedTargets": []}
 _RECENT_MS: Final = 600_000  # what a target has exposed lately is what it exposes
 _SUFFIX: Final = re.compile(r"_(?:bucket|count|sum|total|created|info)$")
 
@@ -32,6 +33,8 @@ def blueprint(parts: Parts) -> Blueprint:
     routes = Blueprint("targets", __name__, url_prefix="/api/v1")
 
     def known() -> Mapping[str, Any]:
+        if parts.targets is None and parts.queryable is not None:
+            return _NONE  # a server takes what others scrape
         return need(parts.targets, _NO_TARGETS)()
 
     @routes.get("/targets")
