@@ -95,7 +95,7 @@ def build_up(config: TaskscopeConfig, file: Path | None, clock: Clock) -> Stack:
         reload=lambda: _reload(server, file), tasks=agent.tasks, health=agent.health,
         queryable=server.tsdb, oldest_ms=lambda: server.tsdb.stats().min_time_ms, engine=server.engine, logs=server.logs, rules=server.rules,
         targets=agent.collector.scrapes.targets, remote_write=RemoteWriteReceiver(server.tsdb, registry).ingest,
-        cardinality=server.tsdb.cardinality, config_yaml=lambda: server.config.yaml(),
+        cardinality=server.tsdb.cardinality, config_yaml=partial(_yaml, server),
         flags=lambda: flags_of(config), runtime=lambda: runtime_of(config), allowed_hosts=config.web.allowed_hosts,
     )  # fmt: skip
     web = _web(config, parts, registry)
@@ -127,7 +127,7 @@ def build_server(config: TaskscopeConfig, file: Path | None, clock: Clock) -> St
         reload=lambda: _reload(server, file), tasks=tasks, health=pushed,
         queryable=server.tsdb, oldest_ms=lambda: server.tsdb.stats().min_time_ms, engine=server.engine, logs=server.logs, rules=server.rules,
         remote_write=RemoteWriteReceiver(server.tsdb, registry).ingest,
-        cardinality=server.tsdb.cardinality, config_yaml=lambda: server.config.yaml(),
+        cardinality=server.tsdb.cardinality, config_yaml=partial(_yaml, server),
         flags=lambda: flags_of(config), runtime=lambda: runtime_of(config),
         ingest_logs=partial(ingest, store=server.logdb) if server.logdb is not None else None,
         ingest_state=pushed.ingest, allowed_hosts=config.web.allowed_hosts,
@@ -219,6 +219,11 @@ def _reload(server: Any, file: Path | None) -> None:
     config = load_config(file)
     server.config = server.config.model_copy(update={"alerting": config.alerting})
     server.rules.reload()
+
+
+def _yaml(server: Any) -> str:
+    config: TaskscopeConfig = server.config  # the one read last
+    return config.yaml()
 
 
 def _latest(registry: CollectorRegistry) -> bytes:

@@ -19,6 +19,7 @@ from web.api import (
     rules,
     series,
     status,
+    syntax,
     targets,
     tasks,
 )
@@ -77,6 +78,7 @@ def create_app(
         exemplars.blueprint(parts),
         rules.blueprint(parts),
         targets.blueprint(parts),
+        syntax.blueprint(),
         status.blueprint(parts),
         admin.blueprint(parts),
         ingest.blueprint(parts, metrics),

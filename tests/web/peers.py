@@ -3,6 +3,7 @@
 import json
 import shutil
 import socket
+import struct
 import subprocess
 import time
 import urllib.error
@@ -22,8 +23,6 @@ from taskscope.clock import SystemClock
 from taskscope.config import load_config
 from taskscope.wiring import build_server
 from tests.needs import leave_out
-
-import struct
 
 READY_SECONDS = 20.0
 Points = Sequence[tuple[int, float]]

@@ -1,4 +1,4 @@
-"""``/api/v1/query``, ``query_range``, ``query_exemplars``, ``format_query`` and ``parse_query``.
+"""``/api/v1/query`` and ``query_range``.
 
 Parameters, their order of checking, envelope and error texts are those of prometheus/prometheus
 docs/querying/api.md and web/api/v1/api.go.
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import orjson
 from flask import Blueprint, Response, request
@@ -30,8 +30,6 @@ from web.api.params import BadParameterError
 from web.api.selectors import TRUNCATED
 from web.api.series_count import CountedQueryable
 from web.parts import Parts
-
-ParsedT = TypeVar("ParsedT")
 
 MAX_POINTS: Final = 11_000
 BOTH: Final = ["GET", "POST"]
@@ -84,7 +82,7 @@ def blueprint(parts: Parts, gate: QueryGate) -> Blueprint:
         at = params.time_ms("time", now_ms(parts.clock))
         run = arrived()
         expr = params.text("query")
-        with gate.place(run.watch), _query_parameter():
+        with gate.place(run.watch), query_parameter():
             queued = perf_counter()
             result = run.engine.instant(run.series, expr, at, cancelled=run.watch)
         return _answer(result, limit, run, queued)
@@ -95,7 +93,7 @@ def blueprint(parts: Parts, gate: QueryGate) -> Blueprint:
         start, end, step = _range()
         run = arrived()
         expr = params.text("query")
-        with _query_parameter():
+        with query_parameter():
             kind = type_of(parse(expr))
         if kind not in (ValueType.VECTOR, ValueType.SCALAR):
             raise BadParameterError(
@@ -144,7 +142,7 @@ def _range() -> tuple[int, int, int]:
 
 
 @contextmanager
-def _query_parameter() -> Iterator[None]:
+def query_parameter() -> Iterator[None]:
     """Name the parameter that cannot be parsed."""
     try:
         yield
