@@ -22,6 +22,7 @@ from alerting.receiver.registry import make_receivers
 from alerting.rule import RuleGroup
 from logship.config import ElasticsearchSinkConfig
 from model.clock import Clock
+from model.errors import ConfigError
 from model.task import TaskSource
 from promql.engine import Engine, Limits
 from storage.interface import LogReader
@@ -102,6 +103,20 @@ class Server:
         return load_groups(
             self.config.rule_paths(), parse, self.config.alerting.evaluation_interval_seconds
         )
+
+    def reload(self, config: TaskscopeConfig) -> None:
+        """Take up the rules of a configuration.
+
+        Raises:
+            ConfigError: If its rule files have problems; the rules stay as they are.
+        """
+        before = self.config
+        self.config = config
+        try:
+            self.rules.reload()
+        except ConfigError:
+            self.config = before
+            raise
 
     def start(self) -> None:
         """Open the stores, then notify, then evaluate."""

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from model.histogram.pool import HistogramColumn
 from model.samples import Bools, Floats, Ints, is_no_sample, is_stale
 from storage.interface import Refs
 from storage.tsdb.codec import decode_frame, decode_times, encode_frame, encode_times
@@ -183,6 +184,8 @@ class Piece:
         ts_ms: int64, shape (T,), or (k, T) padded with TS_PAD where series have their own.
         values: float64, shape (k, T).
         dense: True if there is neither NO_SAMPLE nor a stale marker.
+        start_ms: int64, shape (k, T), 0 for none; None if there is none.
+        histograms: ``index`` of shape (k, T); None if there is none.
     """
 
     source: int
@@ -190,6 +193,8 @@ class Piece:
     ts_ms: Ints
     values: Floats
     dense: bool
+    start_ms: Ints | None = None
+    histograms: HistogramColumn | None = None
 
 
 class FrameTable:

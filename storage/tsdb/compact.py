@@ -15,8 +15,8 @@ from storage.tsdb.blocks import Blocks
 from storage.tsdb.chunk import FRAME_SERIES, Chunk, encode_chunk, times_of
 from storage.tsdb.codec import decode_frame
 from storage.tsdb.head import Head
-from storage.tsdb.lane import Triples, groups_of
 from storage.tsdb.reserve import Reserve
+from storage.tsdb.samples import Samples, groups_of
 from storage.tsdb.settings import TsdbSettings
 from storage.tsdb.wal import SegmentInfo, Wal
 
@@ -155,7 +155,7 @@ def _joined(parts: Sequence[Chunk]) -> Chunk:
 
 
 def late_chunks(
-    samples: Triples, metric_codes: Callable[[Refs], npt.NDArray[np.int32]]
+    samples: Samples, metric_codes: Callable[[Refs], npt.NDArray[np.int32]]
 ) -> Iterator[Chunk]:
     """Cut settled samples into chunks of one frame: series of one metric and of like length."""
     refs, starts = groups_of(samples.refs)
@@ -175,7 +175,7 @@ def late_chunks(
             yield _late_chunk(samples, row_ref[rows], row_start[rows], size[rows])
 
 
-def _late_chunk(samples: Triples, refs: Refs, starts: Ints, sizes: Ints) -> Chunk:
+def _late_chunk(samples: Samples, refs: Refs, starts: Ints, sizes: Ints) -> Chunk:
     width = int(sizes.max())
     columns = np.arange(width)
     here = columns < sizes[:, None]

@@ -7,24 +7,40 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from prometheus_client import CollectorRegistry
 
 from model.clock import Clock, now_ms
 from model.errors import StorageError
+from model.histogram.pool import HistogramColumn
 from model.labels import Labels, Matcher
-from model.samples import Floats, Ints, ScrapeBatch, Ticket
-from storage.interface import Appender, Hints, Metadata, Queryable, Refs, SeriesSet
+from model.samples import Exemplar, Floats, Ints, ScrapeBatch, Ticket
+from storage.interface import (
+    Appender,
+    ExemplarQueryable,
+    Hints,
+    Metadata,
+    Queryable,
+    Refs,
+    SeriesExemplars,
+    SeriesSet,
+)
 from storage.tsdb.blocks import Blocks
 from storage.tsdb.chunk import FrameCache
 from storage.tsdb.compact import Compactor
 from storage.tsdb.directory import DirectoryLock, open_directory
 from storage.tsdb.head import Head
 from storage.tsdb.index import SeriesIndex
+<<<<<<< HEAD
 from storage.tsdb.lane import Triples
 from storage.tsdb.limits import SeriesLimits
+=======
+>>>>>>> h/types
 from storage.tsdb.metrics import TsdbMetrics
 from storage.tsdb.query import Querier
 from storage.tsdb.replay import replay
+from storage.tsdb.resets import taken
+from storage.tsdb.samples import Samples
 from storage.tsdb.settings import TsdbSettings
 from storage.tsdb.stats import Cardinality, TsdbStats
 from storage.tsdb.survey import count, look
@@ -54,11 +70,16 @@ class Tsdb:
         self._settings = settings
         self._clock = clock
         self._metrics = TsdbMetrics(registry)
+<<<<<<< HEAD
         limits = SeriesLimits(
             settings.max_series, settings.max_series_per_target, self._metrics.dropped
         )
         self._index = SeriesIndex(limits)
         self._head = Head(self._index, settings.block_ms)
+=======
+        self._index = SeriesIndex(settings.max_series)
+        self._head = Head(self._index, settings.block_ms, settings.max_exemplars)
+>>>>>>> h/types
         self._metadata: dict[str, Metadata] = {}
         self._lock_file: DirectoryLock | None = None
         self._wal = Wal(
@@ -158,19 +179,40 @@ class Tsdb:
         """See ``storage.interface.Appender``."""
         return self._index.intern(labels)
 
-    def append_samples(self, refs: Refs, ts_ms: Ints, values: Floats) -> Ticket:
-        """See ``storage.interface.Appender``.
+    def append_samples(
+        self,
+        refs: Refs,
+        ts_ms: Ints,
+        values: Floats,
+        *,
+        start_ms: Ints | None = None,
+        histograms: HistogramColumn | None = None,
+    ) -> Ticket:
+        """See ``storage.interface.Appender``; histograms and start timestamps are held in memory only.
 
         Raises:
             StorageError: If the store is not running.
         """
-        samples = Triples(refs, ts_ms, values)
+        samples = Samples(
+            refs, ts_ms, values, start_ms, None if histograms is None else taken(histograms)
+        )
         with self._head.lock:
             self._check_running()
             self._head.append_late(samples, now_ms(self._clock))
             ticket = self._wal.samples(samples)
         self._metrics.late.inc(samples.size)
         return ticket
+
+    def append_exemplars(self, refs: Refs, exemplars: Sequence[Exemplar]) -> Ticket:
+        """See ``storage.interface.Appender``; they are held in memory only.
+
+        Raises:
+            StorageError: If the store is not running.
+        """
+        with self._head.lock:
+            self._check_running()
+            self._head.exemplars.add(refs, exemplars)
+            return self._wal.metadata({})
 
     def set_metadata(self, metadata: Mapping[str, Metadata]) -> None:
         """See ``storage.interface.Appender``."""
@@ -203,6 +245,15 @@ class Tsdb:
         if not metric:
             return known
         return {metric: known[metric]} if metric in known else {}
+
+    def exemplars(
+        self, matcher_sets: Sequence[Sequence[Matcher]], mint: int, maxt: int
+    ) -> Sequence[SeriesExemplars]:
+        """See ``storage.interface.ExemplarQueryable``."""
+        if not matcher_sets:
+            return []
+        refs = np.unique(np.concatenate([self._index.select(one) for one in matcher_sets]))
+        return self._head.exemplars.find(refs, mint, maxt)
 
     def stats(self) -> TsdbStats:
         """Return how much is in the store."""
@@ -254,3 +305,4 @@ class Tsdb:
 if TYPE_CHECKING:
     _appender: type[Appender] = Tsdb
     _queryable: type[Queryable] = Tsdb
+    _exemplars: type[ExemplarQueryable] = Tsdb

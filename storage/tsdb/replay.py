@@ -11,8 +11,8 @@ from storage.interface import Metadata, Refs
 from storage.tsdb import records
 from storage.tsdb.growable import Growable
 from storage.tsdb.head import Head, Layout
-from storage.tsdb.lane import Triples
 from storage.tsdb.records import Damage, Kind
+from storage.tsdb.samples import Samples
 from storage.tsdb.wal import SegmentInfo
 
 log = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ class _Segment:
             samples = records.read_samples(payload)
             self._info.late = True
             if self._late:
-                known = Triples(self._known(samples.refs), samples.ts_ms, samples.values)
+                known = Samples(self._known(samples.refs), samples.ts_ms, samples.values)
                 self._head.append_late(known, self._now_ms)
                 self._found.samples += samples.size
         else:

@@ -25,8 +25,8 @@ from storage.tsdb import records
 from storage.tsdb.files import fsync_directory, write_all
 from storage.tsdb.head import Layout
 from storage.tsdb.index import SeriesIndex
-from storage.tsdb.lane import Triples, concat
 from storage.tsdb.metrics import TsdbMetrics
+from storage.tsdb.samples import Samples, concat
 from storage.tsdb.settings import TsdbSettings
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Group:
     wal: "Wal"
     scrapes: list[records.Scrape] = field(default_factory=list)
     layouts: dict[int, Layout] = field(default_factory=dict)
-    samples: list[Triples] = field(default_factory=list)
+    samples: list[Samples] = field(default_factory=list)
     metadata: dict[str, Metadata] = field(default_factory=dict)
     bytes: int = 0
     begun: float = 0.0
@@ -89,7 +89,7 @@ class Wal:
         index: SeriesIndex,
         settings: TsdbSettings,
         metrics: TsdbMetrics,
-        withdraw: Callable[[Triples], None],
+        withdraw: Callable[[Samples], None],
     ) -> None:
         self._directory = directory
         self._index = index
@@ -157,7 +157,7 @@ class Wal:
             group.layouts[layout.id] = layout
             return self._grown(group, values.nbytes)
 
-    def samples(self, samples: Triples) -> Group:
+    def samples(self, samples: Samples) -> Group:
         """Log samples with their own timestamps."""
         with self._wake:
             group = self._group
