@@ -47,6 +47,10 @@ class Engine:
     def __init__(self, limits: Limits = Limits()) -> None:
         self._limits = limits
 
+    def with_lookback(self, lookback_ms: int) -> "Engine":
+        """Return an engine whose samples count as now for so long."""
+        return Engine(replace(self._limits, lookback_ms=lookback_ms))
+
     def instant(
         self, queryable: Queryable, expr: str, ts_ms: int, *, cancelled: Cancelled = _never
     ) -> Result:

@@ -346,5 +346,5 @@ class Tsdb:
 if TYPE_CHECKING:
     _appender: type[Appender] = Tsdb
     _queryable: type[Queryable] = Tsdb
-    _deleter: type[SeriesDeleter] = Tsdb
     _exemplars: type[ExemplarQueryable] = Tsdb
+    _deleter: type[SeriesDeleter] = Tsdb
