@@ -16,9 +16,10 @@ from model.histogram.pool import HistogramColumn
 from model.samples import Bools, Ints, is_no_sample, is_stale, no_samples
 from storage.interface import TS_PAD, Group
 from storage.tsdb.chunk import Piece
-from storage.tsdb.pools import cut, one_pool, outward, same_pool
+from storage.tsdb.pools import one_pool, outward, same_pool
 from storage.tsdb.samples import (
     Samples,
+    cut_column,
     groups_of,
     ranges,
     scattered,
@@ -54,8 +55,12 @@ class Parts:
     late: list[Piece | Samples] = field(default_factory=list)
 
 
-def assemble(parts: Parts) -> tuple[Bools, tuple[Group, ...]]:
+def assemble(parts: Parts, *, inside: bool = False) -> tuple[Bools, tuple[Group, ...]]:
     """Merge the parts.
+
+    Args:
+        parts: What was found.
+        inside: True if the answer stays in the store: histograms keep the hints that it keeps.
 
     Returns:
         ``(found, groups)``: which positions have a sample, and their groups; ``rows`` of the
@@ -89,7 +94,8 @@ def assemble(parts: Parts) -> tuple[Bools, tuple[Group, ...]]:
     sources: list[Piece | Samples] = [*pieces, *late]
     groups.extend(_side_by_side([p for p in sources if isinstance(p, Piece)], ragged))
     groups.extend(_sample_by_sample(sources, ragged))
-    return _numbered(parts.size, groups)
+    found, kept = _numbered(parts.size, groups)
+    return found, tuple(kept if inside else outward(kept))
 
 
 def _shared_times(late: Sequence[Piece | Samples]) -> list[Piece | Samples]:
@@ -120,7 +126,7 @@ def _as_pieces(group: Group) -> Iterator[Piece]:
         values = group.values[rows, :width]
         dense = group.dense or (group.histograms is None and not is_stale(values).any())
         start = None if group.start_ms is None else group.start_ms[rows, :width]
-        column = cut(group.histograms, rows, slice(width))
+        column = cut_column(group.histograms, rows, slice(width))
         yield Piece(next(_numbers), pos, ts[:width], values, dense, start, column)
 
 
@@ -323,7 +329,7 @@ def _distinct(ts: Ints) -> tuple[Ints, npt.NDArray[np.int32]]:
     return once, inverse.astype(np.int32)
 
 
-def _numbered(size: int, groups: Sequence[Group]) -> tuple[Bools, tuple[Group, ...]]:
+def _numbered(size: int, groups: Sequence[Group]) -> tuple[Bools, list[Group]]:
     """Leave out series without a sample and number the rest."""
     found = np.zeros(size, dtype=np.bool_)
     kept = []
@@ -333,7 +339,7 @@ def _numbered(size: int, groups: Sequence[Group]) -> tuple[Bools, tuple[Group, .
             found[one.rows] = True
             kept.append(one)
     number = (np.cumsum(found) - 1).astype(np.int32)
-    return found, tuple(replace(g, rows=number[g.rows]) for g in outward(kept))
+    return found, [replace(g, rows=number[g.rows]) for g in kept]
 
 
 def _without_empty(group: Group) -> Group:

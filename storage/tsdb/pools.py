@@ -52,16 +52,6 @@ def same_pool(parts: Sequence[Samples]) -> Samples:
     return replace(every, histograms=HistogramColumn(np.concatenate(index), pool))
 
 
-def cut(
-    column: HistogramColumn | None, rows: npt.NDArray[np.integer], columns: slice
-) -> HistogramColumn | None:
-    """Return some rows and columns; None if no histogram is left."""
-    if column is None:
-        return None
-    index = column.index[rows, columns]
-    return HistogramColumn(index, column.pool) if (index >= 0).any() else None
-
-
 def outward(groups: Sequence[Group]) -> list[Group]:
     """Give the groups of an answer their counter reset hints, and leave empty columns out."""
     out = [_stripped(group) for group in groups]

@@ -127,6 +127,16 @@ def compacted_column(column: HistogramColumn) -> HistogramColumn | None:
     return HistogramColumn(index, pool)
 
 
+def cut_column(
+    column: HistogramColumn | None, rows: npt.NDArray[np.integer], columns: slice
+) -> HistogramColumn | None:
+    """Return some rows and columns of a matrix; None if no histogram is left."""
+    if column is None:
+        return None
+    index = column.index[rows, columns]
+    return HistogramColumn(index, column.pool) if (index >= 0).any() else None
+
+
 def with_hints(samples: Samples) -> Samples:
     """Find out where histograms of settled samples fell against the one before them."""
     column = samples.histograms
