@@ -56,8 +56,12 @@ class Parts:
     late: list[Piece | Samples] = field(default_factory=list)
 
 
-def assemble(parts: Parts) -> tuple[Bools, tuple[Group, ...]]:
+def assemble(parts: Parts, *, inside: bool = False) -> tuple[Bools, tuple[Group, ...]]:
     """Merge the parts.
+
+    Args:
+        parts: What was found.
+        inside: True if the answer stays in the store: histograms keep the hints that it keeps.
 
     Returns:
         ``(found, groups)``: which positions have a sample, and their groups; ``rows`` of the
@@ -91,7 +95,8 @@ def assemble(parts: Parts) -> tuple[Bools, tuple[Group, ...]]:
     sources: list[Piece | Samples] = [*pieces, *late]
     groups.extend(_side_by_side([p for p in sources if isinstance(p, Piece)], ragged))
     groups.extend(_sample_by_sample(sources, ragged))
-    return _numbered(parts.size, groups)
+    found, kept = _numbered(parts.size, groups)
+    return found, tuple(kept if inside else outward(kept))
 
 
 def _shared_times(late: Sequence[Piece | Samples]) -> list[Piece | Samples]:
@@ -327,7 +332,7 @@ def _distinct(ts: Ints) -> tuple[Ints, npt.NDArray[np.int32]]:
     return once, inverse.astype(np.int32)
 
 
-def _numbered(size: int, groups: Sequence[Group]) -> tuple[Bools, tuple[Group, ...]]:
+def _numbered(size: int, groups: Sequence[Group]) -> tuple[Bools, list[Group]]:
     """Leave out series without a sample and number the rest."""
     found = np.zeros(size, dtype=np.bool_)
     kept = []
@@ -337,7 +342,7 @@ def _numbered(size: int, groups: Sequence[Group]) -> tuple[Bools, tuple[Group, .
             found[one.rows] = True
             kept.append(one)
     number = (np.cumsum(found) - 1).astype(np.int32)
-    return found, tuple(replace(g, rows=number[g.rows]) for g in outward(kept))
+    return found, [replace(g, rows=number[g.rows]) for g in kept]
 
 
 def _without_empty(group: Group) -> Group:
