@@ -198,7 +198,7 @@ class Tsdb:
         Raises:
             StorageError: If the store is not running.
         """
-        stack = None if histograms is None else Stack.of(taken(histograms))
+        stack = None if histograms is None else Stack.levelled(taken(histograms))
         samples = Samples(refs, ts_ms, values, start_ms, stack)
         with self._head.lock:
             self._check_running()
