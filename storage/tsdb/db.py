@@ -104,7 +104,7 @@ class Tsdb:
         self._lock_file = open_directory(self._directory)
         try:
             self._blocks.open()
-            self._deletions.open()
+            lost_deletions = self._deletions.open()
             self._head.persisted_ms = self._blocks.head_until_ms
             late_from = self._blocks.late_from_segment
             pending = Pending(self._deletions, self._head)
@@ -112,6 +112,8 @@ class Tsdb:
                 self._directory / "wal", self._head, late_from, now_ms(self._clock), pending.before
             )
             pending.finish()
+            self._metrics.failures.labels("wal_damaged").inc(found.damaged)
+            self._metrics.failures.labels("deletions_damaged").inc(lost_deletions)
             self._head.set_floor(self._blocks.late_until_ms)
             self._wal.segments = found.segments
             self._metadata = found.metadata
