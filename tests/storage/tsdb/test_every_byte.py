@@ -14,14 +14,21 @@ from prometheus_client import CollectorRegistry
 from model.labels import Labels, Matcher, MatchOp
 from model.samples import ScrapeBatch
 from storage.interface import Hints
+from storage.tsdb import records
 from storage.tsdb.db import Tsdb
+from storage.tsdb.records import Damage
 from storage.tsdb.settings import TsdbSettings
 from tests.fakes.clock import FakeClock
 from tests.storage.points import points
 from tests.storage.tsdb.opened import START_MS
 
 SETTINGS = TsdbSettings(
-    block_ms=60_000, longest_block_ms=1, block_delay_ms=0, reserve_bytes=0, maintain_seconds=3600.0, idle_ms=10**9
+    block_ms=60_000,
+    longest_block_ms=1,
+    block_delay_ms=0,
+    reserve_bytes=0,
+    maintain_seconds=3600.0,
+    idle_ms=10**9,
 )
 TARGETS = [
     [Labels.of({"__name__": name, "i": str(t)}) for name in ("up", "load")] for t in range(2)
@@ -133,8 +140,13 @@ def test_a_harmed_file_costs_only_what_it_held(
             assert set(samples) <= set(found.get(labels, [])), (what, labels)
         if found != wanted:
             said = [r for r in caplog.records if r.name != "storage.tsdb.db"]
-            assert said, f"{what}: something is lost and nothing is said"
+            assert said or ends_whole(target, data), f"{what}: something is lost, nothing is said"
         shutil.rmtree(directory)
+
+
+def ends_whole(path: Path, data: bytes) -> bool:
+    """Tell whether a segment was cut between two records: nobody can see that then."""
+    return path.suffix == ".wal" and not any(isinstance(r, Damage) for r in records.read(data))
 
 
 def elsewhere(source: Path, harmed: Path, scratch: Path, wanted: Samples) -> Samples:
