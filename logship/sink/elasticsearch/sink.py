@@ -13,6 +13,7 @@ from logship.batches import take
 from logship.sink.base import Sink
 from logship.sink.elasticsearch import template
 from logship.sink.elasticsearch.client import Connection, connect, explain
+from logship.turn import TURN
 from model.errors import DeliveryError
 from model.log import Delivery, LogBatch
 
@@ -71,10 +72,11 @@ class ElasticsearchSink:
             client = self._ready({batch.dataset for batch in batches}, timeout_seconds)
             indices = {self.index(batch.dataset) for batch in batches}
             common = indices.pop() if len(indices) == 1 else ""
-            parts = [
-                _Part(ecs.bulk(batch, "" if common else self.index(batch.dataset)), len(batch))
-                for batch in batches
-            ]
+            with TURN:
+                parts = [
+                    _Part(ecs.bulk(batch, "" if common else self.index(batch.dataset)), len(batch))
+                    for batch in batches
+                ]
             deliveries = self._send(client, parts, common)
             self._as_text(client, batches, deliveries)
             return deliveries
