@@ -13,6 +13,7 @@ import numpy as np
 from logship.parse.levels import LevelFinder
 from logship.parse.lines import LINE_BYTES_MAX, Lines
 from logship.parse.multiline import FRAME_START, GAP_NS, LINES_MAX, SUSPECT, Kind, goes_on, opens
+from logship.parse.timestamps import FEW
 from model.log import Flag, Level
 from model.samples import Ints
 
@@ -63,9 +64,21 @@ def join(lines: Lines, levels: LevelFinder, *, multiline: bool, closing: bool, f
     flags = dict.fromkeys(lines.unwrapped, int(Flag.UNPARSED))
     structured = all([text[:1] == "{" for text in lines.texts])  # noqa: C419  # half of a generator's price
     found = None if structured else levels.levels(lines.texts)
-    if not lines.partial and (structured or not multiline):  # the usual case, at the speed of C
+    if not lines.partial and (
+        structured or not multiline or _all_closed(lines.texts, found)
+    ):  # the usual case, at the speed of C
         return Records(lines.texts, lines.starts[:-1], lines.streams, lines.runtime_ns, found, flags, lines.sizes, lines.starts[-1])  # fmt: skip
     return _Joiner(lines, found, multiline=multiline).run(closing=closing, final=final)
+
+
+def _all_closed(texts: list[str], levels: list[int] | None) -> bool:
+    """Tell whether nothing can follow any of a few lines; of many, one mostly opens a record."""
+    if len(texts) > FEW or levels is None:
+        return False
+    return not any(
+        text[:1] != "{" and (level >= Level.WARN or SUSPECT.match(text))
+        for text, level in zip(texts, levels, strict=True)
+    )
 
 
 class _Joiner:
