@@ -86,7 +86,9 @@ class _Joiner:
         self._lines = lines
         self._times = times = lines.runtime_ns()
         self._clock = times.tolist() if times is not None else None
-        one = lines.streams.count(lines.streams[0]) == len(lines.streams) if lines.streams else True
+        self._one = one = (
+            lines.streams.count(lines.streams[0]) == len(lines.streams) if lines.streams else True
+        )
         gaps = times is not None and (np.diff(times) > GAP_NS).any()
         self._even = one and not gaps and not lines.partial  # neighbours may belong together
         self._levels = levels
@@ -141,8 +143,11 @@ class _Joiner:
         if not multiline:
             return sorted(partial)
         levels = np.array(self._levels, dtype=np.uint8)
-        first = np.array([text[:1] for text in self._lines.texts]).view(np.uint32)
-        may = (levels >= Level.WARN) | (first < _DIGITS[0]) | (first > _DIGITS[1])
+        first = np.frombuffer("".join([text[:1] or "\n" for text in self._lines.texts]).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)  # fmt: skip
+        timed = (first >= _DIGITS[0]) & (first <= _DIGITS[1])
+        may = (levels >= Level.WARN) | ~timed
+        if self._one:  # an alert with another line of the log behind it announces nothing
+            may[:-1] &= ~(timed[:-1] & timed[1:])
         may[list(partial)] = True
         rows: list[int] = np.flatnonzero(may).tolist()
         return rows
