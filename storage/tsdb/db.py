@@ -31,11 +31,7 @@ from storage.tsdb.compact import Compactor
 from storage.tsdb.directory import DirectoryLock, open_directory
 from storage.tsdb.head import Head
 from storage.tsdb.index import SeriesIndex
-<<<<<<< HEAD
-from storage.tsdb.lane import Triples
 from storage.tsdb.limits import SeriesLimits
-=======
->>>>>>> h/types
 from storage.tsdb.metrics import TsdbMetrics
 from storage.tsdb.query import Querier
 from storage.tsdb.replay import replay
@@ -70,16 +66,11 @@ class Tsdb:
         self._settings = settings
         self._clock = clock
         self._metrics = TsdbMetrics(registry)
-<<<<<<< HEAD
         limits = SeriesLimits(
             settings.max_series, settings.max_series_per_target, self._metrics.dropped
         )
         self._index = SeriesIndex(limits)
-        self._head = Head(self._index, settings.block_ms)
-=======
-        self._index = SeriesIndex(settings.max_series)
         self._head = Head(self._index, settings.block_ms, settings.max_exemplars)
->>>>>>> h/types
         self._metadata: dict[str, Metadata] = {}
         self._lock_file: DirectoryLock | None = None
         self._wal = Wal(
