@@ -18,6 +18,7 @@ from model.errors import ConfigError, OperatorError
 from storage.config import StorageConfig
 from storage.logdb.config import LogDbSettings
 from taskscope.paths import default_data_dir
+from taskscope.remote_config import RemoteWriteConfig
 from web.config import WebConfig
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -31,6 +32,8 @@ class TaskscopeConfig(Section):
         host: This host's name; the kernel's if left out.
         listen: Address of console and API.
         data_dir: Where everything is kept; the user's state folder if left out.
+        external_labels: Added to every series that is sent on to another store.
+        remote_write: Stores that get every sample that this one stores.
     """
 
     cluster: str = Field(default="local", min_length=1)
@@ -45,8 +48,19 @@ class TaskscopeConfig(Section):
     logdb: LogDbSettings = LogDbSettings()
     alerting: AlertingConfig = AlertingConfig()
     web: WebConfig = WebConfig()
+    external_labels: dict[str, str] = Field(default_factory=dict)
+    remote_write: tuple[RemoteWriteConfig, ...] = ()
 
     _base: Path = PrivateAttr(default_factory=Path.cwd)
+
+    @field_validator("remote_write")
+    @classmethod
+    def _names_once(cls, value: tuple[RemoteWriteConfig, ...]) -> tuple[RemoteWriteConfig, ...]:
+        names = [one.called() for one in value]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two endpoints are called {name!r}; give each a name of its own")
+        return value
 
     @field_validator("listen")
     @classmethod

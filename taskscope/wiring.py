@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from logship.config import ElasticsearchSinkConfig
 from logship.sink.base import Sink
 from model.clock import Clock
+from storage.interface import Queryable
 from taskscope.config import TaskscopeConfig, load_config, split_listen
 from taskscope.space import shortage
 from taskscope.version import version_text
@@ -97,7 +98,8 @@ def build_up(config: TaskscopeConfig, file: Path | None, clock: Clock) -> Stack:
         allowed_hosts=config.web.allowed_hosts,
     )  # fmt: skip
     web = _web(config, parts, registry)
-    return Stack((server, web, agent), web, status)
+    queues = remote_write_queues(config, server.tsdb, registry)
+    return Stack((server, *queues, web, agent), web, status)
 
 
 def build_server(config: TaskscopeConfig, file: Path | None, clock: Clock) -> Stack:
@@ -129,7 +131,8 @@ def build_server(config: TaskscopeConfig, file: Path | None, clock: Clock) -> St
         ingest_state=pushed.ingest, allowed_hosts=config.web.allowed_hosts,
     )  # fmt: skip
     web = _web(config, parts, registry)
-    return Stack((tasks, server, web, own), web, status)
+    queues = remote_write_queues(config, server.tsdb, registry)
+    return Stack((tasks, server, *queues, web, own), web, status)
 
 
 def build_agent(config: TaskscopeConfig, server_url: str, clock: Clock) -> Stack:
@@ -159,6 +162,22 @@ def build_agent(config: TaskscopeConfig, server_url: str, clock: Clock) -> Stack
     )  # fmt: skip
     web = _web(config, parts, registry)
     return Stack((appender, web, agent, pusher), web, status)
+
+
+def remote_write_queues(
+    config: TaskscopeConfig, store: Queryable, registry: CollectorRegistry
+) -> list[Part]:
+    """Return what sends the stored samples on to other stores."""
+    if not config.remote_write:
+        return []
+    from taskscope.remote import make_queues
+
+    return [
+        *make_queues(
+            config.remote_write, config.external_labels,
+            data=config.data_path(), base=config.base, metadata=store, registry=registry,
+        )
+    ]  # fmt: skip
 
 
 def elasticsearch_sinks(config: TaskscopeConfig) -> list[Sink]:
