@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.errors import QueryError
+from model.histogram.pool import HistogramColumn
 from model.labels import METRIC_NAME, LabelColumn, Labels, LabelTable, concat_tables, recode
 from model.samples import Bools, Floats
 from promql import ast
@@ -15,7 +16,6 @@ from promql.annotations import Annotations
 from promql.ast import Card
 from promql.block import METADATA_LABELS, Block, Index, concat_blocks, merge_same_labels
 from promql.histogram.operators import Side, operate_histograms
-from promql.histogram.pool import HistColumn
 from promql.lexer import COMPARISONS, TRIMS
 from promql.text import quote
 
@@ -54,7 +54,7 @@ class Elements:
 
     values: Floats
     present: Bools
-    hist: HistColumn | None = None
+    hist: HistogramColumn | None = None
 
 
 def operate(

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from model.errors import QueryError
+from model.histogram.pool import HistogramColumn, concat_columns
 from model.labels import METRIC_NAME, LabelTable, concat_tables
 from model.samples import Bools, Floats, Ints
-from promql.histogram.pool import HistColumn, concat_columns
 
 METADATA_LABELS = (METRIC_NAME, "__type__", "__unit__")  # prometheus schema.IsMetadataLabel
 SAME_LABELS = "vector cannot contain metrics with the same labelset"
@@ -40,7 +40,7 @@ class Block:
     values: Floats
     present: Bools
     drop_name: Bools
-    hist: HistColumn | None = None
+    hist: HistogramColumn | None = None
     sample_ms: Ints | None = None
     start_ms: Ints | None = None
 
@@ -86,6 +86,16 @@ class Block:
             sample_ms=None if self.sample_ms is None else self.sample_ms[rows],
             start_ms=None if self.start_ms is None else self.start_ms[rows],
         )
+
+    def repeated(self, steps: int) -> "Block":
+        """Return a vector of one step at several."""
+        shape = (self.size, steps)
+        hist = self.hist
+        if hist is not None:
+            hist = HistogramColumn(np.broadcast_to(hist.index, shape), hist.pool)
+        values = np.broadcast_to(self.values, shape)
+        present = np.broadcast_to(self.present, shape)
+        return Block(self.labels, values, present, self.drop_name, hist)
 
     def compact(self) -> "Block":
         """Return the series that have a point at any step."""
@@ -155,7 +165,7 @@ def merge_same_labels(block: Block, message: str = SAME_LABELS) -> Block:
         values=block.values[source, at],
         present=counts > 0,
         drop_name=block.drop_name[first],
-        hist=None if hist is None else HistColumn(hist.index[source, at], hist.pool),
+        hist=None if hist is None else HistogramColumn(hist.index[source, at], hist.pool),
     )
 
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from model.histogram.pool import HistogramColumn
 from model.labels import LabelTable
 from model.samples import Floats, Ints
-from promql.histogram.pool import HistColumn
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Vector:
     labels: LabelTable
     ts_ms: int
     values: Floats
-    hist: HistColumn | None = None
+    hist: HistogramColumn | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Matrix:
     labels: LabelTable
     ts_ms: Ints
     values: Floats
-    hist: HistColumn | None = None
+    hist: HistogramColumn | None = None
 
 
 @dataclass(frozen=True, slots=True)

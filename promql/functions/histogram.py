@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from model.histogram.pool import HistogramPool
 from model.labels import LabelColumn
 from model.samples import Bools, Floats
 from promql.ast import Expr
@@ -21,11 +22,10 @@ from promql.histogram.classic import (
     classic_buckets,
     say_mended,
 )
-from promql.histogram.pool import Pool
 from promql.text import format_g, quote
 
 
-def _pool_at(block: Block, where: Bools) -> Pool:
+def _pool_at(block: Block, where: Bools) -> HistogramPool:
     assert block.hist is not None
     return block.hist.pool.take(block.hist.index[where])
 
@@ -36,7 +36,7 @@ def _native(block: Block, where: Bools, values: Floats) -> Block:
     return block.with_values(out, where).dropping_name().compact()
 
 
-def _register(name: str, doc: str, change: Callable[[Pool], Floats]) -> None:
+def _register(name: str, doc: str, change: Callable[[HistogramPool], Floats]) -> None:
     @function(name, VECTOR, doc=doc)
     def run(call: CallContext) -> Block:
         block = call.vector(0)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from model.histogram.pool import HistogramColumn
 from model.samples import Bools, Floats
 from promql.block import Block
 from promql.call import CallContext
@@ -12,7 +13,6 @@ from promql.functions.quantiles import quantile_of_sorted, warn_quantile
 from promql.functions.reduce import kahan, window_mean, window_reduce, window_sum
 from promql.functions.table import MATRIX, SCALAR, function
 from promql.histogram.over_time import histogram_windows
-from promql.histogram.pool import HistColumn
 from promql.windows import Chunk, Windows
 
 FloatWindows = Callable[[Chunk], Floats]
@@ -169,7 +169,7 @@ def _pick(call: CallContext, *, last: bool) -> Block:
     values, present = windows.scatter(parts)
     rows = windows.scatter(index)[0].astype(np.int32)
     assert windows.pool is not None
-    column = HistColumn(np.where(present, rows, np.int32(-1)), windows.pool)
+    column = HistogramColumn(np.where(present, rows, np.int32(-1)), windows.pool)
     return Block(windows.labels, values, present, windows.drop_name, column).compact()
 
 

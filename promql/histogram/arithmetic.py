@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from model.samples import Bools, Floats
-from promql.histogram.layout import (
+from model.histogram.layout import (
     aligned,
     coarser,
     common_bounds,
@@ -18,8 +17,10 @@ from promql.histogram.layout import (
     padded_bounds,
     positive_edges,
     same_bounds,
+    wider_zero,
 )
-from promql.histogram.pool import GAUGE, UNKNOWN, Hints, Pool, concat_pools
+from model.histogram.pool import GAUGE, UNKNOWN, Hints, HistogramPool, concat_pools
+from model.samples import Bools, Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +34,13 @@ class Combined:
         reconciled: bool, shape (m,): custom bounds did not match.
     """
 
-    pool: Pool
+    pool: HistogramPool
     possible: Bools
     collision: Bools
     reconciled: Bools
 
 
-def scaled(pool: Pool, factor: Floats) -> Pool:
+def scaled(pool: HistogramPool, factor: Floats) -> HistogramPool:
     """Multiply each row by a number; a negative one makes a gauge."""
     wide = factor[:, None]
     with np.errstate(all="ignore"):
@@ -54,7 +55,7 @@ def scaled(pool: Pool, factor: Floats) -> Pool:
         )
 
 
-def divided(pool: Pool, divisor: Floats) -> Pool:
+def divided(pool: HistogramPool, divisor: Floats) -> HistogramPool:
     """Divide each row by a number; division by zero takes the buckets away."""
     wide = divisor[:, None]
     with np.errstate(all="ignore"):
@@ -69,31 +70,7 @@ def divided(pool: Pool, divisor: Floats) -> Pool:
         )
 
 
-def wider_zero(pool: Pool, threshold: Floats) -> tuple[Floats, Floats]:
-    """Work out the zero bucket if it were at least as wide as ``threshold``.
-
-    Returns:
-        ``(zero_count, threshold)``, shape (m,) each: a populated bucket that would be cut is
-        taken in whole, which widens the threshold.
-    """
-    lower, upper = positive_edges(pool)
-    near, far = negative_edges(pool)
-    some, some_negative = pool.positive != 0, pool.negative != 0
-    while True:
-        wide = threshold[:, None]
-        reach = np.where(some & (lower < wide), upper, -np.inf).max(axis=1, initial=-np.inf)
-        other = np.where(some_negative & (near < wide), far, -np.inf)
-        new = np.maximum(threshold, np.maximum(reach, other.max(axis=1, initial=-np.inf)))
-        if (new == threshold).all():
-            break
-        threshold = new
-    wide = threshold[:, None]
-    taken = np.where(lower < wide, pool.positive, 0.0).sum(axis=1)
-    taken = taken + np.where(near < wide, pool.negative, 0.0).sum(axis=1)
-    return pool.zero_count + taken, threshold
-
-
-def _with_zero(pool: Pool, threshold: Floats) -> Pool:
+def _with_zero(pool: HistogramPool, threshold: Floats) -> HistogramPool:
     """Widen zero buckets; buckets that went into one are emptied."""
     rows = pool.zero_threshold < threshold
     zero_count, _ = wider_zero(pool, threshold)
@@ -109,7 +86,9 @@ def _with_zero(pool: Pool, threshold: Floats) -> Pool:
     )
 
 
-def _same_zero(a: Pool, b: Pool, active: Bools) -> tuple[Pool, Pool]:
+def _same_zero(
+    a: HistogramPool, b: HistogramPool, active: Bools
+) -> tuple[HistogramPool, HistogramPool]:
     """Give the rows of two pools equal zero buckets."""
     if (a.zero_threshold == b.zero_threshold)[active].all():
         return a, b
@@ -137,7 +116,7 @@ def combined_hints(a: Hints, b: Hints) -> tuple[Hints, Bools]:
     return out, clash
 
 
-def combine(a: Pool, b: Pool, sign: float = 1.0) -> Combined:
+def combine(a: HistogramPool, b: HistogramPool, sign: float = 1.0) -> Combined:
     """Add the rows of two pools (subtract with ``sign`` -1)."""
     custom = a.custom
     possible = np.equal(custom, b.custom)
@@ -156,7 +135,7 @@ def combine(a: Pool, b: Pool, sign: float = 1.0) -> Combined:
         a.negative_first, a.negative, b.negative_first, b.negative
     )
     with np.errstate(all="ignore"):
-        pool = Pool(
+        pool = HistogramPool(
             schema=schema,
             count=a.count + sign * b.count,
             sum=a.sum + sign * b.sum,
@@ -172,7 +151,7 @@ def combine(a: Pool, b: Pool, sign: float = 1.0) -> Combined:
     return Combined(pool, possible, clash & possible, reconciled)
 
 
-def _chosen(rows: Bools, yes: Pool, no: Pool, width: int) -> Pool:
+def _chosen(rows: Bools, yes: HistogramPool, no: HistogramPool, width: int) -> HistogramPool:
     """Take ``yes`` for some rows and ``no`` for the others."""
     both = concat_pools([replace(yes, bounds=padded_bounds(yes, width)), no])
     return both.take(np.where(rows, np.arange(len(rows)), len(rows) + np.arange(len(rows))))
@@ -182,14 +161,14 @@ def _chosen(rows: Bools, yes: Pool, no: Pool, width: int) -> Pool:
 class Totals:
     """The sums of segments; fields as in Combined, one row per segment, and ``size``, how many were added."""
 
-    pool: Pool
+    pool: HistogramPool
     possible: Bools
     collision: Bools
     reconciled: Bools
     size: npt.NDArray[np.int64]
 
 
-def totals(pool: Pool, segment: npt.NDArray[np.int64], count: int) -> Totals:
+def totals(pool: HistogramPool, segment: npt.NDArray[np.int64], count: int) -> Totals:
     """Add up rows by segment: neighbours pairwise, then the sums pairwise, and so on.
 
     Args:
@@ -225,7 +204,7 @@ def totals(pool: Pool, segment: npt.NDArray[np.int64], count: int) -> Totals:
     return Totals(pool, possible, seen[0] & seen[1], reconciled, size)
 
 
-def means(pool: Pool, segment: npt.NDArray[np.int64], count: int) -> Totals:
+def means(pool: HistogramPool, segment: npt.NDArray[np.int64], count: int) -> Totals:
     """Return the means of segments, also where their sums are too large for a float; see ``totals``."""
     done = totals(pool, segment, count)
     size = done.size.astype(np.float64)
@@ -238,7 +217,7 @@ def means(pool: Pool, segment: npt.NDArray[np.int64], count: int) -> Totals:
     return replace(done, pool=mean)
 
 
-def _overflown(pool: Pool) -> Bools:
+def _overflown(pool: HistogramPool) -> Bools:
     out = np.isinf(pool.count) | np.isinf(pool.sum) | np.isinf(pool.zero_count)
     out |= np.isinf(pool.positive).any(axis=1) | np.isinf(pool.negative).any(axis=1)
     return out

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from model.histogram.layout import negative_edges, positive_edges
+from model.histogram.pool import HistogramPool
 from model.samples import Bools, Floats
-from promql.histogram.layout import negative_edges, positive_edges
-from promql.histogram.pool import Pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Line:
     zero: int
 
 
-def all_buckets(pool: Pool) -> Line:
+def all_buckets(pool: HistogramPool) -> Line:
     """Lay out negative, zero and positive buckets."""
     lower, upper = positive_edges(pool)
     near, far = negative_edges(pool)
@@ -41,13 +41,13 @@ def all_buckets(pool: Pool) -> Line:
     )
 
 
-def _one_sided(pool: Pool) -> tuple[Bools, Bools]:
+def _one_sided(pool: HistogramPool) -> tuple[Bools, Bools]:
     """Tell which rows have only positive, and which only negative buckets."""
     positive, negative = (pool.positive != 0).any(axis=1), (pool.negative != 0).any(axis=1)
     return positive & ~negative, negative & ~positive
 
 
-def quantile(pool: Pool, q: Floats) -> tuple[Floats, Bools, Bools]:
+def quantile(pool: HistogramPool, q: Floats) -> tuple[Floats, Bools, Bools]:
     """Return quantiles.
 
     Returns:
@@ -98,7 +98,9 @@ def quantile(pool: Pool, q: Floats) -> tuple[Floats, Bools, Bools]:
     return out, spoilt & ~plain, skewed & ~plain
 
 
-def _edges(pool: Pool, lower: Floats, upper: Floats) -> tuple[Floats, Floats, Bools, Floats]:
+def _edges(
+    pool: HistogramPool, lower: Floats, upper: Floats
+) -> tuple[Floats, Floats, Bools, Floats]:
     """Mend the edges of the buckets quantiles fell into; where that already gives the value, say so."""
     only_positive, only_negative = _one_sided(pool)
     custom = pool.custom
@@ -128,7 +130,7 @@ def share_below(line: Line, x: Floats, linear: Bools) -> Floats:
     return np.where(line.upper <= at, 1.0, np.where(line.lower >= at, 0.0, part))
 
 
-def fraction(pool: Pool, lower: Floats, upper: Floats) -> tuple[Floats, Bools]:
+def fraction(pool: HistogramPool, lower: Floats, upper: Floats) -> tuple[Floats, Bools]:
     """Return the share of observations between two values, and where NaN observations were left out."""
     line = all_buckets(pool)
     only_positive, only_negative = _one_sided(pool)
@@ -158,7 +160,7 @@ def fraction(pool: Pool, lower: Floats, upper: Floats) -> tuple[Floats, Bools]:
     return value, nan_sum & (buckets < pool.count) & ~odd & ~empty
 
 
-def variance(pool: Pool) -> Floats:
+def variance(pool: HistogramPool) -> Floats:
     """Return the estimated population variance; geometric means stand for exponential buckets."""
     line = all_buckets(pool)
     with np.errstate(all="ignore"):

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from model.histogram.pool import GAUGE, HistogramColumn, HistogramPool, Int32s, concat_pools
+from model.histogram.resets import is_equal
 from model.samples import Bools, Floats
 from promql import ast
 from promql.annotations import Annotations
 from promql.histogram.arithmetic import combine, divided, scaled
-from promql.histogram.pool import GAUGE, HistColumn, Int32s, Pool, concat_pools
-from promql.histogram.resets import is_equal
 from promql.histogram.trim import trimmed_above, trimmed_below
 from promql.text import quote
 
@@ -27,7 +27,7 @@ class Side:
     """
 
     values: Floats
-    hist: HistColumn | None
+    hist: HistogramColumn | None
 
     def is_hist(self, shape: tuple[int, ...]) -> Bools:
         """Tell where there is a histogram."""
@@ -60,19 +60,19 @@ class Outcome:
 
     index: Int32s
     present: Bools
-    pools: list[Pool]
+    pools: list[HistogramPool]
     numbers: Floats
 
-    def put(self, where: Bools, pool: Pool) -> None:
+    def put(self, where: Bools, pool: HistogramPool) -> None:
         """Set results, in row order of ``where``."""
         before = sum(p.size for p in self.pools)
         self.index[where] = np.arange(before, before + pool.size, dtype=np.int32)
         self.present |= where
         self.pools.append(pool)
 
-    def column(self) -> HistColumn | None:
+    def column(self) -> HistogramColumn | None:
         """Return the histograms."""
-        return HistColumn(self.index, concat_pools(self.pools)) if self.pools else None
+        return HistogramColumn(self.index, concat_pools(self.pools)) if self.pools else None
 
 
 def operate_histograms(
@@ -106,7 +106,7 @@ def operate_histograms(
     return out
 
 
-def _pool(side: Side, where: Bools) -> Pool:
+def _pool(side: Side, where: Bools) -> HistogramPool:
     assert side.hist is not None
     index = np.broadcast_to(side.hist.index, where.shape)
     return side.hist.pool.take(index[where])
@@ -125,7 +125,7 @@ def _multiply(it: Operands, out: Outcome) -> None:
     out.put(it.where, scaled(_pool(histogram, it.where), _floats(number, it.where)))
 
 
-def _with_number(change: Callable[[Pool, Floats], Pool]) -> Run:
+def _with_number(change: Callable[[HistogramPool, Floats], HistogramPool]) -> Run:
     def run(it: Operands, out: Outcome) -> None:
         out.put(it.where, change(_pool(it.left, it.where), _floats(it.right, it.where)))
 

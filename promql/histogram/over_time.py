@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from model.histogram.pool import HistogramColumn, HistogramPool, Int32s, concat_pools
 from model.samples import Bools, Floats
 from promql.block import Block
 from promql.call import CallContext
 from promql.functions.mixed import say_mixed, say_mixed_buckets
 from promql.histogram.arithmetic import means, totals
-from promql.histogram.pool import HistColumn, Int32s, Pool, concat_pools
 from promql.windows import Chunk, Index, Windows
 
 
@@ -22,7 +22,7 @@ class WindowResults:
         self.values = np.zeros(shape)
         self.present = np.zeros(shape, dtype=bool)
         self._index: Int32s = np.full(shape, -1, dtype=np.int32)
-        self._pools: list[Pool] = []
+        self._pools: list[HistogramPool] = []
 
     def floats(self, chunk: Chunk, values: Floats, present: Bools) -> None:
         """Set floats of a chunk, (k, S); what is not present stays as it is."""
@@ -35,7 +35,7 @@ class WindowResults:
         self.values[chunk.rows] = np.where(here, values, part)
         self.present[chunk.rows] |= here
 
-    def histograms(self, chunk: Chunk, where: Bools, pool: Pool) -> None:
+    def histograms(self, chunk: Chunk, where: Bools, pool: HistogramPool) -> None:
         """Set histograms of a chunk, in row order of ``where`` (k, S)."""
         before = sum(p.size for p in self._pools)
         part = self._index[chunk.rows]
@@ -47,7 +47,7 @@ class WindowResults:
     def block(self) -> Block:
         """Return the vector; names are to go."""
         gone = np.ones(self._windows.labels.size, dtype=bool)
-        hist = HistColumn(self._index, concat_pools(self._pools)) if self._pools else None
+        hist = HistogramColumn(self._index, concat_pools(self._pools)) if self._pools else None
         return Block(self._windows.labels, self.values, self.present, gone, hist).compact()
 
 

@@ -4,23 +4,23 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from model.histogram.layout import coarser
+from model.histogram.pool import GAUGE, HistogramPool, Int32s, concat_pools
+from model.histogram.resets import is_equal, is_reset
 from model.samples import Bools, Floats
 from promql.call import CallContext
 from promql.functions.mixed import names_of, say_mixed_buckets
 from promql.functions.reduce import window_reduce
 from promql.functions.starts import start_resets
 from promql.histogram.arithmetic import combine, totals
-from promql.histogram.layout import coarser
-from promql.histogram.pool import GAUGE, Int32s, Pool, concat_pools
-from promql.histogram.resets import is_equal, is_reset
 from promql.text import quote
 from promql.windows import Chunk, Index, Windows
 
-_NOT_COUNTER = "this native histogram metric is not a counter: "
-_NOT_GAUGE = "this native histogram metric is not a gauge: "
+NOT_COUNTER = "this native histogram metric is not a counter: "
+NOT_GAUGE = "this native histogram metric is not a gauge: "
 
 
-def pair_marks(chunk: Chunk, pool: Pool, *, falls: bool) -> Bools:
+def pair_marks(chunk: Chunk, pool: HistogramPool, *, falls: bool) -> Bools:
     """Tell, for each sample (k, N), whether it and the one before are histograms and it fell (or differs)."""
     assert chunk.hist is not None
     marks = np.zeros(chunk.hist.shape, dtype=bool)
@@ -41,7 +41,7 @@ class Task:
     counter: bool
 
     @property
-    def pool(self) -> Pool:
+    def pool(self) -> HistogramPool:
         """The histograms the chunk points to."""
         assert self.windows.pool is not None
         return self.windows.pool
@@ -58,7 +58,7 @@ class Rise:
     """What histograms gained over windows: ``pool`` has a row for each mark in ``where`` (k, S)."""
 
     where: Bools
-    pool: Pool
+    pool: HistogramPool
     first_count: Floats
 
 
@@ -117,7 +117,7 @@ def _same_kind(task: Task, where: Bools, fell: Bools) -> Bools:
     return good
 
 
-def _emptied(first: Pool, second: Pool, anew: Bools) -> Pool:
+def _emptied(first: HistogramPool, second: HistogramPool, anew: Bools) -> HistogramPool:
     """Return the base of a difference: nothing, in the second sample's layout, where it begins anew."""
     wide = anew[:, None]
     schema = np.where(anew, second.schema, first.schema).astype(np.int32)
@@ -137,7 +137,9 @@ def _emptied(first: Pool, second: Pool, anew: Bools) -> Pool:
     )
 
 
-def _add_resets(task: Task, fell: Bools, result: Pool, cells: tuple[Index, Index, Index]) -> Pool:
+def _add_resets(
+    task: Task, fell: Bools, result: HistogramPool, cells: tuple[Index, Index, Index]
+) -> HistogramPool:
     """Add, for each reset behind a window's second sample, the sample before it."""
     series, low, high = cells
     count = high - low
@@ -166,14 +168,14 @@ def _say_kind(task: Task, where: Bools) -> None:
     gauge = (task.hist >= 0) & (task.pool.hint[task.hist] == GAUGE)
     if task.counter:
         odd = task.chunk.over(gauge, task.chunk.low, task.chunk.high) > 0
-        text = _NOT_COUNTER
+        text = NOT_COUNTER
     else:
         low, high = (
             np.broadcast_to(x, task.chunk.shape) for x in (task.chunk.low, task.chunk.high)
         )
         ends = [np.clip(low, 0, gauge.shape[1] - 1), np.clip(high - 1, 0, None)]
         odd = ~(np.take_along_axis(gauge, ends[0], 1) & np.take_along_axis(gauge, ends[1], 1))
-        text = _NOT_GAUGE
+        text = NOT_GAUGE
     for name in names_of(task.windows, task.chunk, where & odd):
         task.call.annotations.warn(text + quote(name), task.call.node.args[0])
 
@@ -187,7 +189,7 @@ def rise_with_starts(task: Task, where: Bools, inside: Bools) -> Rise:
     low = np.broadcast_to(task.chunk.low, task.chunk.shape)
     inside = np.broadcast_to(inside, task.chunk.shape)
 
-    def first_of(cells: Bools) -> Pool:
+    def first_of(cells: Bools) -> HistogramPool:
         series, steps = np.nonzero(cells)
         return task.pool.take(task.hist[series, low[series, steps]])
 
@@ -212,7 +214,7 @@ def rise_with_starts(task: Task, where: Bools, inside: Bools) -> Rise:
     return Rise(everything, replace(both, hint=hint), counts)
 
 
-def instant_difference(task: Task, where: Bools) -> tuple[Bools, Pool]:
+def instant_difference(task: Task, where: Bools) -> tuple[Bools, HistogramPool]:
     """Return what the last two histograms of windows differ by: ``(where it is known, histograms)``."""
     series, steps = np.nonzero(where)
     high = np.broadcast_to(task.chunk.high, task.chunk.shape)[series, steps]
@@ -223,7 +225,7 @@ def instant_difference(task: Task, where: Bools) -> tuple[Bools, Pool]:
     odd[where] = (gauges[0] | gauges[1]) if task.counter else ~(gauges[0] & gauges[1])
     for name in names_of(task.windows, task.chunk, odd):
         task.call.annotations.warn(
-            (_NOT_COUNTER if task.counter else _NOT_GAUGE) + quote(name), task.call.node.args[0]
+            (NOT_COUNTER if task.counter else NOT_GAUGE) + quote(name), task.call.node.args[0]
         )
     anew = np.zeros(len(series), dtype=bool)
     if task.counter:

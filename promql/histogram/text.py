@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from promql.histogram.layout import negative_edges, positive_edges
-from promql.histogram.pool import Pool
+from model.histogram.layout import negative_edges, positive_edges
+from model.histogram.pool import HistogramPool
 from promql.text import format_g
 
 
-def histogram_texts(pool: Pool) -> list[str]:
+def histogram_texts(pool: HistogramPool) -> list[str]:
     """Write each row; empty buckets are left out."""
     lower, upper = positive_edges(pool)
     near, far = negative_edges(pool)

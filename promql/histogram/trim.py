@@ -4,23 +4,23 @@ from dataclasses import replace
 
 import numpy as np
 
+from model.histogram.layout import negative_edges, positive_edges
+from model.histogram.pool import HistogramPool
 from model.samples import Bools, Floats
-from promql.histogram.layout import negative_edges, positive_edges
 from promql.histogram.measure import Line, share_below
-from promql.histogram.pool import Pool
 
 
-def trimmed_above(pool: Pool, limit: Floats) -> Pool:
+def trimmed_above(pool: HistogramPool, limit: Floats) -> HistogramPool:
     """Keep observations at or below ``limit`` (m,)."""
     return _trim(pool, limit, upper=True)
 
 
-def trimmed_below(pool: Pool, limit: Floats) -> Pool:
+def trimmed_below(pool: HistogramPool, limit: Floats) -> HistogramPool:
     """Keep observations above ``limit`` (m,)."""
     return _trim(pool, limit, upper=False)
 
 
-def _trim(pool: Pool, limit: Floats, *, upper: bool) -> Pool:
+def _trim(pool: HistogramPool, limit: Floats, *, upper: bool) -> HistogramPool:
     custom = pool.custom[:, None]
     low, high = positive_edges(pool)
     near, far = negative_edges(pool)
@@ -97,7 +97,7 @@ def _endless(
     return kept, np.where(inner, (at + high) / 2, at)
 
 
-def _zero(pool: Pool, limit: Floats, *, upper: bool) -> tuple[Floats, Floats]:
+def _zero(pool: HistogramPool, limit: Floats, *, upper: bool) -> tuple[Floats, Floats]:
     """Return what is left of the zero bucket, and its sum."""
     positive, negative = (pool.positive > 0).any(axis=1), (pool.negative > 0).any(axis=1)
     low = np.where(positive & ~negative, 0.0, -pool.zero_threshold)

@@ -6,10 +6,11 @@ from functools import lru_cache
 
 import numpy as np
 
+from model.histogram.pool import HistogramColumn
 from model.labels import Labels, LabelTable, Matcher, MatchOp
 from model.samples import NO_SAMPLE, is_no_sample, is_stale
 from promql.regex import compile_anchored
-from storage.interface import Group, Hints, Histograms, Metadata, SeriesSet
+from storage.interface import Group, Hints, Metadata, SeriesSet
 from tests.promql.histograms import Hist, to_pool
 
 
@@ -92,15 +93,10 @@ def _group(members: list[tuple[Labels, dict[int, Sample]]], first_row: int) -> G
 
 def _columns(
     places: list[tuple[int, int]], hists: list[Hist], shape: tuple[int, int]
-) -> Histograms:
-    present = np.zeros(shape, dtype=bool)
-    index = tuple(np.array(places).T)
-    present[index] = True
-    columns = {}
-    for name, column in to_pool(hists).columns().items():
-        columns[name] = np.zeros((*shape, *column.shape[1:]), dtype=column.dtype)
-        columns[name][index] = column
-    return Histograms(present, columns)
+) -> HistogramColumn:
+    index = np.full(shape, -1, dtype=np.int32)
+    index[tuple(np.array(places).T)] = np.arange(len(hists))
+    return HistogramColumn(index, to_pool(hists))
 
 
 @lru_cache(maxsize=1024)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from promql.histogram.pool import CUSTOM_SCHEMA, Pool
+from model.histogram.pool import CUSTOM_SCHEMA, HistogramPool
 
 HINTS = ("unknown", "reset", "not_reset", "gauge")
 
@@ -97,7 +97,7 @@ def _added_hint(left: Hist, right: Hist, sign: float) -> str:
     return left.hint if right.hint == "unknown" else "unknown"
 
 
-def to_pool(found: Sequence[Hist]) -> Pool:
+def to_pool(found: Sequence[Hist]) -> HistogramPool:
     """Lay histograms out in columns."""
 
     def side(name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -115,7 +115,7 @@ def to_pool(found: Sequence[Hist]) -> Pool:
     bounds = np.full((len(found), max((len(h.bounds) for h in found), default=0)), np.nan)
     for i, hist in enumerate(found):
         bounds[i, : len(hist.bounds)] = hist.bounds
-    return Pool(
+    return HistogramPool(
         schema=np.array([h.schema for h in found], dtype=np.int32),
         count=np.array([h.count for h in found], dtype=np.float64),
         sum=np.array([h.sum for h in found], dtype=np.float64),
@@ -130,7 +130,7 @@ def to_pool(found: Sequence[Hist]) -> Pool:
     )
 
 
-def from_pool(pool: Pool, row: int) -> Hist:
+def from_pool(pool: HistogramPool, row: int) -> Hist:
     """Read one row of a pool back."""
 
     def side(first: int, counts: np.ndarray) -> dict[int, float]:

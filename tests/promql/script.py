@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from model.histogram.resets import is_reset
 from model.labels import Labels
 from model.samples import STALE
-from promql.histogram.resets import is_reset
 from promql.text import parse_duration_ms, unquote
 from tests.promql.columns import ColumnStore, Sample
 from tests.promql.histograms import Hist, add, parse_histogram, to_pool

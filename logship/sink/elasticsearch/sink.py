@@ -9,7 +9,6 @@ import numpy as np
 import orjson
 
 from logship import ecs
-from logship.batches import take
 from logship.sink.base import Sink
 from logship.sink.elasticsearch import template
 from logship.sink.elasticsearch.client import Connection, connect, explain
@@ -167,7 +166,7 @@ class ElasticsearchSink:
             rows = np.flatnonzero(delivery.status == 400)
             if not len(rows):
                 continue
-            refused = take(batch, rows)
+            refused = batch.take(rows)
             body = b"".join(map(_text_only, ecs.records(ecs.bulk(refused, ""))))
             (again,) = self._send(client, [_Part(body, len(rows))], self.index(batch.dataset))
             status = delivery.status.copy()

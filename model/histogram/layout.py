@@ -5,8 +5,8 @@ from typing import Final
 
 import numpy as np
 
+from model.histogram.pool import CUSTOM_SCHEMA, HistogramPool, Int32s
 from model.samples import Bools, Floats
-from promql.histogram.pool import CUSTOM_SCHEMA, Int32s, Pool
 
 _MAX_FLOAT: Final = np.finfo(np.float64).max
 
@@ -62,7 +62,7 @@ def _shifted(counts: Floats, by: Int32s, width: int) -> Floats:
     return np.where(inside, out, 0.0)
 
 
-def coarser(pool: Pool, schema: Int32s) -> Pool:
+def coarser(pool: HistogramPool, schema: Int32s) -> HistogramPool:
     """Merge exponential buckets down to a schema for each row; rows that are as coarse stay."""
     down = np.where(pool.custom, 0, pool.schema - schema)
     if not (down > 0).any():
@@ -93,7 +93,7 @@ def _merged(first: Int32s, counts: Floats, down: Int32s) -> tuple[Int32s, Floats
     return new_first.astype(np.int32), out
 
 
-def same_bounds(a: Pool, b: Pool) -> Bools:
+def same_bounds(a: HistogramPool, b: HistogramPool) -> Bools:
     """Tell which rows of two pools have equal custom bounds; shape (m,)."""
     width = max(a.bounds.shape[1], b.bounds.shape[1])
     left, right = padded_bounds(a, width), padded_bounds(b, width)
@@ -102,7 +102,7 @@ def same_bounds(a: Pool, b: Pool) -> Bools:
     return out
 
 
-def padded_bounds(pool: Pool, width: int) -> Floats:
+def padded_bounds(pool: HistogramPool, width: int) -> Floats:
     """Return the bounds in at least ``width`` columns."""
     missing = width - pool.bounds.shape[1]
     if missing <= 0:
@@ -110,7 +110,7 @@ def padded_bounds(pool: Pool, width: int) -> Floats:
     return np.concatenate([pool.bounds, np.full((pool.size, missing), np.nan)], axis=1)
 
 
-def common_bounds(a: Pool, b: Pool) -> tuple[Pool, Pool]:
+def common_bounds(a: HistogramPool, b: HistogramPool) -> tuple[HistogramPool, HistogramPool]:
     """Bring the rows of two pools with custom buckets onto the bounds that both have."""
     known = (a.bounds[:, :, None] == b.bounds[:, None, :]).any(axis=2)
     width = int(known.sum(axis=1).max(initial=0))
@@ -120,7 +120,7 @@ def common_bounds(a: Pool, b: Pool) -> tuple[Pool, Pool]:
     return _onto_bounds(a, kept), _onto_bounds(b, kept)
 
 
-def _onto_bounds(pool: Pool, kept: Floats) -> Pool:
+def _onto_bounds(pool: HistogramPool, kept: Floats) -> HistogramPool:
     """Move each bucket into the one that ends at the next kept bound."""
     index = pool.first[:, None] + np.arange(pool.positive.shape[1])
     number = (~np.isnan(pool.bounds)).sum(axis=1)[:, None]
@@ -146,7 +146,7 @@ def exponential_bounds(index: Int32s, schema: Int32s) -> Floats:
     return np.where(power == 1024, _MAX_FLOAT, bound)
 
 
-def positive_edges(pool: Pool) -> tuple[Floats, Floats]:
+def positive_edges(pool: HistogramPool) -> tuple[Floats, Floats]:
     """Return ``(lower, upper)`` of the positive buckets, shape (m, P) each."""
     index: Int32s = np.add(pool.first[:, None], np.arange(pool.positive.shape[1], dtype=np.int32))
     custom = pool.custom[:, None]
@@ -169,9 +169,33 @@ def positive_edges(pool: Pool) -> tuple[Floats, Floats]:
     return np.where(custom, at(np.subtract(index, 1)), lower), np.where(custom, at(index), upper)
 
 
-def negative_edges(pool: Pool) -> tuple[Floats, Floats]:
+def negative_edges(pool: HistogramPool) -> tuple[Floats, Floats]:
     """Return ``(near, far)``: distances from zero of the negative buckets' edges, shape (m, N) each."""
     spread = np.arange(pool.negative.shape[1], dtype=np.int32)
     index: Int32s = np.add(pool.negative_first[:, None], spread)
     schema = np.where(pool.schema == CUSTOM_SCHEMA, 0, pool.schema)[:, None].astype(np.int32)
     return exponential_bounds(np.subtract(index, 1), schema), exponential_bounds(index, schema)
+
+
+def wider_zero(pool: HistogramPool, threshold: Floats) -> tuple[Floats, Floats]:
+    """Work out the zero bucket if it were at least as wide as ``threshold``.
+
+    Returns:
+        ``(zero_count, threshold)``, shape (m,) each: a populated bucket that would be cut is
+        taken in whole, which widens the threshold.
+    """
+    lower, upper = positive_edges(pool)
+    near, far = negative_edges(pool)
+    some, some_negative = pool.positive != 0, pool.negative != 0
+    while True:
+        wide = threshold[:, None]
+        reach = np.where(some & (lower < wide), upper, -np.inf).max(axis=1, initial=-np.inf)
+        other = np.where(some_negative & (near < wide), far, -np.inf)
+        new = np.maximum(threshold, np.maximum(reach, other.max(axis=1, initial=-np.inf)))
+        if (new == threshold).all():
+            break
+        threshold = new
+    wide = threshold[:, None]
+    taken = np.where(lower < wide, pool.positive, 0.0).sum(axis=1)
+    taken = taken + np.where(near < wide, pool.negative, 0.0).sum(axis=1)
+    return pool.zero_count + taken, threshold

@@ -6,7 +6,7 @@ at once. Bounds follow Prometheus's native histogram specification: with an expo
 bucket i ends at 2 ** (i * 2 ** -schema); with custom buckets (schema -53) at ``bounds[i]``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -23,7 +23,7 @@ UNKNOWN, RESET, NOT_RESET, GAUGE = range(4)  # counter reset hints
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class HistogramPool:
     """m histograms.
 
     Attributes:
@@ -67,16 +67,11 @@ class Pool:
         return type(self)(**{name: column[rows] for name, column in self.columns().items()})
 
     def columns(self) -> dict[str, Any]:
-        """Return the columns by name, as ``storage.interface.Histograms`` carries them."""
+        """Return the columns by name."""
         return {name: getattr(self, name) for name in FIELDS}
 
-    @classmethod
-    def from_columns(cls, columns: Mapping[str, Any], present: Bools) -> Self:
-        """Build from columns with a leading shape (k, T), of the places where ``present``."""
-        return cls(**{name: columns[name][present] for name in FIELDS})
 
-
-FIELDS: Final = tuple(Pool.__dataclass_fields__)
+FIELDS: Final = tuple(HistogramPool.__dataclass_fields__)
 _MATRICES: Final = {"positive": 0.0, "negative": 0.0, "bounds": np.nan}
 
 
@@ -87,7 +82,7 @@ def _widen(matrix: Floats, width: int, fill: float) -> Floats:
     return np.concatenate([matrix, np.full((len(matrix), missing), fill)], axis=1)
 
 
-def concat_pools(pools: Sequence[Pool]) -> Pool:
+def concat_pools(pools: Sequence[HistogramPool]) -> HistogramPool:
     """Stack pools."""
     if len(pools) == 1:
         return pools[0]
@@ -98,29 +93,29 @@ def concat_pools(pools: Sequence[Pool]) -> Pool:
             width = max(a.shape[1] for a in arrays)
             arrays = [_widen(a, width, _MATRICES[name]) for a in arrays]
         parts[name] = np.concatenate(arrays)
-    return Pool(**parts)
+    return HistogramPool(**parts)
 
 
 @dataclass(frozen=True, slots=True)
-class HistColumn:
+class HistogramColumn:
     """The histograms of a vector.
 
     Attributes:
         index: int32, shape (n, T): row in the pool, -1 where there is none.
-        pool: See Pool.
+        pool: See HistogramPool.
     """
 
     index: Int32s
-    pool: Pool
+    pool: HistogramPool
 
-    def take(self, rows: npt.NDArray[np.integer] | Bools) -> "HistColumn":
+    def take(self, rows: npt.NDArray[np.integer] | Bools) -> "HistogramColumn":
         """Return some series."""
-        return HistColumn(self.index[rows], self.pool)
+        return HistogramColumn(self.index[rows], self.pool)
 
 
 def concat_columns(
-    columns: Sequence[HistColumn | None], shapes: Sequence[tuple[int, ...]]
-) -> HistColumn | None:
+    columns: Sequence[HistogramColumn | None], shapes: Sequence[tuple[int, ...]]
+) -> HistogramColumn | None:
     """Stack columns of series; None stands for a vector of that shape without histograms."""
     found = [c for c in columns if c is not None]
     if not found:
@@ -132,4 +127,4 @@ def concat_columns(
         else:
             parts.append(np.where(column.index >= 0, column.index + np.int32(offset), np.int32(-1)))
             offset += column.pool.size
-    return HistColumn(np.concatenate(parts), concat_pools([c.pool for c in found]))
+    return HistogramColumn(np.concatenate(parts), concat_pools([c.pool for c in found]))

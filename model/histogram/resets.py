@@ -2,20 +2,20 @@
 
 import numpy as np
 
-from model.samples import Bools, Floats
-from promql.histogram.arithmetic import wider_zero
-from promql.histogram.layout import (
+from model.histogram.layout import (
     aligned,
     coarser,
     common_bounds,
     negative_edges,
     positive_edges,
     same_bounds,
+    wider_zero,
 )
-from promql.histogram.pool import NOT_RESET, RESET, Int32s, Pool
+from model.histogram.pool import NOT_RESET, RESET, HistogramPool, Int32s
+from model.samples import Bools, Floats
 
 
-def is_reset(current: Pool, previous: Pool) -> Bools:
+def is_reset(current: HistogramPool, previous: HistogramPool) -> Bools:
     """Tell which rows fell against the row before them (``DetectReset`` upstream); shape (m,)."""
     told = np.isin(current.hint, (RESET, NOT_RESET))
     out: Bools = (current.hint == RESET) | (~told & (current.count < previous.count))
@@ -33,7 +33,7 @@ def is_reset(current: Pool, previous: Pool) -> Bools:
     return out
 
 
-def _custom_fell(current: Pool, previous: Pool) -> Bools:
+def _custom_fell(current: HistogramPool, previous: HistogramPool) -> Bools:
     differ = ~same_bounds(current, previous)
     out = _buckets_fell(current, previous)
     if differ.any():
@@ -42,13 +42,13 @@ def _custom_fell(current: Pool, previous: Pool) -> Bools:
     return out
 
 
-def _buckets_fell(current: Pool, previous: Pool) -> Bools:
+def _buckets_fell(current: HistogramPool, previous: HistogramPool) -> Bools:
     _, now, before = aligned(current.first, current.positive, previous.first, previous.positive)
     out: Bools = np.any(np.less(now, before), axis=1)
     return out
 
 
-def _exponential_fell(current: Pool, previous: Pool) -> Bools:
+def _exponential_fell(current: HistogramPool, previous: HistogramPool) -> Bools:
     threshold = current.zero_threshold
     out: Bools = np.asarray(threshold < previous.zero_threshold)
     target = np.maximum(threshold, previous.zero_threshold)
@@ -70,15 +70,15 @@ def _exponential_fell(current: Pool, previous: Pool) -> Bools:
     return out
 
 
-def _positive(pool: Pool) -> tuple[Int32s, Floats]:
+def _positive(pool: HistogramPool) -> tuple[Int32s, Floats]:
     return pool.first, pool.positive
 
 
-def _negative(pool: Pool) -> tuple[Int32s, Floats]:
+def _negative(pool: HistogramPool) -> tuple[Int32s, Floats]:
     return pool.negative_first, pool.negative
 
 
-def is_equal(a: Pool, b: Pool) -> Bools:
+def is_equal(a: HistogramPool, b: HistogramPool) -> Bools:
     """Tell which rows are equal, hints apart; empty buckets do not count; shape (m,)."""
 
     def same(x: object, y: object) -> Bools:

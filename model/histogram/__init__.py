@@ -1,0 +1,1 @@
+"""Native histograms as columns: many at once, brought onto common buckets, compared."""
