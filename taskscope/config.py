@@ -17,7 +17,7 @@ from logship.config import LogshipConfig
 from model.errors import ConfigError, OperatorError
 from storage.config import LogDbConfig, StorageConfig
 from taskscope.paths import default_data_dir
-from web.config import WebConfig
+from web.config import QueryConfig, WebConfig
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -43,6 +43,7 @@ class TaskscopeConfig(Section):
     storage: StorageConfig = StorageConfig()
     logdb: LogDbConfig = LogDbConfig()
     alerting: AlertingConfig = AlertingConfig()
+    query: QueryConfig = QueryConfig()
     web: WebConfig = WebConfig()
 
     _base: Path = PrivateAttr(default_factory=Path.cwd)
@@ -65,6 +66,12 @@ class TaskscopeConfig(Section):
     def host_name(self) -> str:
         """Return the name of this host."""
         return self.host or socket.gethostname()
+
+    def yaml(self) -> str:
+        """Return all settings in force as YAML; secrets are starred out."""
+        import yaml
+
+        return str(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False))
 
     def rule_paths(self) -> list[Path]:
         """Return the rule files, the shipped ones first."""

@@ -24,7 +24,7 @@ from logship.config import ElasticsearchSinkConfig
 from model.clock import Clock
 from model.errors import ConfigError
 from model.task import TaskSource
-from promql.engine import Engine
+from promql.engine import Engine, Limits
 from storage.interface import LogReader
 from storage.logdb.logdb import LogDb
 from storage.tsdb.db import Tsdb
@@ -52,7 +52,9 @@ class Server:
     ) -> None:
         data = config.data_path()
         self.config = config
-        self.engine = Engine()
+        self.engine = Engine(
+            Limits(config.query.max_samples, round(config.query.lookback_delta * 1000))
+        )
         self.tsdb = Tsdb(data / "tsdb", config.storage.tsdb_settings(), clock, registry)
         embedded = any(sink.type == "embedded" for sink in config.logship.sinks)
         self.logdb = (

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from logship.config import ElasticsearchSinkConfig
 from logship.sink.base import Sink
 from model.clock import Clock
+from promql.text import format_duration
 from taskscope.config import TaskscopeConfig, load_config, split_listen
 from taskscope.space import shortage
 from taskscope.version import version_text
@@ -97,7 +98,8 @@ def build_up(config: TaskscopeConfig, file: Path | None, clock: Clock) -> Stack:
         reload=reload, tasks=agent.tasks, health=agent.health,
         queryable=server.tsdb, oldest_ms=lambda: server.tsdb.stats().min_time_ms, engine=server.engine, logs=server.logs, rules=server.rules,
         targets=agent.collector.scrapes.targets, remote_write=RemoteWriteReceiver(server.tsdb, registry).ingest,
-        allowed_hosts=config.web.allowed_hosts,
+        cardinality=server.tsdb.cardinality, config_yaml=partial(_yaml, server),
+        flags=lambda: flags_of(config), runtime=lambda: runtime_of(config), allowed_hosts=config.web.allowed_hosts,
     )  # fmt: skip
     web = _web(config, parts, registry)
     return Stack((server, web, agent), web, status, reload)
@@ -129,6 +131,8 @@ def build_server(config: TaskscopeConfig, file: Path | None, clock: Clock) -> St
         reload=reload, tasks=tasks, health=pushed,
         queryable=server.tsdb, oldest_ms=lambda: server.tsdb.stats().min_time_ms, engine=server.engine, logs=server.logs, rules=server.rules,
         remote_write=RemoteWriteReceiver(server.tsdb, registry).ingest,
+        cardinality=server.tsdb.cardinality, config_yaml=partial(_yaml, server),
+        flags=lambda: flags_of(config), runtime=lambda: runtime_of(config),
         ingest_logs=partial(ingest, store=server.logdb) if server.logdb is not None else None,
         ingest_state=pushed.ingest, allowed_hosts=config.web.allowed_hosts,
     )  # fmt: skip
@@ -182,9 +186,37 @@ def elasticsearch_sinks(config: TaskscopeConfig) -> list[Sink]:
 
 def _web(config: TaskscopeConfig, parts: Parts, registry: CollectorRegistry) -> WebServer:
     host, port = split_listen(config.listen)
-    return WebServer(
-        create_app(parts, registry, max_log_tails=config.web.max_log_tails), host, port
+    app = create_app(
+        parts,
+        registry,
+        max_log_tails=config.web.max_log_tails,
+        query_limits=config.query.limits(),
     )
+    return WebServer(app, host, port)
+
+
+def flags_of(config: TaskscopeConfig) -> dict[str, str]:
+    """Return what is set, by the names of Prometheus's flags: tools look these up."""
+    storage = config.storage
+    return {
+        **config.query.flags(),
+        "storage.tsdb.path": str(config.data_path() / "tsdb"),
+        "storage.tsdb.retention.size": f"{storage.retention_bytes}B",
+        "storage.tsdb.retention.time": _retention(config),
+        "web.enable-admin-api": "true",
+        "web.enable-otlp-receiver": "true",
+        "web.enable-remote-write-receiver": "true",
+        "web.listen-address": config.listen,
+    }
+
+
+def runtime_of(config: TaskscopeConfig) -> dict[str, str]:
+    """Return the part of ``/api/v1/status/runtimeinfo`` that is configured."""
+    return {"hostname": config.host_name(), "storageRetention": _retention(config)}
+
+
+def _retention(config: TaskscopeConfig) -> str:
+    return format_duration(round(config.storage.retention_days * 86_400_000))
 
 
 def _reload(file: Path | None, *parts: Any) -> None:
@@ -196,6 +228,11 @@ def _reload(file: Path | None, *parts: Any) -> None:
     config = load_config(file)
     for part in parts:
         part.reload(config)
+
+
+def _yaml(server: Any) -> str:
+    config: TaskscopeConfig = server.config  # the one read last
+    return config.yaml()
 
 
 def _latest(registry: CollectorRegistry) -> bytes:

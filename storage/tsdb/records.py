@@ -19,7 +19,7 @@ from model.samples import Floats
 from storage.interface import Metadata, Refs
 from storage.tsdb.codec import compress, decompress, shuffle, unshuffle
 from storage.tsdb.container import pack, pack_table, unpack, unpack_table
-from storage.tsdb.lane import Triples
+from storage.tsdb.samples import Samples
 
 SEGMENT_VERSION: Final = 1
 SEGMENT_HEAD: Final = b"TSCPWAL" + bytes([SEGMENT_VERSION])
@@ -140,18 +140,18 @@ def read_scrapes(payload: memoryview) -> Iterator[Scrape]:
         start += size
 
 
-def samples_record(samples: Triples) -> bytes:
+def samples_record(samples: Samples) -> bytes:
     """Log samples with their own timestamps."""
     planes = shuffle(samples.refs) + shuffle(samples.ts_ms) + shuffle(samples.values)
     return frame(Kind.SAMPLES, compress(planes))
 
 
-def read_samples(payload: memoryview) -> Triples:
+def read_samples(payload: memoryview) -> Samples:
     """Undo ``samples_record``."""
     planes = memoryview(decompress(payload))
     size = len(planes) // 3
     refs, ts, values = (planes[i * size : (i + 1) * size] for i in range(3))
-    return Triples(
+    return Samples(
         unshuffle(refs, np.int64), unshuffle(ts, np.int64), unshuffle(values, np.float64)
     )
 
