@@ -91,6 +91,12 @@ class Agent:
             roots=config.collector.roots(),
         )  # fmt: skip
 
+    def reload(self, config: TaskscopeConfig) -> None:
+        """Take up the scrape targets of a configuration."""
+        self.collector.scrapes.reload(
+            config.collector.scrapes(config.base), config.collector.scrape_defaults()
+        )
+
     def start(self) -> None:
         """Start: tasks first, then those who look at them."""
         self.tasks.start()

@@ -15,11 +15,10 @@ from discovery.config import DiscoveryConfig
 from healthcheck.config import HealthcheckConfig
 from logship.config import LogshipConfig
 from model.errors import ConfigError, OperatorError
-from storage.config import StorageConfig
-from storage.logdb.config import LogDbSettings
+from storage.config import LogDbConfig, StorageConfig
 from taskscope.paths import default_data_dir
 from taskscope.remote_config import RemoteWriteConfig
-from web.config import WebConfig
+from web.config import QueryConfig, WebConfig
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -45,8 +44,9 @@ class TaskscopeConfig(Section):
     healthcheck: HealthcheckConfig = HealthcheckConfig()
     logship: LogshipConfig = LogshipConfig()
     storage: StorageConfig = StorageConfig()
-    logdb: LogDbSettings = LogDbSettings()
+    logdb: LogDbConfig = LogDbConfig()
     alerting: AlertingConfig = AlertingConfig()
+    query: QueryConfig = QueryConfig()
     web: WebConfig = WebConfig()
     external_labels: dict[str, str] = Field(default_factory=dict)
     remote_write: tuple[RemoteWriteConfig, ...] = ()
@@ -80,6 +80,12 @@ class TaskscopeConfig(Section):
     def host_name(self) -> str:
         """Return the name of this host."""
         return self.host or socket.gethostname()
+
+    def yaml(self) -> str:
+        """Return all settings in force as YAML; secrets are starred out."""
+        import yaml
+
+        return str(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False))
 
     def rule_paths(self) -> list[Path]:
         """Return the rule files, the shipped ones first."""

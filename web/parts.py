@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from model.alert import Alert
 from model.clock import Clock
 from model.health import HealthSource
+from model.labels import Matcher
 from model.task import TaskSource
 from promql.engine import Engine
 from storage.interface import LogReader, Queryable, Written
@@ -39,6 +40,16 @@ class Parts:
         engine: Evaluates PromQL.
         logs: The log records.
         rules: The rule groups and the alerts.
+        exemplars: Returns the exemplars of the series that pass one of the matcher sets
+            (``storage.interface.ExemplarQueryable``); None if there are none.
+        cardinality: Counts where series come from, so many rows of each kind
+            (``storage.tsdb.stats.Cardinality``).
+        delete_series: Deletes the samples of the series that pass one of the matcher sets, from
+            one time to another (ms).
+        clean_tombstones: Gives back the disk space of what was deleted.
+        config_yaml: Returns the configuration in force, without secrets.
+        flags: Returns options by the names of Prometheus's flags.
+        runtime: Returns those fields of ``/api/v1/status/runtimeinfo`` that are known here.
         targets: Returns ``activeTargets`` and ``droppedTargets`` with Prometheus's fields.
         remote_write: Takes the body of a remote write request (snappy, protobuf) and the protocol's
             version (1 or 2), says what was written once it is durable. Raises BadWriteError (or
@@ -61,6 +72,13 @@ class Parts:
     engine: Engine | None = None
     logs: LogReader | None = None
     rules: "Rules | None" = None
+    exemplars: Callable[[Sequence[Sequence[Matcher]], int, int], Sequence[Any]] | None = None
+    cardinality: Callable[[int], Any] | None = None
+    delete_series: Callable[[Sequence[Sequence[Matcher]], int, int], None] | None = None
+    clean_tombstones: Callable[[], None] | None = None
+    config_yaml: Callable[[], str] | None = None
+    flags: Callable[[], Mapping[str, str]] = dict
+    runtime: Callable[[], Mapping[str, Any]] = dict
     targets: Callable[[], Mapping[str, Any]] | None = None
     remote_write: Callable[[bytes, int], Written] | None = None
     ingest_logs: Callable[[bytes], bytes] | None = None

@@ -7,13 +7,14 @@ from model.labels import Labels
 from model.samples import Exemplar
 from storage.tsdb.exemplars import Exemplars
 from storage.tsdb.index import SeriesIndex
+from storage.tsdb.limits import SeriesLimits
 
 SERIES = [Labels.of({"__name__": "m", "i": str(i)}) for i in range(4)]
 
 
 def ring(limit: int) -> Exemplars:
     """Return a ring over an index that knows SERIES."""
-    index = SeriesIndex(100)
+    index = SeriesIndex(SeriesLimits(100))
     index.intern(SERIES)
     return Exemplars(index, limit)
 
