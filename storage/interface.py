@@ -211,6 +211,32 @@ class Appender(Protocol):
         ...
 
 
+class SeriesDeleter(Protocol):
+    """Takes samples away on request."""
+
+    def delete_series(
+        self, matcher_sets: Sequence[Sequence[Matcher]], mint: int, maxt: int
+    ) -> None:
+        """Delete the samples in [mint, maxt] of every series that passes all matchers of one set.
+
+        When it returns they are gone from every answer, also after a crash. Samples that are
+        appended afterwards are seen, also inside the range. Room on disk is given back later.
+
+        Raises:
+            StorageError: If it cannot be made durable; nothing is deleted then.
+            QueryError: If a regular expression is not valid RE2.
+        """
+        ...
+
+    def clean_tombstones(self) -> None:
+        """Give the room on disk back that deleted samples take, now.
+
+        Raises:
+            StorageError: If a block cannot be written.
+        """
+        ...
+
+
 # ---------------------------------------------------------------- logs
 
 

@@ -3,7 +3,7 @@
 import itertools
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -14,6 +14,7 @@ from model.histogram.pool import HistogramColumn
 from model.samples import Bools, Floats, Ints, is_no_sample, is_stale
 from storage.interface import Refs
 from storage.tsdb.codec import decode_frame, decode_times, encode_frame, encode_times
+from storage.tsdb.damage import DamagedError
 from storage.tsdb.scaling import scale
 
 FRAME_SERIES: Final = 50
@@ -197,11 +198,20 @@ class Piece:
     histograms: HistogramColumn | None = None
 
 
-class FrameTable:
-    """Which series are in which frames of some chunks."""
+Tell = Callable[[Chunk, int, DamagedError], None]
 
-    def __init__(self, chunks: Sequence[Chunk]) -> None:
+
+class FrameTable:
+    """Which series are in which frames of some chunks.
+
+    Args:
+        chunks: The chunks.
+        tell: Called with the chunk and its frame where one is damaged; it is left out then.
+    """
+
+    def __init__(self, chunks: Sequence[Chunk], tell: Tell | None = None) -> None:
         self.chunks = tuple(chunks)
+        self._tell = tell
         sizes = [len(c.refs) for c in chunks]
         offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         empty = np.empty(0, np.int64)
@@ -252,11 +262,17 @@ class FrameTable:
         for part in np.split(np.arange(len(hits)), cuts):
             number = int(frame_of[part[0]])
             chunk = self.chunks[self._chunk_of[number]]
-            times = cache.times(chunk)
             entries = hits[part]
             pos = lookup[refs[entries]].astype(np.int64)
             rows = entries - self._starts[number]
-            piece = self._cut(chunk, number, pos, rows, (mint, maxt), times=times, cache=cache)
+            try:
+                times = cache.times(chunk)
+                piece = self._cut(chunk, number, pos, rows, (mint, maxt), times=times, cache=cache)
+            except DamagedError as error:
+                if self._tell is None:
+                    raise
+                self._tell(chunk, number - int(self._first_frame[self._chunk_of[number]]), error)
+                continue
             if piece is not None:
                 yield piece
 

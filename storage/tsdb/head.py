@@ -13,6 +13,7 @@ from model.labels import Labels
 from model.samples import Floats, Ints, ScrapeBatch, is_no_sample, no_samples
 from storage.interface import TS_PAD, Refs
 from storage.tsdb.chunk import Chunk, encode_chunk, frame_order
+from storage.tsdb.erase import erased
 from storage.tsdb.exemplars import Exemplars
 from storage.tsdb.growable import Growable
 from storage.tsdb.index import SeriesIndex
@@ -218,6 +219,18 @@ class Head:
                 with self.lock:
                     del self._layouts[layout.id]
                     del self._layout_ids[layout.given.tobytes()]
+
+    def erase(self, refs: Refs, mint: int, maxt: int) -> None:
+        """Let some series have no samples in [mint, maxt]; the caller holds the lock."""
+        if not len(refs):
+            return
+        gone = np.zeros(self.index.size, dtype=np.bool_)
+        gone[refs] = True
+        self.slab.erase(refs, mint, maxt)
+        self.sealed = tuple(
+            left for chunk in self.sealed if (left := erased(chunk, gone, mint, maxt)) is not None
+        )
+        self.lane.erase(gone, mint, maxt)
 
     def refs_in_use(self) -> list[Refs]:
         """Return the refs that anything in memory names; the caller holds the lock."""

@@ -168,6 +168,23 @@ class Lane:
             self.since_ms = now_ms
             self._publish()
 
+    def erase(self, gone: npt.NDArray[np.bool_], mint: int, maxt: int) -> None:
+        """Take the samples of some series (a mask over refs) in [mint, maxt] away."""
+        with self._lock:
+
+            def left(samples: Samples) -> Samples:
+                hit = (samples.ts_ms >= mint) & (samples.ts_ms <= maxt)
+                hit &= gone[samples.refs]
+                return samples.take(~hit) if hit.any() else samples
+
+            def kept(runs: tuple[Run, ...]) -> tuple[Run, ...]:
+                some = [(run, left(run.samples)) for run in runs]
+                return tuple(r if r.samples is s else Run.of(s) for r, s in some if s.size)
+
+            self.tidy()
+            self._frozen, self._runs = kept(self._frozen), kept(self._runs)
+            self._publish()
+
     def _publish(self) -> None:
         runs = (*self._frozen, *self._runs)
         self.size = sum(run.samples.size for run in runs) + self._waits

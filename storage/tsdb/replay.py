@@ -1,6 +1,7 @@
 """Reading the write-ahead log back into the head after a start."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,7 +36,13 @@ class Replayed:
     damaged: int = 0
 
 
-def replay(directory: Path, head: Head, late_from: int, now_ms: int) -> Replayed:
+def replay(
+    directory: Path,
+    head: Head,
+    late_from: int,
+    now_ms: int,
+    before_segment: Callable[[int], None] = lambda number: None,
+) -> Replayed:
     """Read all segments in order.
 
     Args:
@@ -43,6 +50,7 @@ def replay(directory: Path, head: Head, late_from: int, now_ms: int) -> Replayed
         head: What takes the samples; scrapes before its ``persisted_ms`` are in blocks already.
         late_from: Samples with own timestamps in segments before this one are in blocks already.
         now_ms: When the layouts are taken to be used last.
+        before_segment: Called with a segment's number before it is read.
 
     Raises:
         StorageError: If a segment cannot be opened or is of an unknown version.
@@ -50,6 +58,7 @@ def replay(directory: Path, head: Head, late_from: int, now_ms: int) -> Replayed
     found = Replayed()
     for path in sorted(directory.glob("*.wal")):
         number = int(path.stem)
+        before_segment(number)
         info = found.segments[number] = SegmentInfo(bytes=path.stat().st_size)
         _Segment(head, found, info, now_ms, late=number >= late_from).read(path)
     return found

@@ -22,6 +22,7 @@ from model.errors import StorageError
 from model.samples import Floats
 from storage.interface import Metadata
 from storage.tsdb import records
+from storage.tsdb.failpoint import reach
 from storage.tsdb.files import fsync_directory, write_all
 from storage.tsdb.head import Layout
 from storage.tsdb.index import SeriesIndex
@@ -206,6 +207,17 @@ class Wal:
             self._open_next()
             return self.number
 
+    def begin_segment(self) -> int:
+        """As ``rotate``.
+
+        Raises:
+            StorageError: If the segment cannot be made.
+        """
+        try:
+            return self.rotate()
+        except OSError as error:
+            raise StorageError(f"{self._directory}: {error.strerror}") from error
+
     def drop(self, done: Callable[[int, SegmentInfo], bool]) -> None:
         """Delete closed segments, from the oldest on, as long as ``done`` says that blocks have it all."""
         with self._io:
@@ -214,6 +226,7 @@ class Wal:
                     break
                 self.path(number).unlink(missing_ok=True)
                 del self.segments[number]
+                reach("wal.segment_dropped")
             fsync_directory(self._directory)
 
     def path(self, number: int) -> Path:
@@ -302,6 +315,7 @@ class Wal:
             self._open_next()
         info = self.segments[self.number]
         data, refs = self._encode(group)
+        reach("wal.before_write")
         try:
             write_all(self._fd, data)
         except OSError:
@@ -311,6 +325,7 @@ class Wal:
             except OSError:
                 self._close()
             raise
+        reach("wal.written")
         info.bytes += len(data)
         self._metrics.wal_bytes.inc(len(data))
         self._series_defined[refs] = True
@@ -357,6 +372,7 @@ class Wal:
             os.close(fd)
             path.unlink()
             raise
+        reach("wal.segment_made")
         self._close()
         self._fd = fd
         self.number += 1
@@ -370,6 +386,7 @@ class Wal:
             if self._fd < 0:
                 return
             self._sync_wanted = False
+            reach("wal.before_sync")
             try:
                 os.fdatasync(self._fd)
             except OSError as error:
@@ -383,6 +400,7 @@ class Wal:
                     self._unsynced = again
                     self._unsynced_since = time.monotonic()
             else:
+                reach("wal.synced")
                 self._unsynced = []
 
     def _close(self) -> None:
