@@ -376,3 +376,26 @@ def test_stats_have_the_same_fields(peers: tuple[Peer, Peer]) -> None:
 
     theirs, ours = (peer.ask("query", {**asked, "stats": "x"}).json() for peer in peers)
     assert ours["warnings"] == theirs["warnings"]
+
+
+def test_deleted_samples_are_gone(peers: tuple[Peer, Peer]) -> None:
+    """One series wholly, the other from a time on; both answer 204 and have the same left."""
+    answers = []
+    for peer in peers:
+        points = [(NOW_MS - MINUTE_MS * k, float(k)) for k in range(10, -1, -1)]
+        labels = [Labels.of({METRIC_NAME: "doomed", "k": k}) for k in "xy"]
+        peer.write(dict.fromkeys(labels, points))
+        whole = peer.ask("admin/tsdb/delete_series", {MATCH: 'doomed{k="x"}'}, method="POST")
+        part = {MATCH: 'doomed{k="y"}', "start": NOW - 180}
+        rest = peer.ask("admin/tsdb/delete_series", part, method="PUT")
+        clean = peer.ask("admin/tsdb/clean_tombstones", method="POST")
+        bad = [
+            peer.ask("admin/tsdb/delete_series", form, method="POST").json()
+            for form in ({}, {MATCH: "{"}, {MATCH: "doomed", "start": "x"})
+        ]
+        left = parsed(peer.ask("query", {"query": "doomed[1h]", "time": NOW}))
+        answers.append(([one.status for one in (whole, rest, clean)], bad, left))
+    theirs, ours = answers
+
+    assert theirs[0] == [204, 204, 204]
+    assert ours == theirs
