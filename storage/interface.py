@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.catalog.metric import MetricType
+from model.errors import StorageError
 from model.histogram.pool import HistogramColumn
 from model.labels import Labels, LabelTable, Matcher
 from model.log import Delivery, LogBatch
@@ -149,6 +150,29 @@ class ExemplarQueryable(Protocol):
 # ---------------------------------------------------------------- metrics, writing
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """How much of what somebody sent was stored."""
+
+    samples: int = 0
+    histograms: int = 0
+    exemplars: int = 0
+
+
+class BadWriteError(StorageError, ValueError):
+    """Something sent will never be right, so that the sender must not try again (HTTP 400).
+
+    Attributes:
+        written: What was stored all the same.
+        refused: How many samples were not.
+    """
+
+    def __init__(self, message: str, written: Written | None = None, refused: int = 0) -> None:
+        super().__init__(message)
+        self.written = written or Written()
+        self.refused = refused
+
+
 class Appender(Protocol):
     """Takes samples. Out-of-order and old samples (from 1970 on) are taken too."""
 
@@ -164,11 +188,19 @@ class Appender(Protocol):
         ...
 
     def append(self, batch: ScrapeBatch) -> Ticket:
-        """Take one scrape. Scrapes of one layout come in time order; see ``append_samples`` otherwise."""
+        """Take one scrape. Scrapes of one layout come in time order; see ``append_samples`` otherwise.
+
+        Raises:
+            UnknownSeriesError: If the layout was not used for so long that the store forgot it.
+            StorageError: If the store cannot take it.
+        """
         ...
 
     def series(self, labels: Sequence[Labels]) -> Refs:
-        """Return a stable reference for each series, making those that are new.
+        """Return a reference for each series, making those that are new.
+
+        A reference is good for as long as it is used now and then: the store may forget series
+        that nothing was appended to for an hour or more.
 
         Raises:
             StorageError: If the store's limit of series is reached.
