@@ -97,7 +97,7 @@ def build_up(config: TaskscopeConfig, file: Path | None, clock: Clock) -> Stack:
     parts = Parts(
         clock=clock, version=version_text(), exposition=agent.collector.exposition, status=status,
         reload=reload, tasks=agent.tasks, health=agent.health,
-        queryable=server.tsdb, oldest_ms=lambda: server.tsdb.stats().min_time_ms, engine=server.engine, logs=server.logs, rules=server.rules,
+        queryable=server.queryable, oldest_ms=lambda: server.tsdb.stats().min_time_ms, engine=server.engine, logs=server.logs, rules=server.rules,
         targets=agent.collector.scrapes.targets, remote_write=RemoteWriteReceiver(server.tsdb, registry).ingest,
         cardinality=server.tsdb.cardinality, config_yaml=partial(_yaml, server),
         flags=lambda: flags_of(config), runtime=lambda: runtime_of(config), allowed_hosts=config.web.allowed_hosts,
@@ -131,7 +131,7 @@ def build_server(config: TaskscopeConfig, file: Path | None, clock: Clock) -> St
     parts = Parts(
         clock=clock, version=version_text(), exposition=lambda: _latest(registry), status=status,
         reload=reload, tasks=tasks, health=pushed,
-        queryable=server.tsdb, oldest_ms=lambda: server.tsdb.stats().min_time_ms, engine=server.engine, logs=server.logs, rules=server.rules,
+        queryable=server.queryable, oldest_ms=lambda: server.tsdb.stats().min_time_ms, engine=server.engine, logs=server.logs, rules=server.rules,
         remote_write=RemoteWriteReceiver(server.tsdb, registry).ingest,
         cardinality=server.tsdb.cardinality, config_yaml=partial(_yaml, server),
         flags=lambda: flags_of(config), runtime=lambda: runtime_of(config),
