@@ -46,7 +46,7 @@ class Prometheus:
         self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, *flags: str) -> None:
         """Return when it is ready."""
         command = [
             self._program,
@@ -55,7 +55,7 @@ class Prometheus:
             f"--web.listen-address=127.0.0.1:{self.port}",
             "--web.enable-remote-write-receiver",
             "--storage.tsdb.retention.time=100y",
-            "--query.lookback-delta=5m",
+            *flags,
         ]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)

@@ -57,7 +57,9 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
         client = RemoteWriteClient(f"{process.url}/api/v1/write")
         _fill(client, near)
         client.close()
-        yield Both(RemoteQueryable(f"{process.url}/api/v1/read"), near, process)
+        far = RemoteQueryable(f"{process.url}/api/v1/read")
+        yield Both(far, near, process)
+        far.close()
     finally:
         process.stop()
 
