@@ -58,6 +58,10 @@ def matrices(series: int, steps: int) -> dict[str, npt.NDArray[np.float64]]:
     }
 
 
+def _joined(result: Matrix) -> bytes:
+    return b"".join(matrix(result))
+
+
 def encode(series: int, steps: int) -> None:
     """Print what a point costs."""
     labels = LabelTable.from_labels(
@@ -68,7 +72,7 @@ def encode(series: int, steps: int) -> None:
     for name, values in matrices(series, steps).items():
         result = Matrix(labels, times, values)
         size = sum(map(len, matrix(result)))
-        seconds = cpu_seconds(lambda result=result: b"".join(matrix(result)), 5)
+        seconds = cpu_seconds(partial(_joined, result), 5)
         print(f"  {name:<44}{seconds / values.size * 1e6:>8.3f}{size / 1e6:>8.1f}")
     plain = matrices(series, steps)["full mantissa"]
 

@@ -78,7 +78,7 @@ class Agent:
                 ship.checkpoint_interval_seconds, ship.poll_interval_seconds,
                 docker_socket=docker.path if config.discovery.docker.enabled else "",
             ),
-            clock, registry, events=self.events.log,
+            clock, registry, events=self.events.log, redactor=redactor,
         )  # fmt: skip
         self.collector = Collector(
             self.tasks, appender, clock, registry,

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.errors import StorageError
+from model.histogram.pool import HistogramColumn
 from model.labels import Matcher, MatchOp
 from model.samples import Bools, no_samples
 from storage.interface import Refs
@@ -173,7 +174,10 @@ def _without(piece: Piece, cut: Cut) -> Piece:
     if not gone.any():
         return piece
     values = np.where(gone, no_samples(1), piece.values)
-    return replace(piece, values=values, dense=False)
+    column = piece.histograms
+    if column is not None:
+        column = HistogramColumn(np.where(gone, np.int32(-1), column.index), column.pool)
+    return replace(piece, values=values, histograms=column, dense=False)
 
 
 def _encode(deletion: Deletion) -> dict[str, object]:

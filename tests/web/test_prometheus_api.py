@@ -263,8 +263,8 @@ def test_series(client: FlaskClient) -> None:
         client, "series", **{"match[]": ['requests_total{app="shop"}', '{task_id=~"b|c"}']}
     )
 
-    assert sorted(series["task_id"] for series in found) == ["a", "b", "c"]
-    assert found[0] == {"__name__": "requests_total", "app": "shop", "task_id": "a"}
+    assert [series["task_id"] for series in found] == ["c", "a", "b"]
+    assert found[1] == {"__name__": "requests_total", "app": "shop", "task_id": "a"}
 
 
 def test_series_outside_the_time_are_not_given(client: FlaskClient) -> None:
