@@ -42,6 +42,7 @@ from storage.tsdb.replay import replay
 from storage.tsdb.resets import taken
 from storage.tsdb.samples import Samples
 from storage.tsdb.settings import TsdbSettings
+from storage.tsdb.stack import Stack
 from storage.tsdb.stats import Cardinality, TsdbStats
 from storage.tsdb.survey import count, look
 from storage.tsdb.wal import Wal
@@ -197,9 +198,8 @@ class Tsdb:
         Raises:
             StorageError: If the store is not running.
         """
-        samples = Samples(
-            refs, ts_ms, values, start_ms, None if histograms is None else taken(histograms)
-        )
+        stack = None if histograms is None else Stack.of(taken(histograms))
+        samples = Samples(refs, ts_ms, values, start_ms, stack)
         with self._head.lock:
             self._check_running()
             self._head.append_late(samples, now_ms(self._clock))
