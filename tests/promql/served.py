@@ -118,6 +118,11 @@ class Process(_Http):
         self.ready_seconds.append(time.monotonic() - began)
         self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
 
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self._port}"
+
     def _is_ready(self) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=5)
         try:
