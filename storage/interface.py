@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.catalog.metric import MetricType
+from model.errors import StorageError
 from model.histogram.pool import HistogramColumn
 from model.labels import Labels, LabelTable, Matcher
 from model.log import Delivery, LogBatch
@@ -147,6 +148,29 @@ class ExemplarQueryable(Protocol):
 
 
 # ---------------------------------------------------------------- metrics, writing
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """How much of what somebody sent was stored."""
+
+    samples: int = 0
+    histograms: int = 0
+    exemplars: int = 0
+
+
+class BadWriteError(StorageError, ValueError):
+    """Something sent will never be right, so that the sender must not try again (HTTP 400).
+
+    Attributes:
+        written: What was stored all the same.
+        refused: How many samples were not.
+    """
+
+    def __init__(self, message: str, written: Written | None = None, refused: int = 0) -> None:
+        super().__init__(message)
+        self.written = written or Written()
+        self.refused = refused
 
 
 class Appender(Protocol):

@@ -17,6 +17,7 @@ from logship.config import LogshipConfig
 from model.errors import ConfigError, OperatorError
 from storage.config import LogDbConfig, StorageConfig
 from taskscope.paths import default_data_dir
+from taskscope.remote_config import RemoteWriteConfig
 from web.config import QueryConfig, WebConfig
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -30,6 +31,8 @@ class TaskscopeConfig(Section):
         host: This host's name; the kernel's if left out.
         listen: Address of console and API.
         data_dir: Where everything is kept; the user's state folder if left out.
+        external_labels: Added to every series that is sent on to another store.
+        remote_write: Stores that get every sample that this one stores.
     """
 
     cluster: str = Field(default="local", min_length=1)
@@ -45,8 +48,19 @@ class TaskscopeConfig(Section):
     alerting: AlertingConfig = AlertingConfig()
     query: QueryConfig = QueryConfig()
     web: WebConfig = WebConfig()
+    external_labels: dict[str, str] = Field(default_factory=dict)
+    remote_write: tuple[RemoteWriteConfig, ...] = ()
 
     _base: Path = PrivateAttr(default_factory=Path.cwd)
+
+    @field_validator("remote_write")
+    @classmethod
+    def _names_once(cls, value: tuple[RemoteWriteConfig, ...]) -> tuple[RemoteWriteConfig, ...]:
+        names = [one.called() for one in value]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two endpoints are called {name!r}; give each a name of its own")
+        return value
 
     @field_validator("listen")
     @classmethod

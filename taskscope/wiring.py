@@ -16,6 +16,7 @@ from logship.config import ElasticsearchSinkConfig
 from logship.sink.base import Sink
 from model.clock import Clock
 from promql.text import format_duration
+from storage.interface import Queryable
 from taskscope.config import TaskscopeConfig, load_config, split_listen
 from taskscope.space import shortage
 from taskscope.version import version_text
@@ -103,7 +104,8 @@ def build_up(config: TaskscopeConfig, file: Path | None, clock: Clock) -> Stack:
         flags=lambda: flags_of(config), runtime=lambda: runtime_of(config), allowed_hosts=config.web.allowed_hosts,
     )  # fmt: skip
     web = _web(config, parts, registry)
-    return Stack((server, web, agent), web, status, reload)
+    queues = remote_write_queues(config, server.tsdb, registry)
+    return Stack((server, *queues, web, agent), web, status, reload)
 
 
 def build_server(config: TaskscopeConfig, file: Path | None, clock: Clock) -> Stack:
@@ -139,7 +141,8 @@ def build_server(config: TaskscopeConfig, file: Path | None, clock: Clock) -> St
         ingest_state=pushed.ingest, allowed_hosts=config.web.allowed_hosts,
     )  # fmt: skip
     web = _web(config, parts, registry)
-    return Stack((tasks, server, web, own), web, status, reload)
+    queues = remote_write_queues(config, server.tsdb, registry)
+    return Stack((tasks, server, *queues, web, own), web, status, reload)
 
 
 def build_agent(config: TaskscopeConfig, file: Path | None, server_url: str, clock: Clock) -> Stack:
@@ -170,6 +173,22 @@ def build_agent(config: TaskscopeConfig, file: Path | None, server_url: str, clo
     )  # fmt: skip
     web = _web(config, parts, registry)
     return Stack((appender, web, agent, pusher), web, status, reload)
+
+
+def remote_write_queues(
+    config: TaskscopeConfig, store: Queryable, registry: CollectorRegistry
+) -> list[Part]:
+    """Return what sends the stored samples on to other stores."""
+    if not config.remote_write:
+        return []
+    from taskscope.remote import make_queues
+
+    return [
+        *make_queues(
+            config.remote_write, config.external_labels,
+            data=config.data_path(), base=config.base, metadata=store, registry=registry,
+        )
+    ]  # fmt: skip
 
 
 def elasticsearch_sinks(config: TaskscopeConfig) -> list[Sink]:

@@ -14,7 +14,7 @@ from model.health import HealthSource
 from model.labels import Matcher
 from model.task import TaskSource
 from promql.engine import Engine
-from storage.interface import LogReader, Queryable
+from storage.interface import LogReader, Queryable, Written
 
 if TYPE_CHECKING:  # only the shapes are needed; the alert engine itself would be imported with them
     from alerting.view import GroupView
@@ -51,9 +51,9 @@ class Parts:
         flags: Returns options by the names of Prometheus's flags.
         runtime: Returns those fields of ``/api/v1/status/runtimeinfo`` that are known here.
         targets: Returns ``activeTargets`` and ``droppedTargets`` with Prometheus's fields.
-        remote_write: Takes the body of a remote write request (snappy, protobuf), returns the number
-            of samples once they are durable. Raises ValueError if it is none, StorageError if it
-            cannot be stored.
+        remote_write: Takes the body of a remote write request (snappy, protobuf) and the protocol's
+            version (1 or 2), says what was written once it is durable. Raises BadWriteError (or
+            another ValueError) if it, or a part of it, is wrong, StorageError if it cannot be stored.
         ingest_logs: Takes an agent's log batches, returns what became of each. Raises as above.
         ingest_state: Takes an agent's tasks and their health. Raises ValueError.
         allowed_hosts: Names beside the loopback ones that the Host header may carry.
@@ -80,7 +80,7 @@ class Parts:
     flags: Callable[[], Mapping[str, str]] = dict
     runtime: Callable[[], Mapping[str, Any]] = dict
     targets: Callable[[], Mapping[str, Any]] | None = None
-    remote_write: Callable[[bytes], int] | None = None
+    remote_write: Callable[[bytes, int], Written] | None = None
     ingest_logs: Callable[[bytes], bytes] | None = None
     ingest_state: Callable[[bytes], None] | None = None
     allowed_hosts: tuple[str, ...] = ()

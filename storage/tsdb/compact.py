@@ -23,7 +23,8 @@ from storage.tsdb.merging import Merger
 from storage.tsdb.reserve import Reserve
 from storage.tsdb.samples import Samples, groups_of
 from storage.tsdb.settings import TsdbSettings
-from storage.tsdb.wal import SegmentInfo, Wal
+from storage.tsdb.wal import Wal
+from storage.tsdb.walgroup import SegmentInfo
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ class Compactor:
         ):
             self._write_late(now_ms)
         if len(self._blocks.all) > before:
-            self._wal.drop(self._is_in_blocks)
+            self._wal.drop(self._is_in_blocks, self._head.exemplars)
         return len(self._blocks.all) - before
 
     def _is_in_blocks(self, number: int, info: SegmentInfo) -> bool:

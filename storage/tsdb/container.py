@@ -12,7 +12,7 @@ from model.labels import LabelColumn, LabelTable
 from storage.tsdb.damage import DamagedError
 
 _SIZE: Final = struct.Struct("<I")
-_DTYPES: Final = frozenset({"<i8", "<i4", "<u4", "|u1", "<f8"})
+_DTYPES: Final = frozenset({"<i8", "<i4", "<u4", "|u1", "|b1", "<f8"})
 
 Field = npt.NDArray[Any] | Sequence[str]
 

@@ -192,7 +192,7 @@ class Tsdb:
         start_ms: Ints | None = None,
         histograms: HistogramColumn | None = None,
     ) -> Ticket:
-        """See ``storage.interface.Appender``; histograms and start timestamps are held in memory only.
+        """See ``storage.interface.Appender``.
 
         Raises:
             StorageError: If the store is not running.
@@ -208,15 +208,15 @@ class Tsdb:
         return ticket
 
     def append_exemplars(self, refs: Refs, exemplars: Sequence[Exemplar]) -> Ticket:
-        """See ``storage.interface.Appender``; they are held in memory only.
+        """See ``storage.interface.Appender``; the newest ``max_exemplars`` are kept.
 
         Raises:
             StorageError: If the store is not running.
         """
         with self._head.lock:
             self._check_running()
-            self._head.exemplars.add(refs, exemplars)
-            return self._wal.metadata({})
+            new = self._head.append_exemplars(refs, exemplars)
+            return self._wal.exemplars(refs[new], [exemplars[number] for number in new])
 
     def set_metadata(self, metadata: Mapping[str, Metadata]) -> None:
         """See ``storage.interface.Appender``."""

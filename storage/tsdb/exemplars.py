@@ -69,6 +69,13 @@ class Exemplars:
     def _order(self, one: Exemplar) -> tuple[int, float, Labels]:
         return one.ts_ms, one.value, one.labels
 
+    def every(self) -> tuple[Refs, list[Exemplar]]:
+        """Return all, oldest first."""
+        with self._lock:
+            size = self.size
+            places = (np.arange(size) + self._added) % max(size, 1)
+            return self._refs[places], [self._at(place) for place in places.tolist()]
+
     def refs(self) -> Refs:
         """Return the series that have exemplars."""
         with self._lock:

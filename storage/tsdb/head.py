@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from model.errors import StorageError
 from model.labels import Labels
-from model.samples import Floats, Ints, ScrapeBatch, is_no_sample, no_samples
+from model.samples import Exemplar, Floats, Ints, ScrapeBatch, is_no_sample, no_samples
 from storage.interface import TS_PAD, Refs
 from storage.tsdb.chunk import Chunk, encode_chunk, frame_order
 from storage.tsdb.erase import erased
@@ -181,6 +181,12 @@ class Head:
         newest = self._newest.reserve(max(self.index.size, int(samples.refs.max()) + 1))
         np.maximum.at(newest, samples.refs, samples.ts_ms)
         self.lane.add(samples, now_ms)
+
+    def append_exemplars(self, refs: Refs, exemplars: Sequence[Exemplar]) -> list[int]:
+        """Take exemplars and return which ones of them were taken; the caller holds the lock."""
+        self.index.revive(refs)
+        taken = self.exemplars.add(refs, exemplars)
+        return [number for number, one in enumerate(taken) if one]
 
     def oldest_ms(self) -> int:
         """Return the time of the oldest scrape in memory; a very late time if there is none."""

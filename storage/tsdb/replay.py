@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from storage.tsdb.growable import Growable
 from storage.tsdb.head import Head, Layout
 from storage.tsdb.records import Damage, Kind
 from storage.tsdb.samples import Samples
-from storage.tsdb.wal import SegmentInfo
+from storage.tsdb.walgroup import SegmentInfo
 
 log = logging.getLogger(__name__)
 
@@ -118,14 +118,22 @@ class _Segment:
             for scrape in records.read_scrapes(payload):
                 self._scrape(scrape)
         elif kind is Kind.SAMPLES:
-            samples = records.read_samples(payload)
-            self._info.late = True
-            if self._late:
-                known = Samples(self._known(samples.refs), samples.ts_ms, samples.values)
-                self._head.append_late(known, self._now_ms)
-                self._found.samples += samples.size
+            self._samples(records.read_samples(payload))
+        elif kind is Kind.TYPED_SAMPLES:
+            self._samples(records.read_typed_samples(payload))
+        elif kind is Kind.EXEMPLARS:
+            refs, exemplars = records.read_exemplars(payload)
+            self._info.exemplars = True
+            self._head.append_exemplars(self._known(refs), exemplars)
         else:
             self._found.metadata.update(records.read_metadata(payload))
+
+    def _samples(self, samples: Samples) -> None:
+        self._info.late = True
+        if self._late:
+            known = replace(samples, refs=self._known(samples.refs))
+            self._head.append_late(known, self._now_ms)
+            self._found.samples += samples.size
 
     def _scrape(self, scrape: records.Scrape) -> None:
         self._info.max_ts_ms = max(self._info.max_ts_ms, scrape.ts_ms)

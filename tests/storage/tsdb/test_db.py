@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from model.errors import StorageError
 from model.labels import Labels, Matcher, MatchOp
-from model.samples import NO_SAMPLE, ScrapeBatch
+from model.samples import NO_SAMPLE, Exemplar, ScrapeBatch
 from storage.interface import Hints
 from storage.tsdb.db import Tsdb
 from storage.tsdb.settings import HOUR_MS
@@ -54,6 +54,26 @@ def test_the_log_does_not_grow_for_ever(tmp_path: Path) -> None:
 
     assert kept[0] > "00000002.wal"
     assert sum(p.stat().st_size for p in (tmp_path / "tsdb" / "wal").iterdir()) < 100_000
+
+
+def test_exemplars_outlive_the_segment_they_were_written_to(tmp_path: Path) -> None:
+    """When the log is cut off, exemplars that are still kept are written again."""
+    opened = Opened(tmp_path / "tsdb")
+    refs = opened.db.series([UP])
+    one = Exemplar(Labels.of({"trace_id": "a"}), 0.5, START_MS)
+    opened.db.append_exemplars(refs, [one]).wait()
+    opened.again()
+    for _ in range(3):
+        opened.scrape(3 * 3600)
+        opened.db.maintain()
+        opened.again()
+    names = [p.name for p in sorted((tmp_path / "tsdb" / "wal").iterdir())]
+
+    (found,) = opened.db.exemplars([[]], 0, 2**62)
+    opened.db.stop()
+
+    assert "00000001.wal" not in names
+    assert (found.labels, found.exemplars) == (UP, (one,))
 
 
 @pytest.mark.parametrize(
