@@ -106,21 +106,22 @@ export class Completer {
     const mine = ++this.turn;
     const context = contextAt(this.input.value, this.input.selectionStart);
     if (context.kind === "expression" && context.word.length < 2 && !asked) return this.close();
+    if (this.isOpen && (context.kind !== this.context.kind || context.start !== this.context.start)) this.offer([]); // it was about another place
     const found = ranked(await choices(context), context.word).filter((one) => one.insert !== context.word && one.text !== context.word);
     if (mine !== this.turn) return undefined;
     this.context = context;
-    this.shown = document.activeElement === this.input ? found.slice(0, MOST_SHOWN) : [];
-    this.choice = 0;
-    return this.show();
+    return this.offer(document.activeElement === this.input ? found.slice(0, MOST_SHOWN) : []);
   }
 
-  show() {
+  offer(found) {
+    this.shown = found;
+    this.choice = 0;
     this.list.hidden = !this.shown.length;
     this.input.setAttribute("aria-expanded", String(this.isOpen));
     fill(
       this.list,
       this.shown.map(({ text, kind, help }, index) =>
-        h("li", { role: "option", id: `${this.list.id}-${index}`, dataset: { kind }, onmousedown: (event) => (event.preventDefault(), this.take(index)) }, text, help && h("small", {}, help)),
+        h("li", { role: "option", id: `${this.list.id}-${index}`, dataset: { kind }, onmousedown: (event) => (event.preventDefault(), this.take(index)) }, h("span", {}, text), help && h("small", {}, help)),
       ),
     );
     this.point();
@@ -138,8 +139,7 @@ export class Completer {
 
   close() {
     this.turn += 1;
-    this.shown = [];
-    this.show();
+    this.offer([]);
   }
 
   take(index) {
