@@ -111,7 +111,9 @@ class Server:
             ConfigError: If its rule files have problems; the rules stay as they are.
         """
         before = self.config
-        self.config = config
+        # what the command line said, and what needs a restart, stays
+        taken = {"alerting": config.alerting, "collector": config.collector}
+        self.config = before.model_copy(update=taken)
         try:
             self.rules.reload()
         except ConfigError:
