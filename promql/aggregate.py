@@ -92,20 +92,33 @@ def _with_histograms(
     count = parts.reduce(np.add, floats.astype(np.int64))
     values = _SIMPLE[node.op](parts, block.values[parts.order], floats, count)
     some = parts.reduce(np.logical_or, hists)
-    if ((count > 0) & some).any():
-        annotations.warn("encountered a mix of histograms and floats for aggregation", node.expr)
     rows, steps = np.nonzero(hists)
     width = hists.shape[1]
     cell = parts.group[rows] * width + steps
     order = np.argsort(cell, kind="stable")
-    cells, segment = np.unique(cell[order], return_inverse=True)
+    cells, numbered = np.unique(cell[order], return_inverse=True)
+    segment = numbered.reshape(-1)
     pool = block.hist.pool.take(block.hist.index[parts.order][rows, steps][order])
     add_up = totals if node.op == "sum" else means
-    done = add_up(pool, segment.reshape(-1), len(cells))
-    names = metric_names_of(block, parts.order[rows[order]][~done.possible[segment.reshape(-1)]])
-    for name in names:
+    done = add_up(pool, segment, len(cells))
+    # floats that come first keep histograms from being added at all
+    first = _first_rows(parts, block.present[parts.order]).ravel()[cells]
+    begun = hists[first, cells % width]
+    misfits = _misfits(pool.custom, segment) & begun[segment]
+    for name in metric_names_of(block, parts.order[rows[order]][misfits]):
         annotations.warn(MIXED_BUCKETS + quote(name), node.expr)
     mixed = ((count > 0) & some).ravel()[cells]
+    told = mixed.copy()
+    # what comes behind the first misfit is not looked at any more
+    spoilt = segment[misfits]
+    running = np.zeros((len(floats) + 1, width), dtype=np.int64)
+    np.cumsum(floats, axis=0, out=running[1:])
+    at = cells[spoilt] % width
+    told[spoilt] = (
+        running[rows[order][misfits], at] > running[parts.starts[cells[spoilt] // width], at]
+    )
+    if told.any():
+        annotations.warn("encountered a mix of histograms and floats for aggregation", node.expr)
     if (done.collision & done.possible & ~mixed).any():
         annotations.warn("conflicting counter resets during histogram aggregation", node.expr)
     if (done.reconciled & done.possible & ~mixed).any():
@@ -115,6 +128,22 @@ def _with_histograms(
     present = np.where(some, (count == 0) & (index >= 0), count > 0)
     out = _grouped(node, block, parts, values, present, compact=False)
     return replace(out, hist=HistogramColumn(index, done.pool)).compact()
+
+
+def _first_rows(parts: Segments, present: Bools) -> Index:
+    """Return the first row, in sorted order, with a sample in each group at each step; shape (G, T)."""
+    rows = np.where(present, np.arange(len(present))[:, None], len(present) - 1)
+    out: Index = parts.reduce(np.minimum, rows)
+    return out
+
+
+def _misfits(custom: Bools, segment: Index) -> Bools:
+    """Tell which histograms are the first of their segment with another kind of buckets than the first one."""
+    starts = np.flatnonzero(np.diff(segment, prepend=-1))
+    other = custom != custom[starts[segment]]
+    before = np.cumsum(other) - other
+    out: Bools = other & (before == before[starts[segment]])
+    return out
 
 
 def metric_names_of(block: Block, rows: Index) -> list[str]:

@@ -101,7 +101,7 @@ class Evaluator:
     def evaluate(self, expr: ast.Expr) -> Value:
         """Return an expression's value at every step."""
         self.budget.check()
-        if self.steps > 1 and id(expr) in self.once:
+        if id(expr) in self.once and (self.steps > 1 or self.is_range):
             return self._repeated(expr)
         match expr:
             case ast.NumberLiteral(value=value):
@@ -255,7 +255,7 @@ class Evaluator:
         # steps are aligned to the step itself, and the start of a window is not in it
         first = (int(starts.min()) // step + 1) * step
         at = np.arange(first, int(ends.max()) + 1, step, dtype=np.int64)
-        inner = replace(self, ts_ms=at)
+        inner = replace(self, ts_ms=at, is_range=first != int(ends.max()))
         if not len(at):
             return block_windows(Block.empty(0), at, starts, ends, length)
         self.budget.use(len(at))

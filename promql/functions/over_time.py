@@ -23,7 +23,7 @@ def float_function(
     call: CallContext, windows: Windows, change: FloatWindows, least: int = 1
 ) -> Block:
     """Apply a function of floats to each window with at least ``least`` of them; histograms are left out."""
-    node = call.node.args[-1] if call.node.name == "quantile_over_time" else call.node.args[0]
+    node = call.node.args[0]
     parts: list[tuple[Floats, Bools]] = []
     for whole in windows.chunks:
         chunk, had = whole.floats()
@@ -109,8 +109,6 @@ def run_quantile(call: CallContext) -> Block:
     """Interpolates between the two nearest values."""
     q = call.scalar(0)
     windows = call.windows(1)
-    if windows.chunks:
-        warn_quantile(call.annotations, q, call.node.args[0])
 
     def change(chunk: Chunk) -> Floats:
         out = np.empty(chunk.shape)
@@ -118,7 +116,9 @@ def run_quantile(call: CallContext) -> Block:
             out[part] = _sorted_quantile(values, np.broadcast_to(inside, values.shape), q)
         return out
 
-    return float_function(call, windows, change)
+    block = float_function(call, windows, change)
+    warn_quantile(call.annotations, q[np.any(block.present, axis=0)], call.node.args[0])
+    return block
 
 
 def _mad(chunk: Chunk) -> Floats:
