@@ -46,7 +46,9 @@ class Asked:
         return f"{when}: {self.query}\n    {self.wrong}"
 
 
-def ask(theirs: Server, ours: Server, query: str, start_ms: int, end_ms: int, step_ms: int) -> Asked:
+def ask(
+    theirs: Server, ours: Server, query: str, start_ms: int, end_ms: int, step_ms: int
+) -> Asked:
     """Ask both; instant if there is no step."""
     if step_ms:
         answers = [s.query_range(query, start_ms, end_ms, step_ms) for s in (theirs, ours)]

@@ -78,7 +78,9 @@ def _operate(rng: random.Random, query: str, others: Sequence[str]) -> str:
     boolean = " bool" if operator in "== != < > <= >=".split() and rng.random() < 0.4 else ""
     matching = rng.choice(["", "", f" on({names})", f" ignoring({names})"])
     if matching and rng.random() < 0.4 and operator not in ("and", "or", "unless"):
-        matching += rng.choice([" group_left", " group_right", " group_left(job)", " group_right(l)"])
+        matching += rng.choice(
+            [" group_left", " group_right", " group_left(job)", " group_right(l)"]
+        )
     if operator not in ("and", "or", "unless") and rng.random() < 0.3:
         matching += rng.choice([" fill(0)", " fill_left(1)", " fill_right(-1)", " fill(NaN)"])
     sides = [f"({query})", rng.choice([f"({rng.choice(others)})", rng.choice(NUMBERS)])]
