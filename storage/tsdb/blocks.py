@@ -169,6 +169,16 @@ class Blocks:
             read = [refs for block in self.all for refs in block.known_refs()]
             return index.forget([*head.refs_in_use(), *read])
 
+    def release_unused(self, index: SeriesIndex, head: Head) -> Refs:
+        """Let the index take the identity of series that nothing has named for long; the caller holds the head's lock.
+
+        Returns:
+            Refs that are to be recycled when all who read now are done.
+        """
+        with self._tables:
+            read = [refs for block in self.all for refs in block.known_refs()]
+            return index.release([*head.refs_in_use(), *head.refs_of_layouts(), *read])
+
     def retain(self, now_ms: int) -> int:
         """Drop the blocks that retention does not cover, and return how many went.
 
