@@ -11,12 +11,12 @@ from promql.parser import parse, parse_selector
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "1:1: parse error: no expression found in input"),
+        ("", "unknown position: parse error: no expression found in input"),
         ("1+", "1:3: parse error: unexpected end of input"),
         ("foo bar", '1:5: parse error: unexpected identifier "bar"'),
         ("1 1", '1:3: parse error: unexpected number "1"'),
         ("(1", "1:3: parse error: unclosed left parenthesis"),
-        ("1)", "1:2: parse error: unexpected right parenthesis ')'"),
+        ("1)", "1:3: parse error: unexpected right parenthesis ')'"),
         ("*1", "1:1: parse error: unexpected <op:*>"),
         ("a ! b", "1:3: parse error: unexpected character after '!': ' '"),
         ("foo{", "1:5: parse error: unexpected end of input inside braces"),
@@ -29,7 +29,6 @@ from promql.parser import parse, parse_selector
             'foo{a="b" c="d"}',
             '1:11: parse error: unexpected identifier "c" in label matching, expected "," or "}"',
         ),
-        ("foo[5m", "1:7: parse error: unexpected end of input in duration expression"),
         (
             "foo[]",
             '1:5: parse error: unexpected "]" in subquery or range selector, expected number, duration, step(), or range()',
@@ -97,6 +96,50 @@ from promql.parser import parse, parse_selector
             '3:1: parse error: unexpected "," in label matching, expected identifier or "}"',
         ),
         ("ünï{} +", "1:10: parse error: unexpected end of input"),
+        ("foo = 1", '1:5: parse error: unexpected "="'),
+        ("foo start()", '1:5: parse error: unexpected "start"'),
+        ("foo)", "1:5: parse error: unexpected right parenthesis ')'"),
+        ("nope(1) !", '1:1: parse error: unknown function with name "nope"'),
+        ("abs(foo,]", "1:9: parse error: unexpected right bracket ']'"),
+        ("abs(foo,=", "1:8: parse error: trailing commas not allowed in function call args"),
+        ("foo[5m", "1:7: parse error: unclosed left bracket"),
+        ("rate(foo[5m", "1:12: parse error: unclosed left parenthesis"),
+        ("foo[", "1:5: parse error: unexpected end of input in duration expression"),
+        ("foo[5m[", "1:7: parse error: unexpected left bracket '['"),
+        ("foo[5m é]", "1:8: parse error: unexpected character: 'é', expected ':'"),
+        ("foo[:5m]", "1:6: parse error: unexpected colon before duration in duration expression"),
+        ("foo[5m::]", "1:8: parse error: unexpected colon ':'"),
+        (
+            "1_ + 1",
+            '1:1: parse error: error parsing number: strconv.ParseFloat: parsing "1_": invalid syntax',
+        ),
+        (
+            "1e400",
+            '1:1: parse error: error parsing number: strconv.ParseFloat: parsing "1e400": value out of range',
+        ),
+        ("1.5h", '1:1: parse error: unknown unit "." in duration "1.5h"'),
+        ("5s1m", '1:1: parse error: not a valid duration string: "5s1m"'),
+        ("foo @ start)", "1:13: parse error: unexpected right parenthesis ')'"),
+        ("(foo @ start)", '1:13: parse error: unexpected ")" in @, expected timestamp'),
+        ("sum by (a:b) (foo)", '1:9: parse error: invalid label name for grouping: "a:b"'),
+        (
+            "foo / on (a) group_left",
+            '1:24: parse error: unexpected end of input in grouping opts, expected "("',
+        ),
+        ('foo{a=~"b("}', "1:5: parse error: error parsing regexp: missing closing ): `b(`"),
+        (
+            "foo[5m] anchored smoothed",
+            "1:1: parse error: anchored and smoothed modifiers cannot be used together",
+        ),
+        (
+            "info(foo, 1)",
+            '1:1: parse error: expected type instant vector in call to function "info", got scalar',
+        ),
+        (
+            "info(foo, bar)",
+            "1:11: parse error: expected label selectors only, got vector selector instead",
+        ),
+        ("info(foo, (bar))", "1:11: parse error: expected label selectors only"),
     ],
 )
 def test_errors_say_what_prometheus_says(text: str, message: str) -> None:
