@@ -237,7 +237,7 @@ class RemoteWriteQueue:
         floats = ~is_no_sample(samples.values)
         chosen = [one for one, is_float in zip(labels, floats.tolist(), strict=True) if is_float]
         data, count = encode_samples(chosen, samples.ts_ms[floats], samples.values[floats])
-        column = samples.histograms
+        column = None if samples.histograms is None else samples.histograms.gathered()
         if column is not None:
             for n in np.flatnonzero(column.index >= 0).tolist():
                 row, ts_ms = int(column.index[n]), int(samples.ts_ms[n])
