@@ -254,6 +254,8 @@ class Evaluator:
     def _subquery(self, node: ast.Subquery) -> Windows:
         length = self._duration(node.range)
         step = SUBQUERY_STEP_MS if node.step is None else self._duration(node.step)
+        if step == 0:
+            raise QueryError("unexpected error: runtime error: integer divide by zero")
         ends = self._shift(node.shift)
         starts = ends - length
         # steps are aligned to the step itself, and the start of a window is not in it

@@ -21,8 +21,8 @@ def _warn(call: CallContext) -> None:
 
 
 def _sorted_by_value(call: CallContext, *, descending: bool) -> Block:
-    _warn(call)
     block = call.vector(0)
+    _warn(call)
     floats = block.floats
     block = block.with_values(block.values, floats).compact()
     if call.is_range or block.size < 2:
@@ -62,8 +62,8 @@ def precedes(a: str, b: str) -> bool:
 
 
 def _sorted_by_label(call: CallContext, *, descending: bool) -> Block:
-    _warn(call)
     block = call.vector(0)
+    _warn(call)
     names = [call.string(i) for i in range(1, len(call.node.args))]
     rows = block.labels.rows()
 
