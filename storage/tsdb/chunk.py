@@ -126,7 +126,7 @@ class FrameCache:
     """Decoded frames and timestamps, the most recently used ones."""
 
     def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[int, int], tuple[npt.NDArray[np.generic], bool]] = (
             OrderedDict()
@@ -168,7 +168,7 @@ class FrameCache:
             if key not in self._kept:
                 self.bytes += item[0].nbytes
             self._kept[key] = item
-            while self.bytes > self._max_bytes:
+            while self.bytes > self.max_bytes:
                 _, (gone, _) = self._kept.popitem(last=False)
                 self.bytes -= gone.nbytes
 

@@ -49,7 +49,12 @@ class LabelIndex:
 
 
 class SeriesIndex:
-    """Series by labels and labels by series. All methods may be called from any thread."""
+    """Series by labels and labels by series. All methods may be called from any thread.
+
+    Attributes:
+        size: Number of refs given so far.
+        generation: Rises before and after other series are found than before.
+    """
 
     def __init__(self, max_series: int) -> None:
         self._lock = threading.RLock()
@@ -62,6 +67,7 @@ class SeriesIndex:
         self._alive: Growable[np.bool_] = Growable(np.bool_, fill=False)
         self._verdicts: dict[tuple[str, MatchOp, str], Verdicts] = {}
         self.size = 0
+        self.generation = 0
 
     @property
     def live(self) -> int:
@@ -256,6 +262,7 @@ class SeriesIndex:
 
     def _post(self, refs: Refs, *, add: bool) -> None:
         """Enter series into the postings, or take them out."""
+        self.generation += 1
         for label in self._names.values():
             codes = label.codes.data[refs]
             order = np.argsort(codes, kind="stable")

@@ -79,7 +79,7 @@ def assemble(parts: Parts) -> tuple[Bools, tuple[Group, ...]]:
     sources: list[Piece | Triples] = [*pieces, *late]
     groups.extend(_side_by_side([p for p in sources if isinstance(p, Piece)], ragged))
     groups.extend(_sample_by_sample(sources, ragged))
-    return _numbered(parts.size, groups)
+    return numbered(parts.size, groups)
 
 
 def _shared_times(late: Sequence[Piece | Triples]) -> list[Piece | Triples]:
@@ -267,13 +267,13 @@ def ragged_groups(samples: Triples) -> list[Group]:
         values = no_samples((len(members), width))
         ts[here] = samples.ts_ms[where]
         values[here] = samples.values[where]
-        once, ts_row = _distinct(ts)
+        once, ts_row = distinct(ts)
         dense = not is_stale(values).any()
         groups.append(Group(series[members].astype(np.int32), once, ts_row, values, dense))
     return groups
 
 
-def _distinct(ts: Ints) -> tuple[Ints, npt.NDArray[np.int32]]:
+def distinct(ts: Ints) -> tuple[Ints, npt.NDArray[np.int32]]:
     """Return equal rows once, and which one each row was."""
     weights = (np.arange(1, ts.shape[1] + 1, dtype=np.uint64) * _Q) | np.uint64(1)
     _, first, inverse = np.unique(
@@ -286,7 +286,7 @@ def _distinct(ts: Ints) -> tuple[Ints, npt.NDArray[np.int32]]:
     return once, inverse.astype(np.int32)
 
 
-def _numbered(size: int, groups: Sequence[Group]) -> tuple[Bools, tuple[Group, ...]]:
+def numbered(size: int, groups: Sequence[Group]) -> tuple[Bools, tuple[Group, ...]]:
     """Leave out series without a sample and number the rest."""
     found = np.zeros(size, dtype=np.bool_)
     kept = []

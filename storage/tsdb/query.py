@@ -11,6 +11,9 @@ from storage.tsdb.blocks import Blocks
 from storage.tsdb.chunk import Chunk, FrameCache, FrameTable
 from storage.tsdb.head import Head
 from storage.tsdb.merge import Parts, assemble, late_source
+from storage.tsdb.panel_reader import PanelReader
+from storage.tsdb.selection import Selections
+from storage.tsdb.side_by_side import lay_out
 
 Mask = npt.NDArray[np.bool_]
 
@@ -24,6 +27,8 @@ class Querier:
         self._blocks = blocks
         self._cache = cache
         self._sealed: tuple[tuple[Chunk, ...], FrameTable] = ((), FrameTable(()))
+        self._selections = Selections(head.index)
+        self._panels = PanelReader(self, head, blocks, cache.max_bytes)
 
     def select(self, matchers: Sequence[Matcher], mint: int, maxt: int, hints: Hints) -> SeriesSet:
         """See ``Queryable``.
@@ -35,7 +40,14 @@ class Querier:
         if hints.series_only:
             return SeriesSet(self._index.table(self._matching(matchers, mint, maxt)), ())
         self._blocks.load(self._index, mint, maxt)
-        refs = self._index.select(matchers)
+        selection = self._selections.find(matchers)
+        refs = selection.refs
+        parts = self._panels.cut(selection, mint, maxt)
+        laid = None if parts is None else lay_out(selection.size, parts)
+        if laid is not None:
+            kept, groups = laid
+            table = selection.table if kept is None else selection.table.take(np.flatnonzero(kept))
+            return SeriesSet(table, groups)
         lookup = np.full(self._index.size, -1, dtype=np.int32)
         lookup[refs] = np.arange(len(refs), dtype=np.int32)
         found, groups = assemble(self._parts(refs, lookup, mint, maxt))

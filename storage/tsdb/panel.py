@@ -1,0 +1,249 @@
+"""Many series of equal length as one matrix, cut out of what head, lane and blocks keep.
+
+Frames and runs are made for writing: fifty series, or samples one by one. A query wants hundreds of
+series at the same columns. A *panel* is that: rows that share their number of columns, timestamps
+once for each kind of row. Frames are decoded into their panel when somebody asks for one of their
+rows; a run of the lane is one already, seen from the side.
+"""
+
+import itertools
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from model.samples import Floats, Ints, is_stale
+from storage.interface import Refs
+from storage.tsdb.chunk import Chunk, FrameTable, times_of
+from storage.tsdb.codec import decode_frame
+from storage.tsdb.lane import Run
+from storage.tsdb.merge import distinct
+from storage.tsdb.parts import Part, Place, Positions, column_classes, place
+from storage.tsdb.selection import Selection
+
+_PANEL_BYTES: Final = 4 << 20
+_MOST_LENGTHS: Final = 8  # of series in one run
+_keys = itertools.count(1)
+
+
+class Panel:
+    """Rows of equal length, all in memory.
+
+    Attributes:
+        key: Unique in this process.
+        mint: Time of the first sample.
+        maxt: Time of the last one.
+    """
+
+    def __init__(
+        self,
+        refs: Refs,
+        ts_ms: Ints,
+        ts_row: npt.NDArray[np.integer],
+        values: Floats | None,
+        *,
+        dense: bool,
+    ) -> None:
+        self.key = next(_keys)
+        self._order = None if (refs[1:] > refs[:-1]).all() else np.argsort(refs)
+        self._refs = refs if self._order is None else refs[self._order]
+        self._ts_ms = ts_ms
+        self._ts_row = ts_row
+        self._values = values
+        self._dense = dense
+        self.mint = int(ts_ms[:, 0].min())
+        self.maxt = int(ts_ms[:, -1].max())
+
+    def cut(self, selection: Selection, mint: int, maxt: int) -> Iterator[Part]:
+        """Yield the selected series with their samples in the range."""
+        try:
+            where = selection.places[self.key]
+        except KeyError:
+            where = selection.remember(self.key, self._place(selection.refs))
+        if where is None:
+            return
+        ts_ms = self._ts_ms[where.times]
+        whole: tuple[Floats, bool] | None = None
+        for low, high, mine in column_classes(ts_ms, mint, maxt):
+            if whole is None:
+                whole = self._matrix(where.rows)
+            values, dense = whole
+            if mine is None:
+                cut = values[:, low:high][where.rows]
+                yield Part(where.pos, ts_ms[:, low:high], where.ts_row, cut, dense)
+                continue
+            sel = np.flatnonzero(mine[where.ts_row])
+            rows = np.arange(len(values))[where.rows][sel]
+            number = (np.cumsum(mine) - 1).astype(np.int32)
+            ts_row = number[where.ts_row[sel]]
+            cut = values[:, low:high][rows]
+            yield Part(where.pos[sel], ts_ms[mine, low:high], ts_row, cut, dense)
+
+    def _place(self, refs: Refs) -> Place | None:
+        found = np.searchsorted(self._refs, refs)
+        found[found == len(self._refs)] = 0
+        pos = np.flatnonzero(self._refs[found] == refs)
+        if not len(pos):
+            return None
+        rows = found[pos] if self._order is None else self._order[found[pos]]
+        return place(pos, rows, self._ts_row[rows])
+
+    def _matrix(self, rows: Positions | slice) -> tuple[Floats, bool]:
+        """Return the values, of which those rows are right, and whether these are dense."""
+        del rows
+        assert self._values is not None
+        return self._values, self._dense
+
+
+class PanelCache:
+    """Decoded panels, the most recently used ones."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[int, Decoded] = OrderedDict()
+        self.bytes = 0
+
+    def get(self, key: int, shape: tuple[int, int], frames: int) -> "Decoded":
+        """Return what is decoded of a panel; room for it if that is nothing."""
+        with self._lock:
+            found = self._kept.get(key)
+            if found is not None:
+                self._kept.move_to_end(key)
+                return found
+            found = Decoded(np.empty(shape), np.full(frames, -1, dtype=np.int8))
+            self._kept[key] = found
+            self.bytes += found.values.nbytes
+            while self.bytes > self._max_bytes and len(self._kept) > 1:
+                _, gone = self._kept.popitem(last=False)
+                self.bytes -= gone.values.nbytes
+            return found
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A panel's matrix, and of each frame: -1 not decoded, 0 has gaps, 1 dense."""
+
+    values: Floats
+    state: npt.NDArray[np.int8]
+
+
+class FramePanel(Panel):
+    """Frames of some chunks, one below the other; decoded on demand."""
+
+    def __init__(self, chunks: Sequence[Chunk], times: Sequence[Ints], cache: PanelCache) -> None:
+        ts_ms = np.concatenate(list(times))
+        once, inverse = distinct(ts_ms)
+        refs = np.concatenate([chunk.refs for chunk in chunks])
+        sizes = [len(chunk.refs) for chunk in chunks]
+        super().__init__(refs, once, np.repeat(inverse, sizes), None, dense=True)
+        offsets = np.cumsum([0, *sizes[:-1]]).tolist()
+        bounds = [c.bounds[:-1] + at for c, at in zip(chunks, offsets, strict=True)]
+        self._bounds = np.append(np.concatenate(bounds), len(refs))
+        self._frames = [
+            (chunk, number) for chunk in chunks for number in range(len(chunk.bounds) - 1)
+        ]
+        self._cache = cache
+        self._lock = threading.Lock()
+
+    def _matrix(self, rows: Positions | slice) -> tuple[Floats, bool]:
+        """See ``Panel``.
+
+        Raises:
+            StorageError: If a frame cannot be read.
+        """
+        shape = (int(self._bounds[-1]), self._ts_ms.shape[1])
+        decoded = self._cache.get(self.key, shape, len(self._frames))
+        if isinstance(rows, slice):
+            ends = np.array([rows.start, rows.stop - 1])
+            first, last = (np.searchsorted(self._bounds, ends, side="right") - 1).tolist()
+            used = np.arange(first, last + 1)
+        elif (decoded.state > 0).all():
+            return decoded.values, True
+        else:
+            used = np.unique(np.searchsorted(self._bounds, rows, side="right") - 1)
+        for number in used[decoded.state[used] < 0].tolist():
+            chunk, local = self._frames[number]
+            values, dense = decode_frame(chunk.frames.frame(local))
+            with self._lock:
+                start, stop = self._bounds[number : number + 2].tolist()
+                decoded.values[start:stop] = values
+                decoded.state[number] = dense
+        return decoded.values, bool(decoded.state[used].all())
+
+
+class TablePanels:
+    """The panels of a table of frames; those whose chunks did not change stay when the table does."""
+
+    def __init__(self, cache: PanelCache) -> None:
+        self._cache = cache
+        self._known: tuple[FrameTable | None, tuple[FramePanel, ...] | None] = (None, ())
+        self._made: dict[tuple[int, ...], FramePanel] = {}
+
+    def of(self, table: FrameTable) -> tuple[FramePanel, ...] | None:
+        """Return the panels; None if some series have timestamps of their own.
+
+        Raises:
+            StorageError: If timestamps cannot be read.
+        """
+        known, panels = self._known
+        if known is table:
+            return panels
+        stacks: dict[tuple[int, int], list[list[Chunk]]] = {}
+        for chunk in table.chunks:
+            length = max(1, (chunk.maxt - chunk.mint).bit_length())
+            piles = stacks.setdefault((chunk.width, chunk.mint >> length), [[]])
+            rows = sum(len(c.refs) for c in piles[-1]) + len(chunk.refs)
+            if piles[-1] and rows * chunk.width * 8 > _PANEL_BYTES:
+                piles.append([])
+            piles[-1].append(chunk)
+        made: dict[tuple[int, ...], FramePanel] = {}
+        for pile in (pile for piles in stacks.values() for pile in piles):
+            if not self._stack(pile, made):
+                self._known = (table, None)
+                return None
+        panels = tuple(made.values())
+        self._made = made
+        self._known = (table, panels)
+        return panels
+
+    def _stack(self, pile: list[Chunk], made: dict[tuple[int, ...], FramePanel]) -> bool:
+        refs = np.concatenate([chunk.refs for chunk in pile])
+        if len(pile) > 1 and len(np.unique(refs)) < len(refs):
+            return all(self._stack([chunk], made) for chunk in pile)
+        key = tuple(chunk.key for chunk in pile)
+        known = self._made.get(key)
+        if known is None:
+            times = [times_of(chunk) for chunk in pile]
+            if any(len(ts) > 1 for ts in times):
+                return False
+            known = FramePanel(pile, times, self._cache)
+        made[key] = known
+        return True
+
+
+def run_panels(run: Run) -> tuple[Panel, ...] | None:
+    """Return a run of the lane as panels; None if its series are of too many lengths."""
+    counts = np.diff(run.starts)
+    lengths = np.unique(counts).tolist()
+    if len(lengths) > _MOST_LENGTHS:
+        return None
+    return tuple(_of_length(run, counts, length) for length in lengths)
+
+
+def _of_length(run: Run, counts: npt.NDArray[np.int64], length: int) -> Panel:
+    members = np.flatnonzero(counts == length)
+    first, last = int(members[0]), int(members[-1])
+    if last - first + 1 == len(members):  # one behind the other: a view
+        cells = slice(int(run.starts[first]), int(run.starts[last + 1]))
+        ts = run.samples.ts_ms[cells].reshape(-1, length)
+        values = run.samples.values[cells].reshape(-1, length)
+    else:
+        index = run.starts[members][:, None] + np.arange(length)
+        ts, values = run.samples.ts_ms[index], run.samples.values[index]
+    once, ts_row = distinct(ts)
+    return Panel(run.refs[members], once, ts_row, values, dense=not is_stale(values).any())

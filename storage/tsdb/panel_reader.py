@@ -1,0 +1,98 @@
+"""Cuts a selection out of slab, lane, sealed chunks and blocks, panel by panel."""
+
+from collections.abc import Iterable
+from typing import Protocol
+from weakref import WeakKeyDictionary
+
+from model.errors import StorageError
+from storage.tsdb.block import Block
+from storage.tsdb.blocks import Blocks
+from storage.tsdb.chunk import FrameTable
+from storage.tsdb.head import Head
+from storage.tsdb.lane import LaneView, Run, concat, settle
+from storage.tsdb.panel import Panel, PanelCache, TablePanels, run_panels
+from storage.tsdb.parts import Part
+from storage.tsdb.selection import Selection
+
+
+class SealedTable(Protocol):
+    """Knows the sealed chunks of the head."""
+
+    def sealed_table(self) -> FrameTable:
+        """Return which series are in which sealed frames of the head."""
+        ...
+
+
+class PanelReader:
+    """Reads what lies in panels; any thread may ask."""
+
+    def __init__(self, sealed: SealedTable, head: Head, blocks: Blocks, max_bytes: int) -> None:
+        self._sealed_table = sealed
+        self._head = head
+        self._blocks = blocks
+        self._cache = PanelCache(max_bytes)
+        self._sealed = TablePanels(self._cache)
+        self._of_table: WeakKeyDictionary[FrameTable, TablePanels] = WeakKeyDictionary()
+        self._of_run: dict[int, tuple[Run, tuple[Panel, ...] | None]] = {}
+        self._lane: tuple[LaneView | None, tuple[Panel, ...] | None] = (None, ())
+
+    def cut(self, selection: Selection, mint: int, maxt: int) -> list[Part] | None:
+        """Return the samples of the selected series in the range, source by source.
+
+        None if some lie where they can only be told apart one by one.
+
+        Raises:
+            StorageError: If a block cannot be read.
+        """
+        # in the order in which samples move on, so that none is missed; see ``Querier``
+        parts = self._head.slab.cut(selection, mint, maxt)
+        lane = self._lane_panels(self._head.lane.view(), mint, maxt)
+        if parts is None or lane is None:
+            return None
+        tables: list[tuple[Block | None, TablePanels, FrameTable]] = [
+            (None, self._sealed, self._sealed_table.sealed_table())
+        ]
+        for block in self._blocks.touching(mint, maxt):
+            table = block.table(self._head.index)
+            panels = self._of_table.get(table)
+            if panels is None:
+                panels = self._of_table.setdefault(table, TablePanels(self._cache))
+            tables.append((block, panels, table))
+        _extend(parts, lane, selection, mint, maxt)
+        for source, panels, table in tables:
+            if table.mint > maxt or table.maxt < mint:
+                continue
+            try:
+                found = panels.of(table)
+                if found is None:
+                    return None
+                _extend(parts, found, selection, mint, maxt)
+            except StorageError as error:
+                where = "memory" if source is None else f"block {source.path}"
+                raise StorageError(f"{where}: {error}") from error
+        return parts
+
+    def _lane_panels(self, view: LaneView, mint: int, maxt: int) -> tuple[Panel, ...] | None:
+        known, panels = self._lane
+        if known is view:
+            return panels
+        runs = list(view.runs)
+        if view.waiting:
+            runs.append(Run.of(settle(concat(list(view.waiting)))))
+        made: dict[int, tuple[Run, tuple[Panel, ...] | None]] = {}
+        for run in runs:
+            made[id(run)] = self._of_run.get(id(run)) or (run, run_panels(run))
+        self._of_run = made
+        found: tuple[Panel, ...] | None = ()
+        for _, some in made.values():
+            found = None if found is None or some is None else (*found, *some)
+        self._lane = (view, found)
+        return found
+
+
+def _extend(
+    parts: list[Part], panels: Iterable[Panel], selection: Selection, mint: int, maxt: int
+) -> None:
+    for panel in panels:
+        if panel.mint <= maxt and panel.maxt >= mint:
+            parts.extend(panel.cut(selection, mint, maxt))
