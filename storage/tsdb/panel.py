@@ -27,6 +27,7 @@ from storage.tsdb.selection import Selection
 
 _PANEL_BYTES: Final = 4 << 20
 _MOST_LENGTHS: Final = 8  # of series in one run
+_FEW_TIMES: Final = 8  # that are told apart
 _keys = itertools.count(1)
 
 
@@ -232,10 +233,10 @@ def run_panels(run: Run) -> tuple[Panel, ...] | None:
     lengths = np.unique(counts).tolist()
     if len(lengths) > _MOST_LENGTHS:
         return None
-    return tuple(_of_length(run, counts, length) for length in lengths)
+    return tuple(panel for length in lengths for panel in _of_length(run, counts, length))
 
 
-def _of_length(run: Run, counts: npt.NDArray[np.int64], length: int) -> Panel:
+def _of_length(run: Run, counts: npt.NDArray[np.int64], length: int) -> Iterator[Panel]:
     members = np.flatnonzero(counts == length)
     first, last = int(members[0]), int(members[-1])
     if last - first + 1 == len(members):  # one behind the other: a view
@@ -246,4 +247,12 @@ def _of_length(run: Run, counts: npt.NDArray[np.int64], length: int) -> Panel:
         index = run.starts[members][:, None] + np.arange(length)
         ts, values = run.samples.ts_ms[index], run.samples.values[index]
     once, ts_row = distinct(ts)
-    return Panel(run.refs[members], once, ts_row, values, dense=not is_stale(values).any())
+    refs, gaps = run.refs[members], is_stale(values)
+    if not 1 < len(once) <= _FEW_TIMES:
+        yield Panel(refs, once, ts_row, values, dense=not gaps.any())
+        return
+    for number in range(len(once)):  # senders beside one another: each at a time of its own
+        mine = np.flatnonzero(ts_row == number)
+        none = np.zeros(len(mine), dtype=np.int32)
+        dense = not gaps[mine].any()
+        yield Panel(refs[mine], once[number : number + 1], none, values[mine], dense=dense)
