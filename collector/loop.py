@@ -9,7 +9,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from threading import Event, Thread
-from typing import Final
 
 import numpy as np
 
@@ -29,7 +28,7 @@ from model.samples import (
 )
 from storage.interface import Appender
 
-log: Final = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -93,7 +92,7 @@ class CollectionLoop:
             try:
                 series = self._collect(name, source, at_ms)
             except Exception:
-                log.exception("a source of series failed", extra={"source": name})
+                _log.exception("a source of series failed", extra={"source": name})
                 self._metrics.errors.labels(name, "failed").inc()
                 continue
             self._metrics.series.labels(name).set(series)
@@ -168,7 +167,7 @@ class CollectionLoop:
 
     def _refused(self, name: str, error: StorageError) -> None:
         self._metrics.append_failures.labels(name).inc()
-        log.warning("the store refused samples: %s", error, extra={"source": name})
+        _log.warning("the store refused samples: %s", error, extra={"source": name})
 
 
 def _stale(absent: Bools) -> Floats:

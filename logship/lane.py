@@ -14,7 +14,6 @@ from typing import Final
 
 import numpy as np
 
-from logship.batches import take
 from logship.deadletter import DeadLetters
 from logship.metrics import LogshipMetrics
 from logship.sink.base import Sink
@@ -202,12 +201,12 @@ class Lane:
                 continue
             again = delivery.retryable
             if len(again):
-                left.append(take(batch, again))
+                left.append(batch.take(again))
                 why = delivery.reasons.get(int(again[0]), f"status {status[again[0]]}")
                 self._say(ok=False, message=f"{self.name} wants records later: {why}")
             refused = np.flatnonzero(status == 400)
             if len(refused):
-                self._bury(take(batch, refused), {n: delivery.reasons.get(int(row), "") for n, row in enumerate(refused.tolist())}, attempt)  # fmt: skip
+                self._bury(batch.take(refused), {n: delivery.reasons.get(int(row), "") for n, row in enumerate(refused.tolist())}, attempt)  # fmt: skip
         return left
 
     def _bury(self, batch: LogBatch, reasons: dict[int, str], attempt: int) -> None:

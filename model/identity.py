@@ -50,11 +50,5 @@ def ecs_fields(identity: TaskIdentity) -> dict[str, str]:
     return {field: value for field, value in pairs if value}
 
 
-def resource_attributes(identity: TaskIdentity) -> dict[str, str]:
-    """Return the OpenTelemetry resource attributes of the task; empty values are left out."""
-    pairs = ((otel, getattr(identity, name)) for name, (_, _, otel) in VOCABULARIES.items())
-    return {attribute: value for attribute, value in pairs if value}
-
-
 if {f.name for f in fields(TaskIdentity)} != set(VOCABULARIES):  # pragma: no cover
     raise AssertionError("VOCABULARIES must map every field of TaskIdentity")

@@ -15,8 +15,7 @@ from discovery.config import DiscoveryConfig
 from healthcheck.config import HealthcheckConfig
 from logship.config import LogshipConfig
 from model.errors import ConfigError, OperatorError
-from storage.config import StorageConfig
-from storage.logdb.config import LogDbSettings
+from storage.config import LogDbConfig, StorageConfig
 from taskscope.paths import default_data_dir
 from web.config import WebConfig
 
@@ -42,7 +41,7 @@ class TaskscopeConfig(Section):
     healthcheck: HealthcheckConfig = HealthcheckConfig()
     logship: LogshipConfig = LogshipConfig()
     storage: StorageConfig = StorageConfig()
-    logdb: LogDbSettings = LogDbSettings()
+    logdb: LogDbConfig = LogDbConfig()
     alerting: AlertingConfig = AlertingConfig()
     web: WebConfig = WebConfig()
 

@@ -1,11 +1,11 @@
 """Starting, waiting for a signal, stopping."""
 
 import logging
+import os
 import resource
 import signal
 import sys
 from collections.abc import Callable
-from threading import Event
 from typing import Final
 
 from model.errors import TaskscopeError
@@ -14,6 +14,7 @@ from taskscope.wiring import Part, Stack
 _log = logging.getLogger(__name__)
 
 STOP_SECONDS: Final = 10.0
+_ENDING: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 def run(stack: Stack, started: Callable[[], None]) -> None:
@@ -26,18 +27,21 @@ def run(stack: Stack, started: Callable[[], None]) -> None:
     # every log file that is followed stays open
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    stop = Event()
-    for sign in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(sign, lambda *_: stop.set())
+    # a pipe, not an Event: setting one is not reentrant, and a handler may run in the middle of it
+    asked, ask = os.pipe()
+    for sign in _ENDING:
+        signal.signal(sign, lambda *_: os.write(ask, b"\0"))
     running: list[Part] = []
     try:
         for part in stack.parts:
             running.append(part)
             part.start()
         started()
-        while not stop.wait(3600):
-            pass
+        os.read(asked, 1)
     finally:
+        # also for the interpreter's own end, where python gives handlers back to the system
+        for sign in _ENDING:
+            signal.signal(sign, signal.SIG_IGN)
         for part in reversed(running):
             try:
                 part.stop(STOP_SECONDS)

@@ -54,7 +54,9 @@ class Server:
         self.engine = Engine()
         self.tsdb = Tsdb(data / "tsdb", config.storage.tsdb_settings(), clock, registry)
         embedded = any(sink.type == "embedded" for sink in config.logship.sinks)
-        self.logdb = LogDb(data / "logdb", config.logdb, clock, registry) if embedded else None
+        self.logdb = (
+            LogDb(data / "logdb", config.logdb.settings(), clock, registry) if embedded else None
+        )
         self.logs: LogReader = self.logdb or _elasticsearch_reader(config)
         alerting, metrics = config.alerting, AlertingMetrics(registry)
         evaluate = engine_evaluator(self.engine, self.tsdb)

@@ -24,9 +24,10 @@ from collector.scrape.worker import TargetState, Workers
 from model.clock import Clock, now_ms
 from model.labels import Labels
 from model.task import Task, TaskSource
+from promql.text import format_duration
 from storage.interface import Appender
 
-log: Final = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 _FILES_SECONDS: Final = 5.0
 _STEP_SECONDS: Final = 0.1  # targets near one another share the waking up and a warm cache
@@ -124,20 +125,21 @@ class ScrapeManager:
                     self._changed.set()
                 return
             except Exception:
-                log.exception("tasks cannot be watched for scrape targets")
+                _log.exception("tasks cannot be watched for scrape targets")
                 self._stop.wait(_FILES_SECONDS)
 
     def _keep(self) -> None:
-        files = any(isinstance(d, FileConfig) for c in self._configs for d in c.discoverers)
+        files = [d for c in self._configs for d in c.discoverers if isinstance(d, FileConfig)]
+        pause = min((min(d.refresh_seconds, _FILES_SECONDS) for d in files), default=None)
         while True:
-            self._changed.wait(_FILES_SECONDS if files else None)
+            self._changed.wait(pause)
             if self._stop.is_set():
                 return
             self._changed.clear()
             try:
                 self._sync()
             except Exception:
-                log.exception("scrape targets cannot be brought up to date")
+                _log.exception("scrape targets cannot be brought up to date")
 
     def _sync(self) -> None:
         found, dropped, problems = self._find()
@@ -224,6 +226,6 @@ def _shown(state: TargetState) -> dict[str, Any]:
         "lastScrape": state.last_scrape_ms / 1000,
         "lastScrapeDuration": state.last_duration_seconds,
         "health": state.health,
-        "scrapeInterval": f"{target.interval_seconds:g}s",
-        "scrapeTimeout": f"{target.timeout_seconds:g}s",
+        "scrapeInterval": format_duration(round(target.interval_seconds * 1000)),
+        "scrapeTimeout": format_duration(round(target.timeout_seconds * 1000)),
     }

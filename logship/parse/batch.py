@@ -5,7 +5,6 @@ from itertools import pairwise
 
 import numpy as np
 
-from logship.batches import take
 from logship.parse.columns import Columns
 from logship.parse.join import Records
 from logship.parse.lines import LINE_BYTES_MAX
@@ -140,7 +139,7 @@ def _split(whole: LogBatch, records: Records, origin: Origin) -> list[LogBatch]:
     parts = []
     for stream in dict.fromkeys(streams):
         rows = np.flatnonzero(names == stream)
-        parts += _by_run(_of_stream(take(whole, rows), stream), runs[rows] if runs is not None else None)  # fmt: skip
+        parts += _by_run(_of_stream(whole.take(rows), stream), runs[rows] if runs is not None else None)  # fmt: skip
     return parts
 
 
@@ -169,7 +168,7 @@ def _by_run(batch: LogBatch, runs: Ints | None) -> list[LogBatch]:
     parts = []
     edges = [0, *(np.flatnonzero(np.diff(runs)) + 1).tolist(), len(runs)]
     for first, last in pairwise(edges):
-        part = take(batch, np.arange(first, last))
+        part = batch.take(np.arange(first, last))
         end = int(batch.offsets[last]) if last < len(runs) else batch.end_offset
         parts.append(replace(part, run=int(runs[first]), end_offset=end))
     return parts

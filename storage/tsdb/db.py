@@ -21,12 +21,13 @@ from storage.tsdb.directory import DirectoryLock, open_directory
 from storage.tsdb.head import Head
 from storage.tsdb.index import SeriesIndex
 from storage.tsdb.lane import Triples
+from storage.tsdb.limits import SeriesLimits
 from storage.tsdb.metrics import TsdbMetrics
 from storage.tsdb.query import Querier
 from storage.tsdb.replay import replay
 from storage.tsdb.settings import TsdbSettings
-from storage.tsdb.stats import TsdbStats
-from storage.tsdb.survey import look
+from storage.tsdb.stats import Cardinality, TsdbStats
+from storage.tsdb.survey import count, look
 from storage.tsdb.wal import Wal
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,10 @@ class Tsdb:
         self._settings = settings
         self._clock = clock
         self._metrics = TsdbMetrics(registry)
-        self._index = SeriesIndex(settings.max_series)
+        limits = SeriesLimits(
+            settings.max_series, settings.max_series_per_target, self._metrics.dropped
+        )
+        self._index = SeriesIndex(limits)
         self._head = Head(self._index, settings.block_ms)
         self._metadata: dict[str, Metadata] = {}
         self._lock_file: DirectoryLock | None = None
@@ -203,6 +207,10 @@ class Tsdb:
     def stats(self) -> TsdbStats:
         """Return how much is in the store."""
         return look(self._head, self._blocks, self._wal, self._querier)
+
+    def cardinality(self, limit: int = 10) -> Cardinality:
+        """Return where the series come from and what limits kept out, ``limit`` rows of each kind."""
+        return count(self._head, self._querier, limit)
 
     # ------------------------------------------------------------ within
 

@@ -6,16 +6,16 @@ grow, so that a ``LabelTable`` can refer to them without copying.
 """
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap
 
-from model.errors import StorageError
 from model.labels import METRIC_NAME, LabelColumn, Labels, LabelTable, Matcher, MatchOp
 from storage.interface import Refs
 from storage.tsdb.growable import Growable
+from storage.tsdb.limits import SeriesLimits, Target
 from storage.tsdb.patterns import Verdicts, is_plain_equal, literals
 
 Hashes = npt.NDArray[np.uint64]
@@ -25,6 +25,7 @@ _ODD = np.uint64(0x9E3779B97F4A7C15)
 _MIX_A = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_B = np.uint64(0x94D049BB133111EB)
 _KEPT_VERDICTS = 256
+_TARGET = ("job", "instance")  # what tells one target from another
 
 
 class LabelIndex:
@@ -52,13 +53,14 @@ class SeriesIndex:
     """Series by labels and labels by series. All methods may be called from any thread.
 
     Attributes:
+        limits: How many series there may be, and who was refused.
         size: Number of refs given so far.
-        generation: Rises before and after other series are found than before.
+        generation: Rises when other series are found than before.
     """
 
-    def __init__(self, max_series: int) -> None:
+    def __init__(self, limits: SeriesLimits) -> None:
+        self.limits = limits
         self._lock = threading.RLock()
-        self._max_series = max_series
         self._names: dict[str, LabelIndex] = {}
         self._by_hash: dict[int, int] = {}
         self._hashes: Growable[np.uint64] = Growable(np.uint64)
@@ -153,6 +155,17 @@ class SeriesIndex:
         with self._lock:
             return {n: sum(map(bool, lab.postings[1:])) for n, lab in self._names.items()}
 
+    def counts(self) -> Iterator[tuple[str, list[tuple[str, int]]]]:
+        """Yield each label name with the values that live series have, and how many series have each."""
+        with self._lock:
+            names = [
+                (name, label.values, list(label.postings)) for name, label in self._names.items()
+            ]
+        for name, values, postings in names:
+            counts = [(v, len(p)) for v, p in zip(values, postings, strict=False) if v and p]
+            if counts:
+                yield name, counts
+
     def series_by_metric(self) -> dict[str, int]:
         """Return the number of live series of each metric."""
         with self._lock:
@@ -209,7 +222,7 @@ class SeriesIndex:
             )
             if (known < 0).any():
                 if limited:
-                    self._check_limit(int((known < 0).sum()))
+                    self._check_limits(columns, keys, todo, known)
                 known = self._create(columns, counts, keys, todo, known)
             same = self._label_counts.data[known] == counts[todo]
             for name, codes in columns.items():
@@ -219,12 +232,30 @@ class SeriesIndex:
         self.revive(refs)
         return refs
 
-    def _check_limit(self, fresh: int) -> None:
-        if len(self._live) + fresh > self._max_series:
-            raise StorageError(
-                f"the limit of {self._max_series} series is reached; "
-                "raise storage.max_series or drop labels with many values"
-            )
+    def _check_limits(
+        self,
+        columns: Mapping[str, Codes],
+        keys: Hashes,
+        todo: npt.NDArray[np.intp],
+        known: Refs,
+    ) -> None:
+        """Ask whether the series that ``known`` lacks may be made."""
+        missing = np.flatnonzero(known < 0)
+        _, first = np.unique(keys[missing], return_index=True)
+        rows = todo[missing[first]]
+        absent = np.zeros(len(rows), dtype=np.int32)
+        codes = [columns[name][rows] if name in columns else absent for name in _TARGET]
+        labels = [self._names.get(name) or LabelIndex(-1) for name in _TARGET]
+        pairs, counts = np.unique(np.array(codes), axis=1, return_counts=True)
+        fresh: dict[Target, int] = {}
+        for (job, instance), series in zip(pairs.T.tolist(), counts.tolist(), strict=True):
+            target = labels[0].values[job], labels[1].values[instance]
+            fresh[target] = series
+            if any(target):
+                used = zip(labels, (job, instance), strict=True)
+                live = BitMap.intersection(*(lab.postings[code] for lab, code in used if code))
+                self.limits.check_target(target, len(live), series)
+        self.limits.check_all(len(self._live), fresh)
 
     def _create(
         self,

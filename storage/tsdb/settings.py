@@ -13,6 +13,7 @@ class TsdbSettings:
         retention_ms: Samples older than this are dropped; 0 keeps all.
         retention_bytes: Oldest blocks go once blocks take more than this; 0 is no limit.
         max_series: Most series that may be known at once.
+        max_series_per_target: Most series of one ``job`` and ``instance``; 0 is no limit.
         block_ms: Length of a head block; blocks begin at multiples of it.
         block_delay_ms: How long after its end a window is written, for scrapes that come late.
         lane_samples: Samples with own timestamps that are held in memory at most.
@@ -30,6 +31,7 @@ class TsdbSettings:
     retention_ms: int = 15 * 24 * HOUR_MS
     retention_bytes: int = 0
     max_series: int = 2_000_000
+    max_series_per_target: int = 0
     block_ms: int = 2 * HOUR_MS
     block_delay_ms: int = 10 * 60_000
     lane_samples: int = 2_000_000

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logship import ecs
-from logship.batches import take
 from tests.logship.harness import parse
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -36,7 +35,7 @@ def test_some_records_of_a_batch() -> None:
     (batch,) = parse('{"msg":"a","x":1}\nb\n{"msg":"c"}\n').batches
     whole = ecs.documents(batch)
 
-    assert ecs.documents(take(batch, np.array([2, 0]))) == [whole[2], whole[0]]
+    assert ecs.documents(batch.take(np.array([2, 0]))) == [whole[2], whole[0]]
 
 
 @pytest.mark.parametrize("ns", [0, 999_999_999, 1_795_338_000_000_000_001, 9_223_372_036_000_000_000])  # fmt: skip

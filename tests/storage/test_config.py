@@ -1,4 +1,4 @@
-"""The ``storage`` section has working defaults and refuses nonsense."""
+"""The ``storage`` and ``logdb`` sections have working defaults and refuse nonsense."""
 
 from pathlib import Path
 
@@ -7,13 +7,15 @@ import pytest
 from configfile.document import load
 from configfile.validate import validate
 from model.errors import ConfigError
-from storage.config import StorageConfig
+from storage.config import LogDbConfig, StorageConfig
+from storage.logdb.settings import LogDbSettings
 from storage.tsdb.settings import TsdbSettings
 
 
 def test_the_defaults_are_the_stores_own() -> None:
-    """Without a word in the file the store is as its settings say."""
+    """Without a word in the file the stores are as their settings say."""
     assert StorageConfig().tsdb_settings() == TsdbSettings()
+    assert LogDbConfig().settings() == LogDbSettings()
 
 
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:

@@ -6,9 +6,7 @@ from typing import Any
 import orjson
 from flask import Response
 
-from model.errors import ParseError, QueryError, QueryLimitError, StorageError
-from web.api.answers import NotHereError
-from web.api.params import BadParameterError
+from web.api.answers import cause_of
 
 _JSON = "application/json"
 
@@ -35,16 +33,5 @@ def failure(status: int, error_type: str, message: str) -> Response:
 
 
 def failure_of(error: Exception) -> Response:
-    """Map an exception to Prometheus's error types (web/api/v1/api.go, respondError)."""
-    message = str(error)
-    if isinstance(error, BadParameterError | ParseError | ValueError):
-        return failure(400, "bad_data", message)
-    if isinstance(error, QueryLimitError) and error.timeout:
-        return failure(503, "timeout", message)
-    if isinstance(error, QueryError):
-        return failure(422, "execution", message)
-    if isinstance(error, NotHereError):
-        return failure(404, "not_found", message)
-    if isinstance(error, StorageError):
-        return failure(500, "internal", message)
-    return failure(500, "internal", f"unexpected {type(error).__name__}; see Taskscope's own log")
+    """Answer an exception."""
+    return failure(*cause_of(error))

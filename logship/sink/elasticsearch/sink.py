@@ -10,7 +10,6 @@ import numpy as np
 import orjson
 
 from logship import ecs
-from logship.batches import take
 from logship.sink.base import Sink
 from logship.sink.elasticsearch import template
 from logship.sink.elasticsearch.client import Connection, connect, explain
@@ -152,7 +151,7 @@ class ElasticsearchSink:
             rows = np.flatnonzero(delivery.status == 400)
             if not len(rows):
                 continue
-            refused = take(batch, rows)
+            refused = batch.take(rows)
             lines = list(map(_text_only, ecs.bulk(refused, "")))
             (again,) = self._send(client, [lines], self.index(batch.dataset))
             status = delivery.status.copy()

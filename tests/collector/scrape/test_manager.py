@@ -394,6 +394,23 @@ def test_targets_from_files_follow_the_files(tmp_path: Path) -> None:
     assert config.problems == []
 
 
+@pytest.mark.parametrize(("refresh_seconds", "seen"), [(300.0, "old:1"), (0.0, "new:1")])
+def test_files_are_read_again_after_the_interval(
+    tmp_path: Path, refresh_seconds: float, seen: str
+) -> None:
+    """A file that looks unchanged, by time and size, is read again only then."""
+    path = tmp_path / "targets.yml"
+    config = FileConfig((str(path),), refresh_seconds)
+
+    def found(address: str) -> list[str]:
+        path.write_text(f"- targets: ['{address}']\n")
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+        return [labels["__address__"] for labels in config.found()]
+
+    assert found("old:1") == ["old:1"]
+    assert found("new:1") == [seen]
+
+
 def test_relabelled_targets(rig: Callable[..., Rig]) -> None:
     """Rules can move a target, name it, change its path and interval, and drop it."""
     rules = (

@@ -36,7 +36,14 @@ export function number(value, digits = 4) {
   return String(Number(value.toPrecision(digits)));
 }
 
-/** A number for an axis or a legend. */
+/** A number of any size in few characters, for an axis: 12.5k, 600M. */
+export function compact(value) {
+  const size = Math.abs(value);
+  const power = size >= 1e15 || size < 1e4 ? 0 : Math.floor(Math.log10(size) / 3);
+  return power ? `${Number((value / 1000 ** power).toPrecision(4))}${" kMGT"[power]}` : number(value);
+}
+
+/** A number for a legend. */
 export const rough = (value) => number(value, 3);
 
 /** How long a piece of work took. */

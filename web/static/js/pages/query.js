@@ -24,8 +24,11 @@ let view = url.searchParams.get("view") === "table" ? "table" : "graph";
 let turn = 0;
 
 const picker = new RangePicker($("range"), { initial: fitting(oldestSample, "1h"), onChange: () => run() });
-const chart = new Chart({ unit: format.number, height: 340, onZoom: (start, end) => picker.zoom(start, end) });
-const IDS = ["container_id", "task_id", "container_name"];
+const onZoom = (start, end) => picker.zoom(start, end);
+const chart = new Chart({ unit: format.number, axisUnit: format.compact, height: 340, onZoom });
+const bytesChart = new Chart({ unit: format.bytes, binary: true, height: 340, onZoom });
+// what tells series apart only where nothing more telling does
+const IDS = ["container_id", "task_id", "container_name", "framework", "cluster", "host", "namespace"];
 const ORDER = ["__name__", "cluster", "host", "namespace", "app", "task_name"];
 
 input.value = url.searchParams.get("expr") ?? "";
@@ -78,11 +81,12 @@ async function graph(expression) {
   if (!result.length) return { text: "No series", body: empty("No data in this time", "Check the metric's name and labels, or choose a longer time range.") };
   const shown = result.slice(0, MAX_LINES);
   const telling = new Set(tellingLabels(shown.map(({ metric }) => metric)));
+  const drawn = result.every(({ metric }) => metric.__name__?.endsWith("_bytes")) ? bytesChart : chart;
   const more = result.length > MAX_LINES ? `, the first ${MAX_LINES} are drawn` : "";
   return {
     text: `${format.plural(result.length, "series", "series")}${more}, step ${format.duration(step * 1000)}`,
-    body: chart.root,
-    draw: () => chart.draw(shown.map(({ metric, values }) => ({ label: seriesName(metric, telling), points: values })), range),
+    body: drawn.root,
+    draw: () => drawn.draw(shown.map(({ metric, values }) => ({ label: seriesName(metric, telling), points: values })), range),
   };
 }
 
@@ -123,8 +127,7 @@ function table(names, rows) {
 function valueCell(name, value) {
   const number = Number(value);
   if (!Number.isFinite(number)) return value;
-  const text = Number.isInteger(number) && Math.abs(number) < 1e15 ? String(number) : String(Number(number.toPrecision(6)));
-  return [name.endsWith("_bytes") && h("span", { class: "muted" }, `${format.bytes(number)} = `), h("span", { title: value }, text)];
+  return [name.endsWith("_bytes") && h("span", { class: "muted" }, `${format.bytes(number)} = `), value];
 }
 
 /** The labels that differ among series; ids only where nothing else tells two of them apart. */
