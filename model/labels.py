@@ -1,9 +1,9 @@
 """Label sets: one at a time (``Labels``, for output) and as columns (``LabelTable``, for work)."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,9 @@ import numpy.typing as npt
 METRIC_NAME: Final = "__name__"
 
 Codes = npt.NDArray[np.int32]
+MadeT = TypeVar("MadeT")
+
+_MOST_NOTES: Final = 64
 
 
 class Labels(tuple[tuple[str, str], ...]):
@@ -72,10 +75,25 @@ class LabelTable:
     Attributes:
         size: n, the number of series.
         columns: By label name.
+        notes: See ``once``.
     """
 
     size: int
     columns: Mapping[str, LabelColumn]
+    notes: dict[object, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def once(self, key: object, make: Callable[[], MadeT]) -> MadeT:
+        """Return what follows from this table alone, worked out the first time somebody asks.
+
+        A store gives the same table to one query after the other, so that groups and pairs of its
+        series are found once. What is returned must not be written to.
+        """
+        found: MadeT | None = self.notes.get(key)
+        if found is None:
+            if len(self.notes) >= _MOST_NOTES:
+                self.notes.clear()
+            found = self.notes[key] = make()
+        return found
 
     @classmethod
     def from_labels(cls, rows: Sequence[Mapping[str, str] | Labels]) -> Self:
@@ -135,6 +153,10 @@ class LabelTable:
             ``(group, first)``: group number of each row, shape (n,), and for each group the
             first row that is in it, shape (groups,). Numbers run in order of first appearance.
         """
+        wanted = tuple(names)
+        return self.once(("group", wanted), lambda: self._group(wanted))
+
+    def _group(self, names: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         key = np.zeros(self.size, dtype=np.int64)
         for name in names:
             col = self.columns.get(name)

@@ -38,12 +38,20 @@ class Segments:
         starts: int64, shape (G,): where each group begins in ``order``.
         group: int64, shape (n,): group of each sorted row.
         first: int64, shape (G,): the first row of each group.
+        labels: The groups' labels.
+        sorted: Whether the rows stand group by group already.
     """
 
     order: Index
     starts: Index
     group: Index
     first: Index
+    labels: LabelTable
+    sorted: bool
+
+    def sort(self, array: Any) -> Any:
+        """Return rows group by group."""
+        return array if self.sorted else array[self.order]
 
     def reduce(self, ufunc: Any, sorted_values: Any) -> Any:
         """Reduce each group's rows of an array in sorted order; shape (G, T)."""
@@ -60,11 +68,18 @@ def grouping_names(node: ast.Aggregate, table: LabelTable) -> list[str]:
 
 def segments(node: ast.Aggregate, table: LabelTable) -> Segments:
     """Sort the rows of a table by group."""
-    group, first = table.group(grouping_names(node, table))
+    names = tuple(grouping_names(node, table))
+    return table.once(("segments", names), lambda: _segments(names, table))
+
+
+def _segments(names: tuple[str, ...], table: LabelTable) -> Segments:
+    group, first = table.group(names)
     order = np.argsort(group, kind="stable")
     sorted_group = group[order]
+    starts = np.searchsorted(sorted_group, np.arange(len(first)))
+    labels = table.keep(names).take(first)
     return Segments(
-        order, np.searchsorted(sorted_group, np.arange(len(first))), sorted_group, first
+        order, starts, sorted_group, first, labels, bool((order[1:] > order[:-1]).all())
     )
 
 
@@ -77,9 +92,9 @@ def aggregate(node: ast.Aggregate, block: Block, annotations: Annotations) -> Bl
     parts = segments(node, block.labels)
     if node.op in ("sum", "avg") and block.histograms.any():
         return _with_histograms(node, block, parts, annotations)
-    present = block.present[parts.order]
+    present = parts.sort(block.present)
     count = parts.reduce(np.add, present.astype(np.int64))
-    values = _SIMPLE[node.op](parts, block.values[parts.order], present, count)
+    values = _SIMPLE[node.op](parts, parts.sort(block.values), present, count)
     return _grouped(node, block, parts, values, count > 0)
 
 
@@ -139,10 +154,8 @@ def _grouped(
     *,
     compact: bool = True,
 ) -> Block:
-    names = grouping_names(node, block.labels)
-    labels = block.labels.keep(names).take(parts.first)
-    gone = parts.reduce(np.logical_or, block.drop_name[parts.order])
-    out = Block(labels, values, present, gone)
+    gone = parts.reduce(np.logical_or, parts.sort(block.drop_name))
+    out = Block(parts.labels, values, present, gone)
     return out.compact() if compact else out
 
 
@@ -153,6 +166,8 @@ def _sum(parts: Segments, values: Floats, present: Bools, count: Index) -> Float
     with np.errstate(all="ignore"):
         filled = values if present.all() else np.where(present, values, 0.0)
         plain: Floats = parts.reduce(np.add, filled)
+        if len(filled) * _EPSILON <= _TRUSTED and filled.min() >= 0:
+            return plain
         # an error grows with the size of the terms; terms of one sign cannot cancel
         size = np.abs(plain) if filled.min() >= 0 else parts.reduce(np.add, np.abs(filled))
         trusted = size * count * _EPSILON <= _TRUSTED * np.abs(plain)
@@ -231,9 +246,9 @@ def quantile(node: ast.Aggregate, q: Floats, block: Block, annotations: Annotati
     if not block.size:
         return Block.empty(block.present.shape[1])
     parts = segments(node, block.labels)
-    present = block.present[parts.order]
+    present = parts.sort(block.present)
     count = parts.reduce(np.add, present.astype(np.int64))
-    sorted_values = block.values[parts.order]
+    sorted_values = parts.sort(block.values)
     out = np.empty(count.shape)
     ends = np.append(parts.starts[1:], len(parts.order))
     for number, (start, end) in enumerate(zip(parts.starts.tolist(), ends.tolist(), strict=True)):

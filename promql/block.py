@@ -89,6 +89,8 @@ class Block:
 
     def compact(self) -> "Block":
         """Return the series that have a point at any step."""
+        if self.present.size and self.present.all():
+            return self
         keep = self.present.any(axis=1)
         return self if keep.all() else self.take(keep)
 
@@ -115,6 +117,10 @@ class Block:
         """
         if not self.drop_name.any():
             return merge_same_labels(self)
+        if self.drop_name.all():
+            table = self.labels.once("nameless", lambda: self.labels.drop(METADATA_LABELS))
+            gone = np.zeros(self.size, dtype=bool)
+            return merge_same_labels(replace(self, labels=table, drop_name=gone))
         columns = dict(self.labels.columns)
         for name in METADATA_LABELS:
             column = columns.get(name)

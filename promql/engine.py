@@ -130,6 +130,8 @@ def _result(run: Evaluator, value: Scalar | String | Vector | Matrix, expr: str)
 
 def _marked(block: Block) -> Floats:
     """Return the values with NO_SAMPLE where there is no float."""
+    if block.hist is None and block.present.all():
+        return block.values
     out = no_samples(block.values.shape)
     floats = block.floats
     out[floats] = block.values[floats]

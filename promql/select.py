@@ -80,6 +80,15 @@ def instant(
         times: Whether ``sample_ms`` is wanted.
         start_times: Whether ``start_ms`` is wanted.
     """
+    if len(ts_ms) == 1 and len(found.groups) == 1 and not times and not start_times:
+        only = found.groups[0]
+        if _covers(only, found.labels.size) and _within(
+            only, int(ts_ms[0]) - lookback_ms, int(ts_ms[0])
+        ):
+            # all of it is recent, so the last column is the answer
+            size = found.labels.size
+            here, keep = np.ones((size, 1), dtype=bool), np.zeros(size, dtype=bool)
+            return Block(found.labels, only.values[:, -1:], here, keep)
     shape = (found.labels.size, len(ts_ms))
     values, present = np.zeros(shape), np.zeros(shape, dtype=bool)
     sample_ms = np.zeros(shape, dtype=np.int64) if times else None
@@ -154,6 +163,11 @@ class _Part:
         return np.where(spread < 0, -1, found)
 
 
+def _covers(group: Group, size: int) -> bool:
+    """Tell whether a group has all series, in their order."""
+    return len(group.rows) == size and bool((group.rows == np.arange(size)).all())
+
+
 def _last_sample(values: Floats, hist: Int32s | None) -> Index:
     """Return for each cell the index of the last sample at or before it, -1 for none; shape (k, T)."""
     sample = ~is_no_sample(values)
@@ -173,6 +187,9 @@ def windows(
     pools = _Pools()
     chunks: list[Chunk] = []
     for group in found.groups:
+        if len(ends_ms) == 1 and _within(group, int(starts_ms[0]), int(ends_ms[0])):
+            chunks.append(_only_window(group))
+            continue
         hist = pools.add(group)
         ts_row = group.ts_row.astype(np.int64)
         low, high = search_rows(group.ts_ms, starts_ms), search_rows(group.ts_ms, ends_ms)
@@ -192,6 +209,27 @@ def windows(
             chunks.extend([chunk] if group.dense else _without_holes(chunk))
     keep = np.zeros(found.labels.size, dtype=bool)
     return Windows(found.labels, keep, tuple(chunks), starts_ms, ends_ms, range_ms, pools.pool())
+
+
+def _within(group: Group, start_ms: int, end_ms: int) -> bool:
+    """Tell whether a group holds the samples of one window and nothing else."""
+    if not group.dense or group.histograms is not None or not group.ts_ms.size:
+        return False
+    return bool(group.ts_ms[:, 0].min() > start_ms and group.ts_ms[:, -1].max() <= end_ms)
+
+
+def _only_window(group: Group) -> Chunk:
+    """Return a group that is one window, as stores give it for an instant query."""
+    low = np.zeros(1, dtype=np.int64)
+    return Chunk(
+        rows=group.rows.astype(np.int64),
+        ts_ms=group.ts_ms,
+        ts_row=group.ts_row.astype(np.int64),
+        values=group.values,
+        low=low,
+        high=low + group.values.shape[1],
+        start_ms=group.start_ms,
+    )
 
 
 def _without_holes(chunk: Chunk) -> list[Chunk]:

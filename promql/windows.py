@@ -62,6 +62,9 @@ class Chunk:
 
     def gather(self, matrix: Any, index: Index) -> Any:
         """Return ``matrix[i, index]`` for each series i; ``index`` is shaped like ``low`` and clipped."""
+        if index.ndim == 1 and len(index) == 1:
+            at = min(max(int(index[0]), 0), matrix.shape[1] - 1)
+            return matrix[:, at : at + 1]
         index = np.clip(index, 0, matrix.shape[1] - 1)
         if index.ndim == 1:
             return matrix[:, index]

@@ -185,7 +185,12 @@ def _say_no_counter(call: CallContext, block: Block) -> None:
                 text = 'metric might not be a counter, __type__ label is not set to "counter" or "histogram", '
                 call.annotations.info(f"{text}got {quote(kind)}: {quote(name)}", call.node.args[0])
         return
-    for code in dict.fromkeys(names.codes[rows].tolist()):
+    codes = (
+        block.labels.once("names", lambda: np.unique(names.codes).tolist())
+        if rows.all()
+        else dict.fromkeys(names.codes[rows].tolist())
+    )
+    for code in codes:
         name = names.values[code]
         if name and not name.endswith(_COUNTER_SUFFIXES):
             call.annotations.info(_NO_COUNTER + quote(name), call.node.args[0])
