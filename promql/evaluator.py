@@ -155,7 +155,8 @@ class Evaluator:
         at = self._shift(node.shift)
         if not len(at):
             return Block.empty(0)
-        hints = replace(self._hints(), step_ms=self.query.step_ms)
+        last_only = len(at) == 1
+        hints = replace(self._hints(), step_ms=self.query.step_ms, last_only=last_only)
         found = self._select(node, int(at.min()) - self.lookback_ms + 1, int(at.max()), hints)
         self.budget.use(found.labels.size * self.steps)
         return instant(found, at, self.lookback_ms, times=times, start_times=start_times)

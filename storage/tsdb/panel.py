@@ -59,6 +59,19 @@ class Panel:
         self.mint = int(ts_ms[:, 0].min())
         self.maxt = int(ts_ms[:, -1].max())
 
+    @property
+    def refs(self) -> Refs:
+        """The series in it, rising."""
+        return self._refs
+
+    def whole(self, refs: Refs) -> Part:
+        """Return everything; ``pos`` points into ``refs``, which hold all of its series."""
+        assert self._values is not None
+        rows = slice(None) if self._order is None else self._order
+        ts_row = self._ts_row[rows].astype(np.int32)
+        pos = np.searchsorted(refs, self._refs)
+        return Part(pos, self._ts_ms, ts_row, self._values[rows], self._dense)
+
     def cut(self, selection: Selection, mint: int, maxt: int) -> Iterator[Part]:
         """Yield the selected series with their samples in the range."""
         try:

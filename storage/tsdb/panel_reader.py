@@ -9,8 +9,8 @@ from storage.tsdb.block import Block
 from storage.tsdb.blocks import Blocks
 from storage.tsdb.chunk import FrameTable
 from storage.tsdb.head import Head
-from storage.tsdb.lane import LaneView, Run, concat, settle
-from storage.tsdb.panel import Panel, PanelCache, TablePanels, run_panels
+from storage.tsdb.lane_panels import LanePanels
+from storage.tsdb.panel import Panel, PanelCache, TablePanels
 from storage.tsdb.parts import Part
 from storage.tsdb.selection import Selection
 
@@ -33,8 +33,7 @@ class PanelReader:
         self._cache = PanelCache(max_bytes)
         self._sealed = TablePanels(self._cache)
         self._of_table: WeakKeyDictionary[FrameTable, TablePanels] = WeakKeyDictionary()
-        self._of_run: dict[int, tuple[Run, tuple[Panel, ...] | None]] = {}
-        self._lane: tuple[LaneView | None, tuple[Panel, ...] | None] = (None, ())
+        self._lane = LanePanels()
 
     def cut(self, selection: Selection, mint: int, maxt: int) -> list[Part] | None:
         """Return the samples of the selected series in the range, source by source.
@@ -46,7 +45,7 @@ class PanelReader:
         """
         # in the order in which samples move on, so that none is missed; see ``Querier``
         parts = self._head.slab.cut(selection, mint, maxt)
-        lane = self._lane_panels(self._head.lane.view(), mint, maxt)
+        lane = self._lane.of(self._head.lane.view())
         if parts is None or lane is None:
             return None
         tables: list[tuple[Block | None, TablePanels, FrameTable]] = [
@@ -71,23 +70,6 @@ class PanelReader:
                 where = "memory" if source is None else f"block {source.path}"
                 raise StorageError(f"{where}: {error}") from error
         return parts
-
-    def _lane_panels(self, view: LaneView, mint: int, maxt: int) -> tuple[Panel, ...] | None:
-        known, panels = self._lane
-        if known is view:
-            return panels
-        runs = list(view.runs)
-        if view.waiting:
-            runs.append(Run.of(settle(concat(list(view.waiting)))))
-        made: dict[int, tuple[Run, tuple[Panel, ...] | None]] = {}
-        for run in runs:
-            made[id(run)] = self._of_run.get(id(run)) or (run, run_panels(run))
-        self._of_run = made
-        found: tuple[Panel, ...] | None = ()
-        for _, some in made.values():
-            found = None if found is None or some is None else (*found, *some)
-        self._lane = (view, found)
-        return found
 
 
 def _extend(

@@ -12,8 +12,9 @@ from storage.tsdb.chunk import Chunk, FrameCache, FrameTable
 from storage.tsdb.head import Head
 from storage.tsdb.merge import Parts, assemble, late_source
 from storage.tsdb.panel_reader import PanelReader
+from storage.tsdb.parts import Part
 from storage.tsdb.selection import Selections
-from storage.tsdb.side_by_side import lay_out
+from storage.tsdb.side_by_side import lay_out, only_last
 
 Mask = npt.NDArray[np.bool_]
 
@@ -42,7 +43,9 @@ class Querier:
         self._blocks.load(self._index, mint, maxt)
         selection = self._selections.find(matchers)
         refs = selection.refs
-        parts = self._panels.cut(selection, mint, maxt)
+        parts: Sequence[Part] | None = self._panels.cut(selection, mint, maxt)
+        if parts is not None and hints.last_only:
+            parts = only_last(selection.size, parts)
         laid = None if parts is None else lay_out(selection.size, parts)
         if laid is not None:
             kept, groups = laid

@@ -140,3 +140,30 @@ def _put(matrix: Floats, rows: Index, columns: slice, values: Floats) -> None:
         matrix[:, columns] = values  # both rise
     else:
         matrix[rows, columns] = values
+
+
+def only_last(size: int, parts: Sequence[Part]) -> Sequence[Part] | None:
+    """Return one column with the last sample of each series; None if that takes more than a look at ends."""
+    if not all(part.dense for part in parts):
+        return None
+    newest = np.full(size, _LOWEST, dtype=np.int64)
+    values = np.empty((size, 1))
+    for part in parts:
+        last = part.ts_ms[:, -1][part.ts_row] if len(part.ts_ms) > 1 else part.ts_ms[0, -1]
+        before = newest[part.pos]
+        later = last > before
+        if later.all():
+            newest[part.pos] = last
+            values[part.pos] = part.values[:, -1:]
+            continue
+        if (last == before).any():
+            return None
+        pos = part.pos[later]
+        newest[pos] = last[later] if len(part.ts_ms) > 1 else last
+        values[pos] = part.values[later, -1:]
+    pos = np.flatnonzero(newest > _LOWEST)
+    if not len(pos):
+        return []
+    times, row = np.unique(newest[pos], return_inverse=True)
+    ts_row = row.reshape(-1).astype(np.int32)
+    return [Part(pos, times[:, None], ts_row, values[pos], dense=True)]
