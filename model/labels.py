@@ -130,7 +130,10 @@ class LabelTable:
             name: LabelColumn(col.codes[rows], col.values) for name, col in self.columns.items()
         }
         size = int(rows.sum()) if rows.dtype == np.bool_ else len(rows)
-        return type(self)(size, columns)
+        taken = type(self)(size, columns)
+        if rows.dtype == np.bool_ and self.notes.get("distinct"):
+            taken.notes["distinct"] = True  # of rows that differ some differ too
+        return taken
 
     def keep(self, names: Iterable[str]) -> Self:
         """Return the table with only these label names."""
@@ -145,6 +148,11 @@ class LabelTable:
     def with_column(self, name: str, column: LabelColumn) -> Self:
         """Return the table with one column set or replaced."""
         return type(self)(self.size, {**self.columns, name: column})
+
+    @property
+    def distinct(self) -> bool:
+        """Whether no two rows are equal."""
+        return self.once("distinct", lambda: len(self.group(self.columns)[1]) == self.size)
 
     def group(self, names: Iterable[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Group the rows by some of their labels.

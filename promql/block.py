@@ -118,7 +118,9 @@ class Block:
         if not self.drop_name.any():
             return merge_same_labels(self)
         if self.drop_name.all():
-            table = self.labels.once("nameless", lambda: self.labels.drop(METADATA_LABELS))
+            table = self.labels
+            if any(name in table.columns for name in METADATA_LABELS):
+                table = table.once("nameless", lambda: self.labels.drop(METADATA_LABELS))
             gone = np.zeros(self.size, dtype=bool)
             return merge_same_labels(replace(self, labels=table, drop_name=gone))
         columns = dict(self.labels.columns)
@@ -142,11 +144,9 @@ def merge_same_labels(block: Block, message: str = SAME_LABELS) -> Block:
     Raises:
         QueryError: With ``message``, if two of them have a point at the same step.
     """
-    if block.size < 2:
+    if block.size < 2 or block.labels.distinct:
         return block
     group, first = block.labels.group(block.labels.columns)
-    if len(first) == block.size:
-        return block
     counts = np.zeros((len(first), block.present.shape[1]), dtype=np.int64)
     np.add.at(counts, group, block.present)
     if (counts > 1).any():

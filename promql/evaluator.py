@@ -81,6 +81,7 @@ class Evaluator:
     lookback_ms: int = LOOKBACK_MS
     is_range: bool = False
     path: tuple[ast.Expr, ...] = field(default=())
+    found: dict[object, SeriesSet] = field(default_factory=dict)
 
     @property
     def steps(self) -> int:
@@ -137,7 +138,10 @@ class Evaluator:
         return duration_ms(node, self.query.step_ms, length, negative=negative)
 
     def _select(self, node: ast.VectorSelector, mint: int, maxt: int, hints: Hints) -> SeriesSet:
-        found = self.queryable.select(node.matchers, mint, maxt, hints)
+        key = (node.matchers, mint, maxt, hints.last_only)
+        found = self.found.get(key)
+        if found is None:  # else the same selector stands in the query twice
+            found = self.found[key] = self.queryable.select(node.matchers, mint, maxt, hints)
         cells = sum(group.values.size for group in found.groups)
         self.budget.use(cells)
         return found
@@ -156,12 +160,12 @@ class Evaluator:
         if not len(at):
             return Block.empty(0)
         last_only = len(at) == 1
-        hints = replace(self._hints(), step_ms=self.query.step_ms, last_only=last_only)
+        hints = self._hints(last_only=last_only)
         found = self._select(node, int(at.min()) - self.lookback_ms + 1, int(at.max()), hints)
         self.budget.use(found.labels.size * self.steps)
         return instant(found, at, self.lookback_ms, times=times, start_times=start_times)
 
-    def _hints(self) -> Hints:
+    def _hints(self, *, range_ms: int = 0, last_only: bool = False) -> Hints:
         """Tell the store what stands around the selector."""
         func, by = "", False
         grouping: tuple[str, ...] = ()
@@ -171,7 +175,7 @@ class Evaluator:
             if isinstance(node, ast.Aggregate):
                 func, grouping, by = func or node.op, node.grouping, not node.without
             break
-        return Hints(func=func, grouping=grouping, by=by)
+        return Hints(self.query.step_ms, range_ms, func, grouping, by, last_only)
 
     def evaluate_windows(self, expr: ast.Expr) -> Windows:
         """Return the windows of a range vector."""
@@ -187,7 +191,7 @@ class Evaluator:
         length = self._duration(node.range)
         ends = self._shift(node.selector.shift)
         starts = ends - length
-        hints = replace(self._hints(), step_ms=self.query.step_ms, range_ms=length)
+        hints = self._hints(range_ms=length)
         found = self._select(node.selector, int(starts.min()) + 1, int(ends.max()), hints)
         return windows(found, starts, ends, length)
 

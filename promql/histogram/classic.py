@@ -115,8 +115,11 @@ class Mended:
 
 def _make_monotonic(buckets: Buckets) -> Mended:
     """Raise counts that fall behind the bucket before; tiny falls are rounding and not told."""
+    shape = buckets.counts.shape[0], buckets.counts.shape[2]
+    if _rises_clearly(buckets):
+        none = np.zeros(shape)
+        return Mended(buckets.counts, np.zeros(shape, dtype=bool), none, none, none)
     counts = buckets.counts.copy()
-    shape = counts.shape[0], counts.shape[2]
     forced = np.zeros(shape, dtype=bool)
     low, high = np.full(shape, np.inf), np.full(shape, -np.inf)
     most = np.zeros(shape)
@@ -138,6 +141,19 @@ def _make_monotonic(buckets: Buckets) -> Mended:
         counts[:, i] = current
         previous = np.where(inside, current, previous)
     return Mended(counts, forced, low, high, most)
+
+
+def _rises_clearly(buckets: Buckets) -> bool:
+    """Tell whether each count equals the one before or is greater by more than rounding."""
+    before, after = buckets.counts[:, :-1], buckets.counts[:, 1:]
+    with np.errstate(all="ignore"):
+        near = (after - before) / (np.abs(after) + np.abs(before)) < _SMALL_DELTA
+    odd = near & (after != before)
+    odd |= np.isnan(after) | np.isnan(before)
+    if not odd.any():
+        return True
+    inside = np.arange(1, buckets.counts.shape[1])[None, :, None] < buckets.number[:, None, :]
+    return not (odd & inside).any()
 
 
 def bucket_quantile(q: Floats, buckets: Buckets) -> tuple[Floats, Buckets, Mended]:
