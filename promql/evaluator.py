@@ -9,11 +9,12 @@ import numpy as np
 from model.errors import QueryError, QueryLimitError
 from model.histogram.pool import HistogramColumn
 from model.samples import Floats, Ints
-from promql import aggregate, ast, binary
+from promql import aggregate, ast, binary, fused
 from promql.annotations import Annotations
 from promql.ast import ValueType
 from promql.block import Block
 from promql.call import CallContext, QueryRange, Value
+from promql.functions.rate import say_no_counter
 from promql.functions.table import FUNCTIONS
 from promql.histogram.arithmetic import scaled
 from promql.lexer import SET_OPERATORS
@@ -236,11 +237,18 @@ class Evaluator:
 
     # ------------------------------------------------------------ aggregations and calls
 
-    def _inside(self, node: ast.Expr) -> "Evaluator":
+    def below(self, node: ast.Expr) -> "Evaluator":
         return replace(self, path=(*self.path, node))
 
     def _aggregate(self, node: ast.Aggregate) -> Block:
-        inside = self._inside(node)
+        inside = self.below(node)
+        call = fused.can_fuse(node)
+        if call is not None:
+            windows = inside.below(call).evaluate_windows(call.args[0])
+            both = fused.aggregate_rates(node, call, windows)
+            if both is not None:
+                say_no_counter(self.annotations, call, windows.labels, both.rows)
+                return both.block
         if node.param is None:
             return aggregate.aggregate(node, inside.vector(node.expr), self.annotations)
         param = self.evaluate(node.param)
@@ -259,7 +267,7 @@ class Evaluator:
         return aggregate.top(node, param, block, is_range=self.is_range)
 
     def _call(self, node: ast.Call) -> Value:
-        inside = self._inside(node)
+        inside = self.below(node)
         context = CallContext(
             node=node,
             ts_ms=self.ts_ms,

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from model.labels import METRIC_NAME
+from model.labels import METRIC_NAME, LabelTable
 from model.samples import Bools, Floats, Ints
+from promql.annotations import Annotations
+from promql.ast import Call
 from promql.block import Block
 from promql.call import CallContext
 from promql.functions.mixed import say_mixed
@@ -142,7 +144,8 @@ def _extrapolated(call: CallContext, *, counter: bool, per_second: bool) -> Bloc
             _histograms(Task(call, windows, whole, counter), out, seconds)
     block = out.block()
     if counter:
-        _say_no_counter(call, block)
+        rows: Bools = np.any(block.floats, axis=1)
+        say_no_counter(call.annotations, call.node, block.labels, rows)
     return block
 
 
@@ -170,30 +173,36 @@ def _histograms(whole: Task, out: WindowResults, seconds: float) -> None:
         say_overlaps(task.call, task.windows, chunk, found.where)
 
 
-def _say_no_counter(call: CallContext, block: Block) -> None:
-    """Tell which names do not look like a counter's; type labels are believed where there are any."""
-    names = block.labels.columns.get(METRIC_NAME)
+def say_no_counter(annotations: Annotations, node: Call, labels: LabelTable, rows: Bools) -> None:
+    """Tell which names do not look like a counter's; type labels are believed where there are any.
+
+    Args:
+        annotations: Takes what is said.
+        node: The call.
+        labels: The series.
+        rows: Which of them have a float at any step.
+    """
+    names = labels.columns.get(METRIC_NAME)
     if names is None:
         return
-    rows = block.floats.any(axis=1)
-    kinds = block.labels.columns.get("__type__")
+    kinds = labels.columns.get("__type__")
     if kinds is not None:
         pairs = zip(names.codes[rows].tolist(), kinds.codes[rows].tolist(), strict=True)
         for code, kind_code in dict.fromkeys(pairs):
             name, kind = names.values[code], kinds.values[kind_code]
             if name and kind not in ("counter", "histogram"):
                 text = 'metric might not be a counter, __type__ label is not set to "counter" or "histogram", '
-                call.annotations.info(f"{text}got {quote(kind)}: {quote(name)}", call.node.args[0])
+                annotations.info(f"{text}got {quote(kind)}: {quote(name)}", node.args[0])
         return
     codes = (
-        block.labels.once("names", lambda: np.unique(names.codes).tolist())
+        labels.once("names", lambda: list(dict.fromkeys(names.codes.tolist())))
         if rows.all()
-        else dict.fromkeys(names.codes[rows].tolist())
+        else list(dict.fromkeys(names.codes[rows].tolist()))
     )
     for code in codes:
         name = names.values[code]
         if name and not name.endswith(_COUNTER_SUFFIXES):
-            call.annotations.info(_NO_COUNTER + quote(name), call.node.args[0])
+            annotations.info(_NO_COUNTER + quote(name), node.args[0])
 
 
 @function(
