@@ -238,6 +238,7 @@ class Evaluator:
     # ------------------------------------------------------------ aggregations and calls
 
     def below(self, node: ast.Expr) -> "Evaluator":
+        """Return the evaluator for what stands directly below a node."""
         return replace(self, path=(*self.path, node))
 
     def _aggregate(self, node: ast.Aggregate) -> Block:

@@ -38,16 +38,18 @@ class PanelReader:
     def cut(self, selection: Selection, mint: int, maxt: int) -> list[Part] | None:
         """Return the samples of the selected series in the range, source by source.
 
-        None if some lie where they can only be told apart one by one.
+        Of two parts with a sample for the same time the later one is right. None if some lie where they can only be told apart one by one.
 
         Raises:
             StorageError: If a block cannot be read.
         """
         # in the order in which samples move on, so that none is missed; see ``Querier``
-        parts = self._head.slab.cut(selection, mint, maxt)
+        slab = self._head.slab.cut(selection, mint, maxt)
         lane = self._lane.of(self._head.lane.view())
-        if parts is None or lane is None:
+        if slab is None or lane is None:
             return None
+        scrapes: list[Part] = []
+        late: list[Part] = []
         tables: list[tuple[Block | None, TablePanels, FrameTable]] = [
             (None, self._sealed, self._sealed_table.sealed_table())
         ]
@@ -57,7 +59,6 @@ class PanelReader:
             if panels is None:
                 panels = self._of_table.setdefault(table, TablePanels(self._cache))
             tables.append((block, panels, table))
-        _extend(parts, lane, selection, mint, maxt)
         for source, panels, table in tables:
             if table.mint > maxt or table.maxt < mint:
                 continue
@@ -65,11 +66,13 @@ class PanelReader:
                 found = panels.of(table)
                 if found is None:
                     return None
-                _extend(parts, found, selection, mint, maxt)
+                is_late = source is not None and source.meta.late
+                _extend(late if is_late else scrapes, found, selection, mint, maxt)
             except StorageError as error:
                 where = "memory" if source is None else f"block {source.path}"
                 raise StorageError(f"{where}: {error}") from error
-        return parts
+        _extend(late, lane, selection, mint, maxt)
+        return [*scrapes, *slab, *late]
 
 
 def _extend(

@@ -18,6 +18,8 @@ from storage.tsdb.parts import Part
 _LOWEST = np.iinfo(np.int64).min
 _P = np.uint64(0x100000001B3)
 _SPREAD = 0x9E3779B97F4A7C15
+_MIX = 0xBF58476D1CE4E5B9
+_MOST_KINDS = 64
 _WORD = 2**64 - 1
 
 Index = npt.NDArray[np.int64]
@@ -28,21 +30,20 @@ def lay_out(size: int, parts: Sequence[Part]) -> tuple[Bools | None, tuple[Group
 
     Returns:
         ``(found, groups)`` as ``merge.assemble`` gives them, ``found`` None if all were; or None if
-        parts of one series overlap.
+        parts of one series overlap in a way that must be looked at sample by sample.
     """
-    parts = sorted(parts, key=lambda part: int(part.ts_ms[0, 0]))
-    groups: Sequence[Group]
+    groups: Sequence[Group] | None
+    in_time = sorted(parts, key=lambda part: int(part.ts_ms[0, 0]))
     if not parts:
         groups = []
     elif all(_same(part.pos, parts[0].pos) for part in parts[1:]):
-        if _overlap(parts):
-            return None
-        groups = [_joined(parts)]
+        groups = None if _overlap(in_time) else [_joined(in_time)]
     else:
-        made = _filled(size, parts)
-        if made is None:
-            return None
-        groups = made
+        groups = _filled(size, in_time)
+    if groups is None:
+        groups = _kind_by_kind(size, parts)
+    if groups is None:
+        return None
     if len(groups) == 1 and groups[0].dense and len(groups[0].rows) == size:
         return None, (groups[0],)
     found, kept = numbered(size, groups)
@@ -140,6 +141,82 @@ def _put(matrix: Floats, rows: Index, columns: slice, values: Floats) -> None:
         matrix[:, columns] = values  # both rise
     else:
         matrix[rows, columns] = values
+
+
+def _kind_by_kind(size: int, parts: Sequence[Part]) -> list[Group] | None:
+    """Join parts that overlap, for each kind of series that the same parts have."""
+    kind = np.zeros(size, dtype=np.uint64)
+    for number, part in enumerate(parts):
+        kind[part.pos] += np.uint64(_scrambled(number + 1))
+    _, first, kind_of = np.unique(kind, return_index=True, return_inverse=True)
+    kind_of = kind_of.reshape(-1)
+    if len(first) > _MOST_KINDS:
+        return None
+    groups: dict[tuple[int, bool], list[Group]] = {}
+    for number in range(len(first)):
+        members = np.flatnonzero(kind_of == number)
+        own = [one for part in parts if (one := _only(part, members)) is not None]
+        if own:
+            group = _interleaved(own)
+            if group is None:
+                return None
+            groups.setdefault((group.values.shape[1], group.dense), []).append(group)
+    return [_stacked(alike) for alike in groups.values()]
+
+
+def _scrambled(number: int) -> int:
+    """Return 64 bits whose sums differ for different sets of numbers."""
+    word = number * _SPREAD & _WORD
+    word = (word ^ word >> 30) * _MIX & _WORD
+    return word ^ word >> 27
+
+
+def _only(part: Part, members: Index) -> Part | None:
+    """Return a part with only these series, of which it has all or none."""
+    at = np.searchsorted(part.pos, members)
+    if at[0] == len(part.pos) or part.pos[at[0]] != members[0]:
+        return None
+    if len(members) == len(part.pos):
+        return part
+    used, ts_row = np.unique(part.ts_row[at], return_inverse=True)
+    own = ts_row.reshape(-1).astype(np.int32)
+    return Part(members, part.ts_ms[used], own, part.values[at], part.dense)
+
+
+def _interleaved(parts: Sequence[Part]) -> Group | None:
+    """Join parts of the same series, column by column; at the same time that of the later part stays."""
+    in_time = sorted(parts, key=lambda part: int(part.ts_ms[part.ts_row[0], 0]))
+    if not _overlap(in_time):
+        return _joined(in_time)
+    group = _joined(parts)
+    order = np.argsort(group.ts_ms, axis=1, kind="stable")
+    ts_ms = np.take_along_axis(group.ts_ms, order, axis=1)
+    again = ts_ms[:, 1:] == ts_ms[:, :-1]
+    if again.any():
+        if not all(part.dense for part in parts[1:]) or (again != again[0]).any():
+            return None  # a hole in the later part does not count
+        last = np.append(~again[0], True)
+        ts_ms, order = ts_ms[:, last], order[:, last]
+    if len(order) == 1:
+        values = group.values[:, order[0]]
+    else:
+        values = np.take_along_axis(group.values, order[group.ts_row], axis=1)
+    return Group(group.rows, ts_ms, group.ts_row, values, group.dense)
+
+
+def _stacked(groups: Sequence[Group]) -> Group:
+    """Put groups of the same length below one another."""
+    if len(groups) == 1:
+        return groups[0]
+    before = itertools.accumulate((len(group.ts_ms) for group in groups), initial=0)
+    ts_row = [group.ts_row + np.int32(start) for group, start in zip(groups, before, strict=False)]
+    return Group(
+        np.concatenate([group.rows for group in groups]),
+        np.concatenate([group.ts_ms for group in groups]),
+        np.concatenate(ts_row),
+        np.concatenate([group.values for group in groups]),
+        groups[0].dense,
+    )
 
 
 def only_last(size: int, parts: Sequence[Part]) -> Sequence[Part] | None:
