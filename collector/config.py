@@ -165,12 +165,32 @@ class FileSdConfig(Section):
     refresh_interval: Duration = 300.0
 
 
-class ScrapeConfigConfig(Section):
-    """One item of ``scrape_configs``."""
+class HttpClientConfig(Section):
+    """What HTTP clients have in common."""
 
     basic_auth: BasicAuthConfig | None = None
     authorization: AuthorizationConfig | None = None
     tls_config: TlsConfig = TlsConfig()
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.basic_auth is not None and self.authorization is not None:
+            raise ValueError("basic_auth and authorization exclude each other")
+        return self
+
+    def credentials(self, base: Path) -> Credentials:
+        """Return what to send; files are relative to ``base``."""
+        auth = self.basic_auth or self.authorization
+        return auth.build(base) if auth is not None else Credentials()
+
+    def tls(self, base: Path) -> Tls:
+        """Return how certificates are judged; files are relative to ``base``."""
+        return self.tls_config.build(base)
+
+
+class ScrapeConfigConfig(HttpClientConfig):
+    """One item of ``scrape_configs``."""
+
     job_name: str = Field(min_length=1)
     scrape_interval: Duration | None = None
     scrape_timeout: Duration | None = None
@@ -193,12 +213,6 @@ class ScrapeConfigConfig(Section):
     body_size_limit: Size = DEFAULT_BODY_BYTES
 
     @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        if self.basic_auth is not None and self.authorization is not None:
-            raise ValueError("basic_auth and authorization exclude each other")
-        return self
-
-    @model_validator(mode="after")
     def _in_time(self) -> Self:
         if (
             self.scrape_interval is not None
@@ -217,7 +231,6 @@ class ScrapeConfigConfig(Section):
             base: Directory that relative files are in.
         """
         interval = self.scrape_interval or interval
-        auth = self.basic_auth or self.authorization
         job = ScrapeJob(
             self.job_name,
             interval,
@@ -228,8 +241,8 @@ class ScrapeConfigConfig(Section):
             self.honor_labels,
             self.honor_timestamps,
             self.enable_compression,
-            auth.build(base) if auth is not None else Credentials(),
-            self.tls_config.build(base),
+            self.credentials(base),
+            self.tls(base),
             tuple(config.rule() for config in self.relabel_configs),
             tuple(config.rule() for config in self.metric_relabel_configs),
             self.sample_limit,

@@ -109,7 +109,7 @@ class EventParser:
 
     def lines(self, lines: Lines, origin: Origin, read_ns: int, *, closing: bool, final: bool = False) -> Parsed:  # fmt: skip
         """See ``Parser.lines``."""
-        columns, owners, starts = Columns.empty(0), [], []
+        columns, owners, starts, times = Columns.empty(0), [], [], []
         for text, offset in zip(lines.texts, lines.starts[:-1], strict=True):
             try:
                 event = _EVENT.decode(text)
@@ -118,10 +118,11 @@ class EventParser:
                 continue  # a torn line: the crash that tore it is what lost it
             columns.message.append(event.message.encode())
             columns.fields.append(b"" if bytes(event.fields) in (b"{}", b"null") else bytes(event.fields))  # fmt: skip
-            columns.times.append(event.ts_ns)
+            times.append(event.ts_ns)
             columns.levels.append(min(max(event.level, 0), int(Level.FATAL)))
             owners.append(owner)
             starts.append(offset)
+        columns.times = times
         end = lines.starts[-1]
         records = Records([""] * len(starts), starts, [], lambda: None, None, {}, {}, end)
         if not starts:

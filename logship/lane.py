@@ -57,6 +57,7 @@ class Lane:
         self._sink = sink
         self._dead_letters = dead_letters
         self._metrics = metrics
+        self._buffered = metrics.buffer_bytes.labels(self.name)
         self._clock = clock
         self._buffer_bytes = buffer_bytes
         self._timeout_seconds = timeout_seconds
@@ -80,12 +81,20 @@ class Lane:
         return self._status
 
     def put(self, chunk: Chunk) -> None:
-        """Take a chunk; the reader asks ``has_room`` first."""
+        """Take a chunk; the reader asks ``has_room`` first, and says ``go`` when it has no more for now."""
         with self._changed:
             self._chunks.append(chunk)
             self._queued += chunk.size
+            if self._queued >= REQUEST_BYTES:
+                self._changed.notify_all()
+
+    def go(self) -> None:
+        """Deliver what was put: many small chunks are one delivery, and one waking."""
+        with self._changed:
+            if not self._chunks:
+                return
             self._changed.notify_all()
-        self._metrics.buffer_bytes.labels(self.name).set(self._queued)
+        self._buffered.set(self._queued)
 
     def start(self) -> None:
         """Start delivering."""
@@ -119,7 +128,6 @@ class Lane:
             except Exception as error:
                 self._metrics.errors.labels("lane", type(error).__name__).inc()
                 self._say(ok=False, message=f"{self.name}: {type(error).__name__}: {error}")
-                delivered = False
                 self._abandon.wait(BACKOFF_MAX_SECONDS / 10)
                 with self._changed:  # nothing is lost: the same chunks come again
                     self._chunks.extendleft(reversed(chunks))
@@ -130,7 +138,7 @@ class Lane:
                 chunk.source.acked[self.name] = chunk.end
             with self._changed:
                 self._queued -= sum(chunk.size for chunk in chunks)
-            self._metrics.buffer_bytes.labels(self.name).set(self._queued)
+            self._buffered.set(self._queued)
             self._on_delivered()
 
     def _next(self) -> list[Chunk] | None:

@@ -1,6 +1,5 @@
 """Aggregations: series are sorted by group once, then each group is one segment of a reduction."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -9,7 +8,7 @@ import numpy as np
 
 from model.errors import QueryError
 from model.histogram.pool import HistogramColumn
-from model.labels import Labels, LabelTable
+from model.labels import LabelTable
 from model.samples import Bools, Floats
 from promql import ast
 from promql.annotations import Annotations
@@ -19,6 +18,7 @@ from promql.functions.labels import column_from
 from promql.functions.mixed import MIXED_BUCKETS
 from promql.functions.quantiles import quantile_of_sorted, warn_quantile
 from promql.functions.reduce import kahan
+from promql.hash import label_hashes
 from promql.histogram.arithmetic import means, totals
 from promql.histogram.text import histogram_texts
 from promql.text import format_float, format_g, is_utf8, quote
@@ -323,24 +323,16 @@ def limit_ratio(
 ) -> Block:
     """Work out ``limit_ratio``: each series has a place in [0, 1) by its labels, and those below the ratio stay.
 
-    A negative ratio keeps the others, so that r and r - 1 are complements. Prometheus hashes the
-    labels with xxhash64 (promql/engine.go: ratiosampler); the hash here is another one, so the
-    same ratio keeps other series. That the scripts of promqltest that name series pass is luck of
-    this hash's encoding on their few labels, not agreement.
+    A negative ratio keeps the others, so that r and r - 1 are complements. The hash is Prometheus's
+    (promql/engine.go: ratiosampler), so that both keep the same series.
     """
     assert node.param is not None
     for value in dict.fromkeys(ratio[np.abs(ratio) > 1].tolist()):
         text = f"ratio value should be between -1 and 1, got {format_g(value)}, capping to {1 if value > 0 else -1}"
         annotations.warn(text, node.param)
-    place = np.array([_place(labels) for labels in block.labels.rows()]).reshape(-1, 1)
+    place = label_hashes(block.labels).astype(np.float64)[:, None] / 2.0**64
     keep = np.where(ratio >= 0, place < ratio, place >= 1.0 + ratio)
     return replace(block, present=block.present & keep).compact()
-
-
-def _place(labels: Labels) -> float:
-    text = "".join(f"{name}\x00{value}\x00" for name, value in labels)
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
-    return int.from_bytes(digest) / 2.0**64
 
 
 def _candidates(rows: Index, keys: Floats, present: Bools, k: int) -> Index:

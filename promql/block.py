@@ -87,6 +87,16 @@ class Block:
             start_ms=None if self.start_ms is None else self.start_ms[rows],
         )
 
+    def repeated(self, steps: int) -> "Block":
+        """Return a vector of one step at several."""
+        shape = (self.size, steps)
+        hist = self.hist
+        if hist is not None:
+            hist = HistogramColumn(np.broadcast_to(hist.index, shape), hist.pool)
+        values = np.broadcast_to(self.values, shape)
+        present = np.broadcast_to(self.present, shape)
+        return Block(self.labels, values, present, self.drop_name, hist)
+
     def compact(self) -> "Block":
         """Return the series that have a point at any step."""
         if self.present.size and self.present.all():

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from model.labels import METRIC_NAME, LabelTable
+from model.labels import METRIC_NAME, LabelTable, Matcher
 from model.samples import Bools, Floats, Ints
 from promql.annotations import Annotations
 from promql.ast import Call, Expr, StringLiteral, unwrap
@@ -12,6 +12,25 @@ from promql.windows import Windows
 
 Value = Block | Floats | str
 """An instant vector, a scalar at each step (float64, shape (T,)), or a string."""
+
+
+Pinned = tuple[int | None, int]
+"""The time of ``@`` in ms, None without one, and the offset in ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Where in time the selectors of an expression look.
+
+    Attributes:
+        at_ms: What ``@`` pins the first selector to, None for nothing.
+        offset_ms: The offset of the first selector.
+        uniform: Whether everything that gives vectors looks at the same time.
+    """
+
+    at_ms: int | None
+    offset_ms: int
+    uniform: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +54,9 @@ class CallContext:
         evaluate: Evaluates an expression at the steps.
         evaluate_windows: Evaluates a range vector.
         evaluate_with_times: Evaluates a vector with the samples' own times kept.
+        is_range: Whether it is a range query.
+        select: Returns the series that pass matchers, with their samples' times, at other times.
+        reference: Tells where in time the selectors of an expression look.
     """
 
     node: Call
@@ -45,6 +67,8 @@ class CallContext:
     evaluate_windows: Callable[[Expr], Windows]
     evaluate_with_times: Callable[[Expr], Block]
     is_range: bool
+    select: Callable[[tuple[Matcher, ...], Ints], Block]
+    reference: Callable[[Expr], Reference]
 
     @property
     def steps(self) -> int:

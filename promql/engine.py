@@ -1,7 +1,7 @@
 """Runs queries: text and times in, answer out. An instant query is a range query of one step."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -9,10 +9,12 @@ from model.errors import QueryError
 from model.histogram.pool import HistogramColumn
 from model.samples import Floats, Ints, no_samples
 from promql.annotations import Annotations
-from promql.ast import ValueType
+from promql.ast import Expr, ValueType
 from promql.block import Block
 from promql.call import QueryRange
 from promql.evaluator import LOOKBACK_MS, Budget, Evaluator
+from promql.functions.extended import extended_points
+from promql.invariant import once
 from promql.parser import parse
 from promql.result import Matrix, Result, Scalar, Stats, String, Vector
 from promql.typecheck import type_of
@@ -45,6 +47,10 @@ class Engine:
     def __init__(self, limits: Limits = Limits()) -> None:
         self._limits = limits
 
+    def with_lookback(self, lookback_ms: int) -> "Engine":
+        """Return an engine whose samples count as now for so long."""
+        return Engine(replace(self._limits, lookback_ms=lookback_ms))
+
     def instant(
         self, queryable: Queryable, expr: str, ts_ms: int, *, cancelled: Cancelled = _never
     ) -> Result:
@@ -64,10 +70,10 @@ class Engine:
         """
         tree = parse(expr)
         at = np.array([ts_ms], dtype=np.int64)
-        run = self._evaluator(queryable, at, QueryRange(ts_ms, ts_ms, 0), cancelled)
+        run = self._evaluator(queryable, tree, at, QueryRange(ts_ms, ts_ms, 0), cancelled)
         value: Scalar | String | Vector | Matrix
         if type_of(tree) is ValueType.MATRIX:
-            value = _range_vector(run.evaluate_windows(tree))
+            value = _range_vector(_shown_windows(run.evaluate_windows(tree)))
         else:
             found = run.evaluate(tree)
             if isinstance(found, str):
@@ -104,7 +110,8 @@ class Engine:
         if step_ms <= 0:
             raise QueryError("zero or negative query resolution step widths are not accepted")
         at = np.arange(start_ms, end_ms + 1, step_ms, dtype=np.int64)
-        run = self._evaluator(queryable, at, QueryRange(start_ms, end_ms, step_ms), cancelled, True)
+        query = QueryRange(start_ms, end_ms, step_ms)
+        run = self._evaluator(queryable, tree, at, query, cancelled, True)
         found = run.evaluate(tree) if len(at) else Block.empty(0)
         assert not isinstance(found, str)
         block = found if isinstance(found, Block) else Block.single(found)
@@ -113,6 +120,7 @@ class Engine:
     def _evaluator(
         self,
         queryable: Queryable,
+        tree: Expr,
         at: Ints,
         query: QueryRange,
         cancelled: Cancelled,
@@ -120,7 +128,8 @@ class Engine:
     ) -> Evaluator:
         budget = Budget(self._limits.max_samples, cancelled)
         lookback = self._limits.lookback_ms
-        return Evaluator(queryable, at, query, Annotations(), budget, lookback, is_range)
+        run = Evaluator(queryable, at, query, Annotations(), budget, lookback, is_range)
+        return replace(run, once=once(tree, run.pinned)) if is_range else run
 
 
 def _result(run: Evaluator, value: Scalar | String | Vector | Matrix, expr: str) -> Result:
@@ -157,6 +166,24 @@ def _sorted(block: Block) -> Block:
 def _matrix(block: Block, ts_ms: Ints) -> Matrix:
     block = _sorted(block)
     return Matrix(block.labels, ts_ms, _marked(block), _shown(block))
+
+
+def _shown_windows(windows: Windows) -> Windows:
+    """Return the samples of a range vector; extended ones have a sample at both ends.
+
+    Raises:
+        QueryError: If an extended one holds histograms.
+    """
+    extension = windows.extension
+    if extension is None:
+        return windows
+    if any(
+        c.hist is not None and (c.over(c.hist >= 0, c.low, c.high) > 0).any()
+        for c in windows.chunks
+    ):
+        word = "smoothed" if extension.smoothed else "anchored"
+        raise QueryError(f"{word} modifier is not supported with histograms")
+    return extended_points(windows, extension)
 
 
 def _range_vector(windows: Windows) -> Matrix:

@@ -8,26 +8,33 @@ import numpy as np
 
 from model.errors import QueryError, QueryLimitError
 from model.histogram.pool import HistogramColumn
+from model.labels import Matcher
 from model.samples import Floats, Ints
 from promql import aggregate, ast, binary, fused
 from promql.annotations import Annotations
 from promql.ast import ValueType
 from promql.block import Block
-from promql.call import CallContext, QueryRange, Value
+from promql.call import CallContext, Pinned, QueryRange, Value
 from promql.functions.rate import say_no_counter
 from promql.functions.table import FUNCTIONS
 from promql.histogram.arithmetic import scaled
+from promql.invariant import reference
 from promql.lexer import SET_OPERATORS
 from promql.parser_duration import duration_ms
 from promql.select import block_windows, instant, windows
+from promql.smooth import smooth
 from promql.typecheck import type_of
-from promql.windows import Windows
+from promql.windows import Extension, Windows
 from storage.interface import Hints, Queryable, SeriesSet
 
 Cancelled = Callable[[], bool]
 
 LOOKBACK_MS: Final = 300_000
 SUBQUERY_STEP_MS: Final = 60_000
+_EXTENDED_FUNCTIONS: Final = {
+    "anchored": ("changes", "delta", "increase", "rate", "resets"),
+    "smoothed": ("delta", "increase", "rate"),
+}
 
 
 @dataclass(slots=True)
@@ -81,7 +88,8 @@ class Evaluator:
     budget: Budget
     lookback_ms: int = LOOKBACK_MS
     is_range: bool = False
-    path: tuple[ast.Expr, ...] = field(default=())
+    once: frozenset[int] = frozenset()
+    path: tuple[ast.Expr, ...] = ()
     found: dict[object, SeriesSet] = field(default_factory=dict)
 
     @property
@@ -92,6 +100,8 @@ class Evaluator:
     def evaluate(self, expr: ast.Expr) -> Value:
         """Return an expression's value at every step."""
         self.budget.check()
+        if self.steps > 1 and id(expr) in self.once:
+            return self._repeated(expr)
         match expr:
             case ast.NumberLiteral(value=value):
                 return np.full(self.steps, value)
@@ -99,6 +109,8 @@ class Evaluator:
                 return text
             case ast.Paren(expr=inner):
                 return self.evaluate(inner)
+            case ast.VectorSelector(smoothed=True):
+                return self._smooth(expr)
             case ast.VectorSelector():
                 return self.select_instant(expr)
             case ast.Unary():
@@ -112,6 +124,14 @@ class Evaluator:
             case _:
                 raise QueryError(f"cannot evaluate {type(expr).__name__} here")
 
+    def _repeated(self, expr: ast.Expr) -> Value:
+        """Work out what is the same at every step at the first."""
+        value = replace(self, ts_ms=self.ts_ms[:1], is_range=False).evaluate(expr)
+        if isinstance(value, Block):
+            self.budget.use(value.size * self.steps)
+            return value.repeated(self.steps)
+        return value if isinstance(value, str) else np.repeat(value, self.steps)
+
     def vector(self, expr: ast.Expr) -> Block:
         """Return the value of an expression that is a vector."""
         value = self.evaluate(expr)
@@ -122,17 +142,20 @@ class Evaluator:
 
     def _shift(self, shift: ast.Shift) -> Ints:
         """Return the times a selector looks at."""
-        times = self.ts_ms
-        if shift.at is not None:
-            at = shift.at
-            if at is ast.AtEdge.START:
-                at = self.query.start_ms
-            elif at is ast.AtEdge.END:
-                at = self.query.end_ms
-            times = np.full(self.steps, at, dtype=np.int64)
+        at, offset = self.pinned(shift)
+        times = self.ts_ms if at is None else np.full(self.steps, at, dtype=np.int64)
+        return times - offset if offset else times
+
+    def pinned(self, shift: ast.Shift) -> Pinned:
+        """Return the time and offset that modifiers stand for, in ms."""
+        at = shift.at
+        if at is ast.AtEdge.START:
+            at = self.query.start_ms
+        elif isinstance(at, ast.AtEdge):
+            at = self.query.end_ms
         if shift.offset is None:
-            return times
-        return times - self._duration(shift.offset, negative=True)
+            return at, 0
+        return at, self._duration(shift.offset, negative=True)
 
     def _duration(self, node: ast.Duration, *, negative: bool = False) -> int:
         length = self.query.end_ms - self.query.start_ms
@@ -147,24 +170,37 @@ class Evaluator:
         self.budget.use(cells)
         return found
 
-    def _refuse_extended(self, node: ast.VectorSelector) -> None:
-        if node.anchored or node.smoothed:
-            word = "anchored" if node.anchored else "smoothed"
-            raise QueryError(f"{word} modifier is not implemented")
-
     def select_instant(
         self, node: ast.VectorSelector, *, times: bool = False, start_times: bool = False
     ) -> Block:
         """Return a selector's most recent samples."""
-        self._refuse_extended(node)
         at = self._shift(node.shift)
         if not len(at):
             return Block.empty(0)
-        last_only = len(at) == 1
-        hints = self._hints(last_only=last_only)
+        hints = self._hints(last_only=len(at) == 1)
         found = self._select(node, int(at.min()) - self.lookback_ms + 1, int(at.max()), hints)
         self.budget.use(found.labels.size * self.steps)
         return instant(found, at, self.lookback_ms, times=times, start_times=start_times)
+
+    def _select_info(self, matchers: tuple[Matcher, ...], at: Ints) -> Block:
+        if not len(at):
+            return Block.empty(0)
+        hints = Hints(func="info", step_ms=self.query.step_ms)
+        first, last = int(at.min()) - self.lookback_ms + 1, int(at.max())
+        found = self.queryable.select(matchers, first, last, hints)
+        self.budget.use(sum(group.values.size for group in found.groups))
+        return instant(found, at, self.lookback_ms, times=True)
+
+    def _smooth(self, node: ast.VectorSelector) -> Block:
+        at = self._shift(node.shift)
+        if not len(at):
+            return Block.empty(0)
+        starts, ends = at - self.lookback_ms, at + self.lookback_ms
+        hints = self._hints()
+        found = self._select(node, int(starts.min()) + 1, int(ends.max()), hints)
+        extension = Extension(at, at, smoothed=True)
+        around = windows(found, starts, ends, self.lookback_ms, extension)
+        return smooth(node, around, at, self.annotations)
 
     def _hints(self, *, range_ms: int = 0, last_only: bool = False) -> Hints:
         """Tell the store what stands around the selector."""
@@ -188,13 +224,30 @@ class Evaluator:
         return self._subquery(expr)
 
     def _matrix(self, node: ast.MatrixSelector) -> Windows:
-        self._refuse_extended(node.selector)
         length = self._duration(node.range)
         ends = self._shift(node.selector.shift)
         starts = ends - length
+        extension = None
+        if node.selector.anchored or node.selector.smoothed:
+            self._check_extended(node.selector)
+            extension = Extension(starts, ends, node.selector.smoothed)
+            starts = starts - self.lookback_ms
+            ends = ends + self.lookback_ms if node.selector.smoothed else ends
         hints = self._hints(range_ms=length)
         found = self._select(node.selector, int(starts.min()) + 1, int(ends.max()), hints)
-        return windows(found, starts, ends, length)
+        return windows(found, starts, ends, length, extension)
+
+    def _check_extended(self, node: ast.VectorSelector) -> None:
+        """Refuse functions that would see the samples outside the range."""
+        word = "anchored" if node.anchored else "smoothed"
+        if not self.path:
+            return
+        around = self.path[-1]
+        assert isinstance(around, ast.Call)
+        if around.name not in _EXTENDED_FUNCTIONS[word]:
+            names = ", ".join(_EXTENDED_FUNCTIONS[word])
+            message = f"{word} modifier can only be used with: {names} - not with {around.name}"
+            raise QueryError(message)
 
     def _subquery(self, node: ast.Subquery) -> Windows:
         length = self._duration(node.range)
@@ -278,6 +331,8 @@ class Evaluator:
             evaluate_windows=inside.evaluate_windows,
             evaluate_with_times=inside.with_times,
             is_range=self.is_range,
+            select=self._select_info,
+            reference=lambda expr: reference(expr, self.pinned),
         )
         return FUNCTIONS[node.name].run(context)
 

@@ -131,6 +131,11 @@ def is_letter(char: str) -> bool:
     return char == "_" or char.isalpha()
 
 
+def is_unquoted_label(name: str) -> bool:
+    """Tell whether a label name may be written without quotes."""
+    return name != "" and is_letter(name[0]) and all(map(_is_name_char, name))
+
+
 def _is_name_char(char: str) -> bool:
     return char != "" and (char == "." or is_letter(char) or char in _DIGITS)
 

@@ -63,10 +63,7 @@ def parse_selector(text: str) -> tuple[Matcher, ...]:
     Raises:
         ParseError: If it is anything else.
     """
-    expr = parse(text)
-    if isinstance(expr, ast.VectorSelector) and expr.shift == ast.NO_SHIFT:
-        return expr.matchers
-    raise ParseError("1:1: parse error: expected a series selector", 0, len(text))
+    return Parser(text).parse_selector().matchers
 
 
 class Parser(TokenReader):
@@ -75,12 +72,24 @@ class Parser(TokenReader):
     def parse(self) -> ast.Expr:
         """Return the tree of the whole text."""
         if self.token.kind == "EOF":
-            self.fail("no expression found in input", 0, 0)
+            raise ParseError("unknown position: parse error: no expression found in input")
         expr = self.expression(0)
         if self.token.kind != "EOF":
             self.unexpected()
         check(expr, self.text, self.fail)
         return expr
+
+    def parse_selector(self) -> ast.VectorSelector:
+        """Return the selector that the whole text is."""
+        token = self.token
+        if token.kind != "{" and token.kind not in _NAME_WORDS:
+            self.unexpected()
+        name = "" if token.kind == "{" else self.advance().text
+        selector = self._selector(name, token.start)
+        if self.token.kind != "EOF":
+            self.unexpected()
+        check(selector, self.text, self.fail)
+        return selector
 
     # ------------------------------------------------------------ expressions
 

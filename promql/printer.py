@@ -1,13 +1,60 @@
-"""Tree to text, as Prometheus's ``promql/parser/printer.go`` writes it, on one line."""
+"""Tree to text: on one line as Prometheus's ``String`` writes it, and broken into lines as ``format_query`` does."""
 
 from typing import Final
 
-from model.labels import METRIC_NAME, Matcher, MatchOp
+from model.labels import Matcher
 from promql import ast
 from promql.ast import Card
-from promql.text import format_duration, format_float, format_g, is_legacy_label, quote
+from promql.lexer import is_unquoted_label
+from promql.parser import parse
+from promql.text import format_duration, format_float, format_g, quote
+from promql.typecheck import matching_of
 
-_PARENTHESES: Final = {True: "({})", False: "{}"}
+_LINE_BYTES: Final = 100  # an expression longer than this is broken into lines
+_INDENT: Final = "  "
+
+
+def prettify(text: str) -> str:
+    """Write a query in the form ``/api/v1/format_query`` gives.
+
+    Raises:
+        ParseError: If it cannot be parsed.
+    """
+    return _pretty(parse(text), 0)
+
+
+def _pretty(expr: ast.Expr, level: int) -> str:
+    """Write an expression whose first line stands at an indentation."""
+    blank = _INDENT * level
+    line = format_expr(expr)
+    if isinstance(expr, ast.Unary):
+        return blank + expr.op + _pretty(expr.expr, level).strip()
+    if isinstance(expr, (ast.VectorSelector, ast.MatrixSelector)):
+        return blank + line
+    short = len(line.encode("utf-8", "surrogateescape")) <= _LINE_BYTES
+    if isinstance(expr, ast.Subquery):
+        # the one-line form is not indented upstream either
+        return line if short else _pretty(expr.expr, level) + _subquery_suffix(expr)
+    if short:
+        return blank + line
+    match expr:
+        case ast.Aggregate(param=param):
+            parts = [expr.expr] if param is None else [param, expr.expr]
+            return blank + _aggregate_head(expr) + _enclosed(parts, level)
+        case ast.Call(name=name, args=args):
+            return blank + name + _enclosed(args, level)
+        case ast.Paren(expr=inner):
+            return blank + _enclosed([inner], level)
+        case ast.Binary(left=left, right=right):
+            sides = _pretty(left, level + 1), _pretty(right, level + 1)
+            return f"{sides[0]}\n{blank}{_sign(expr)}\n{sides[1]}"
+        case _:
+            return blank + line
+
+
+def _enclosed(parts: "list[ast.Expr] | tuple[ast.Expr, ...]", level: int) -> str:
+    inner = ",\n".join(_pretty(part, level + 1) for part in parts)
+    return f"(\n{inner}\n{_INDENT * level})"
 
 
 def format_expr(expr: ast.Expr) -> str:
@@ -28,15 +75,13 @@ def format_expr(expr: ast.Expr) -> str:
         case ast.MatrixSelector(selector=selector, range=length):
             after = _extension(selector) + _at(selector.shift) + _offset(selector.shift)
             return f"{_selector(selector)}[{_duration(length)}]{after}"
-        case ast.Subquery():
-            step = "" if expr.step is None else _duration(expr.step)
-            after = _at(expr.shift) + _offset(expr.shift)
-            return f"{format_expr(expr.expr)}[{_duration(expr.range)}:{step}]{after}"
-        case ast.Aggregate():
-            return _aggregate(expr)
-        case ast.Binary():
-            sign = expr.op + (" bool" if expr.return_bool else "") + _matching(expr)
-            return f"{format_expr(expr.left)} {sign} {format_expr(expr.right)}"
+        case ast.Subquery(expr=inner):
+            return format_expr(inner) + _subquery_suffix(expr)
+        case ast.Aggregate(expr=inner, param=param):
+            first = "" if param is None else format_expr(param) + ", "
+            return f"{_aggregate_head(expr)}({first}{format_expr(inner)})"
+        case ast.Binary(left=left, right=right):
+            return f"{format_expr(left)} {_sign(expr)} {format_expr(right)}"
         case ast.DurationExpr():
             return _duration(expr)
         case _:
@@ -44,7 +89,7 @@ def format_expr(expr: ast.Expr) -> str:
 
 
 def _seconds(value: float) -> str:
-    text = format_duration(round(abs(value) * 1000))
+    text = format_duration(int(round(abs(value) * 1e9) // 1_000_000))
     return f"-{text}" if value < 0 else text
 
 
@@ -54,7 +99,8 @@ def _duration(node: ast.Duration | None) -> str:
         return ""
     if isinstance(node, ast.NumberLiteral):
         return _seconds(node.value)
-    return _PARENTHESES[node.wrapped].format(_duration_body(node))
+    body = _duration_body(node)
+    return f"({body})" if node.wrapped else body
 
 
 def _duration_body(node: ast.DurationExpr) -> str:
@@ -76,10 +122,7 @@ def _operand(node: ast.Duration | None) -> str:
 
 
 def _offset(shift: ast.Shift) -> str:
-    offset = shift.offset
-    if offset is None or (isinstance(offset, ast.NumberLiteral) and offset.value == 0):
-        return ""
-    return f" offset {_duration(offset)}"
+    return "" if shift.offset is None else f" offset {_duration(shift.offset)}"
 
 
 def _at(shift: ast.Shift) -> str:
@@ -90,46 +133,46 @@ def _at(shift: ast.Shift) -> str:
     return f" @ {shift.at / 1000:.3f}"
 
 
+def _subquery_suffix(node: ast.Subquery) -> str:
+    after = _at(node.shift) + _offset(node.shift)
+    return f"[{_duration(node.range)}:{_duration(node.step)}]{after}"
+
+
 def _extension(node: ast.VectorSelector) -> str:
     return " anchored" if node.anchored else " smoothed" if node.smoothed else ""
 
 
 def _selector(node: ast.VectorSelector) -> str:
     matchers = node.matchers[:-1] if node.name else node.matchers
-    texts = sorted(_matcher(m) for m in matchers)
-    return node.name + ("{" + ",".join(texts) + "}" if texts or not node.name else "")
+    texts = sorted((_matcher(m) for m in matchers), key=str.encode)
+    return node.name + ("{" + ",".join(texts) + "}" if texts else "")
 
 
 def _matcher(matcher: Matcher) -> str:
-    if matcher.name == METRIC_NAME and matcher.op is MatchOp.EQUAL and matcher.value:
-        return f"{METRIC_NAME}={quote(matcher.value)}"
     return f"{_label(matcher.name)}{matcher.op.value}{quote(matcher.value)}"
 
 
 def _label(name: str) -> str:
-    return name if is_legacy_label(name) else quote(name)
+    return name if is_unquoted_label(name) else quote(name)
 
 
 def _labels(names: tuple[str, ...]) -> str:
     return "(" + ", ".join(map(_label, names)) + ")"
 
 
-def _aggregate(node: ast.Aggregate) -> str:
-    clause = ""
+def _aggregate_head(node: ast.Aggregate) -> str:
     if node.without:
-        clause = f" without {_labels(node.grouping)} "
-    elif node.grouping:
-        clause = f" by {_labels(node.grouping)} "
-    param = "" if node.param is None else format_expr(node.param) + ", "
-    return f"{node.op}{clause}({param}{format_expr(node.expr)})"
+        return f"{node.op} without {_labels(node.grouping)} "
+    return f"{node.op} by {_labels(node.grouping)} " if node.grouping else node.op
 
 
-def _matching(node: ast.Binary) -> str:
-    matching = node.matching
+def _sign(node: ast.Binary) -> str:
+    """Write an operator with its modifiers."""
+    out = node.op + (" bool" if node.return_bool else "")
+    matching = matching_of(node)
     if matching is None:
-        return ""
+        return out
     grouped = matching.card in (Card.MANY_TO_ONE, Card.ONE_TO_MANY)
-    out = ""
     if matching.labels or matching.on or grouped:
         out += f" {'on' if matching.on else 'ignoring'} {_labels(matching.labels)}"
     if grouped:
@@ -137,6 +180,6 @@ def _matching(node: ast.Binary) -> str:
         out += f" group_{side} {_labels(matching.include)}"
     left, right = matching.fill_left, matching.fill_right
     if left is not None and left == right:
-        return out + f" fill ({format_g(left)})"
+        return f"{out} fill ({format_g(left)})"
     out += "" if left is None else f" fill_left ({format_g(left)})"
     return out + ("" if right is None else f" fill_right ({format_g(right)})")

@@ -1,9 +1,14 @@
 """RE2 patterns as PromQL means them: anchored at both ends, and a dot is any character."""
 
+import re
 from functools import lru_cache
 from typing import Any
 
 import re2
+
+from model.labels import Matcher, MatchOp
+
+_META = re.compile(r"[\\.+*?()|\[\]{}^$]")
 
 
 @lru_cache(maxsize=512)
@@ -22,3 +27,17 @@ def compile_anchored(pattern: str) -> Any:
         reason = err.args[0]
         text = reason.decode() if isinstance(reason, bytes) else str(reason)
         raise ValueError(f"error parsing regexp: {text}") from None
+
+
+def matches(matcher: Matcher, value: str) -> bool:
+    """Tell whether a label's value passes a matcher."""
+    if matcher.op in (MatchOp.EQUAL, MatchOp.NOT_EQUAL):
+        hit = value == matcher.value
+    else:
+        hit = compile_anchored(matcher.value).fullmatch(value) is not None
+    return hit if matcher.op in (MatchOp.EQUAL, MatchOp.REGEX) else not hit
+
+
+def quote_meta(text: str) -> str:
+    """Escape a text so that a pattern matches it and nothing else."""
+    return _META.sub(r"\\\g<0>", text)

@@ -15,7 +15,7 @@ from model.histogram.pool import (
 )
 from model.samples import Bools, Floats, Ints, is_no_sample, is_stale
 from promql.block import Block, Rows
-from promql.windows import Chunk, Index, Windows, index_classes, search_rows
+from promql.windows import Chunk, Extension, Index, Windows, index_classes, search_rows
 from storage.interface import TS_PAD, Group, SeriesSet
 
 _FEW_CLASSES = 16
@@ -182,6 +182,7 @@ def windows(
     starts_ms: Ints,
     ends_ms: Ints,
     range_ms: int,
+    extension: Extension | None = None,
 ) -> Windows:
     """Return the windows (start, end] of each series; stale markers are in none."""
     pools = _Pools()
@@ -194,21 +195,30 @@ def windows(
         ts_row = group.ts_row.astype(np.int64)
         low, high = search_rows(group.ts_ms, starts_ms), search_rows(group.ts_ms, ends_ms)
         high = np.maximum(low, high)
-        for series, shared in _split(np.concatenate([low, high], axis=1), ts_row):
+        index = [low, high]
+        if extension is not None:
+            index.append(search_rows(group.ts_ms, extension.starts_ms))
+            index.append(search_rows(group.ts_ms, extension.ends_ms - 1))
+        for series, shared in _split(np.concatenate(index, axis=1), ts_row):
+            rows = shared[0] if shared is not None else ts_row[series]
+            picked = [np.asarray(part[rows]) for part in index]
             whole = len(series) == len(group.rows)
             chunk = Chunk(
                 rows=group.rows[series].astype(np.int64),
                 ts_ms=group.ts_ms if shared is not None else group.ts_ms[ts_row[series]],
                 ts_row=ts_row[series] if shared is not None else np.arange(len(series)),
                 values=group.values if whole else group.values[series],
-                low=low[shared[0]] if shared is not None else low[ts_row[series]],
-                high=high[shared[0]] if shared is not None else high[ts_row[series]],
+                low=picked[0],
+                high=picked[1],
                 hist=None if hist is None else hist[series],
                 start_ms=None if group.start_ms is None else group.start_ms[series],
+                inner_low=picked[2] if extension is not None else None,
+                inner_high=picked[3] if extension is not None else None,
             )
             chunks.extend([chunk] if group.dense else _without_holes(chunk))
     keep = np.zeros(found.labels.size, dtype=bool)
-    return Windows(found.labels, keep, tuple(chunks), starts_ms, ends_ms, range_ms, pools.pool())
+    ranges = starts_ms, ends_ms, range_ms
+    return Windows(found.labels, keep, tuple(chunks), *ranges, pools.pool(), extension)
 
 
 def _within(group: Group, start_ms: int, end_ms: int) -> bool:
@@ -248,6 +258,10 @@ def _without_holes(chunk: Chunk) -> list[Chunk]:
 
 def chunk_rows(chunk: Chunk, keep: Rows) -> Chunk:
     """Return some series of a chunk."""
+
+    def own(index: Index | None) -> Index | None:
+        return index if index is None or chunk.uniform else index[keep]
+
     return replace(
         chunk,
         rows=chunk.rows[keep],
@@ -257,6 +271,8 @@ def chunk_rows(chunk: Chunk, keep: Rows) -> Chunk:
         high=chunk.high if chunk.uniform else chunk.high[keep],
         hist=None if chunk.hist is None else chunk.hist[keep],
         start_ms=None if chunk.start_ms is None else chunk.start_ms[keep],
+        inner_low=own(chunk.inner_low),
+        inner_high=own(chunk.inner_high),
     )
 
 

@@ -37,7 +37,6 @@ _UNITS_MS: Final = (
     ("s", 1000),
     ("ms", 1),
 )
-_LEGACY_LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 MAX_DURATION_MS: Final = (2**63 - 1) // 1_000_000
 
 
@@ -84,11 +83,6 @@ def _unescape(match: re.Match[str]) -> str:
 def is_utf8(text: str) -> bool:
     """Tell whether a string has no stray bytes in it."""
     return not any("\ud800" <= char <= "\udfff" for char in text)
-
-
-def is_legacy_label(name: str) -> bool:
-    """Tell whether a label name needs no quotes."""
-    return _LEGACY_LABEL.fullmatch(name) is not None
 
 
 def parse_number(text: str) -> float:

@@ -1,14 +1,15 @@
 """Checks a tree the grammar let pass: types of operands and arguments, as Prometheus's ``checkAST``."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, NoReturn
 
-from model.labels import METRIC_NAME, Matcher, MatchOp
+from model.labels import METRIC_NAME
 from promql import ast
 from promql.ast import ValueType
 from promql.functions.table import FUNCTIONS
 from promql.lexer import COMPARISONS, SET_OPERATORS
-from promql.regex import compile_anchored
+from promql.regex import matches
 from promql.text import quote
 
 Fail = Callable[[str, int, int], NoReturn]
@@ -35,6 +36,16 @@ def type_of(expr: ast.Expr) -> ValueType:
             return ValueType.SCALAR if both == {ValueType.SCALAR} else ValueType.VECTOR
         case _:
             return ValueType.VECTOR
+
+
+def matching_of(node: ast.Binary) -> ast.Matching | None:
+    """Return how the series of a binary operation are paired; None unless both sides are vectors."""
+    if {type_of(node.left), type_of(node.right)} != {ValueType.VECTOR}:
+        return None
+    matching = node.matching or ast.Matching()
+    if node.op in SET_OPERATORS:
+        return replace(matching, card=ast.Card.MANY_TO_MANY)
+    return matching
 
 
 def check(expr: ast.Expr, text: str, fail: Fail) -> None:
@@ -145,6 +156,9 @@ def _check_call(node: ast.Call, text: str, fail: Fail) -> None:
 def _check_info(node: ast.Call, fail: Fail) -> None:
     """Check the second argument of ``info``: label selectors only, which may also match nothing."""
     arg = node.args[1]
+    if (got := type_of(arg)) is not ValueType.VECTOR:
+        message = f'expected type instant vector in call to function "info", got {got.value}'
+        fail(message, node.start, node.end)
     if not isinstance(arg, ast.VectorSelector):
         fail("expected label selectors only", arg.start, arg.end)
     if arg.name:
@@ -158,14 +172,6 @@ def _check_selector(node: ast.VectorSelector, fail: Fail) -> None:
             if matcher.name == METRIC_NAME:
                 names = f"{quote(node.name)} or {quote(matcher.value)}"
                 fail(f"metric name must not be set twice: {names}", node.start, node.end)
-    elif all(map(_matches_empty, node.matchers)):
+    elif all(matches(matcher, "") for matcher in node.matchers):
         message = "vector selector must contain at least one non-empty matcher"
         fail(message, node.start, node.end)
-
-
-def _matches_empty(matcher: Matcher) -> bool:
-    if matcher.op in (MatchOp.EQUAL, MatchOp.NOT_EQUAL):
-        hit = matcher.value == ""
-    else:
-        hit = compile_anchored(matcher.value).fullmatch("") is not None
-    return hit if matcher.op in (MatchOp.EQUAL, MatchOp.REGEX) else not hit

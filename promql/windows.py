@@ -35,6 +35,9 @@ class Chunk:
         high: int64, shape like ``low``.
         hist: int32, shape (k, N): row in the pool or -1; None without histograms.
         start_ms: int64, shape (k, N), start timestamps, 0 for none; None without any.
+        inner_low: int64, shape like ``low``, for extended windows: index of the first sample
+            behind the start of the range itself.
+        inner_high: Likewise the first sample at or behind the range's end.
     """
 
     rows: Index
@@ -45,6 +48,8 @@ class Chunk:
     high: Index
     hist: Int32s | None = None
     start_ms: Ints | None = None
+    inner_low: Index | None = None
+    inner_high: Index | None = None
 
     @property
     def uniform(self) -> bool:
@@ -107,14 +112,19 @@ class Chunk:
         order = np.argsort(~keep, axis=1, kind="stable")
         counts = np.zeros((keep.shape[0], keep.shape[1] + 1), dtype=np.int64)
         np.cumsum(keep, axis=1, out=counts[:, 1:])
-        low, high = np.broadcast_to(self.low, self.shape), np.broadcast_to(self.high, self.shape)
+
+        def moved(index: Index) -> Index:
+            return np.take_along_axis(counts, np.broadcast_to(index, self.shape), axis=1)
+
         return replace(
             self,
             ts_ms=np.take_along_axis(self.ts_ms[self.ts_row], order, axis=1),
             ts_row=np.arange(len(self.rows)),
             values=np.take_along_axis(self.values, order, axis=1),
-            low=np.take_along_axis(counts, low, axis=1),
-            high=np.take_along_axis(counts, high, axis=1),
+            low=moved(self.low),
+            high=moved(self.high),
+            inner_low=None if self.inner_low is None else moved(self.inner_low),
+            inner_high=None if self.inner_high is None else moved(self.inner_high),
             hist=None if self.hist is None else np.take_along_axis(self.hist, order, axis=1),
             start_ms=None
             if self.start_ms is None
@@ -162,6 +172,21 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
+class Extension:
+    """What ``anchored`` and ``smoothed`` selectors are about: the windows reach further than the range.
+
+    Attributes:
+        starts_ms: int64, shape (S,): start of each range, not in it.
+        ends_ms: int64, shape (S,): end of each range.
+        smoothed: Whether values at both are interpolated.
+    """
+
+    starts_ms: Ints
+    ends_ms: Ints
+    smoothed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Windows:
     """A range vector at every step.
 
@@ -171,8 +196,9 @@ class Windows:
         chunks: Each series that has a sample is in one of them.
         starts_ms: int64, shape (S,): start of each window, not in it.
         ends_ms: int64, shape (S,): end of each window.
-        range_ms: Length of the windows.
+        range_ms: Length of the range.
         pool: The histograms that chunks point to; None without any.
+        extension: The ranges themselves, where the windows reach beyond them.
     """
 
     labels: LabelTable
@@ -182,6 +208,7 @@ class Windows:
     ends_ms: Ints
     range_ms: int
     pool: HistogramPool | None = None
+    extension: Extension | None = None
 
     @property
     def steps(self) -> int:

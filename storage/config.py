@@ -39,18 +39,7 @@ class StorageConfig(Section):
 
 
 class LogDbConfig(Section):
-    """The embedded log store.
-
-    Attributes:
-        retention_days: Records are kept this long ...
-        retention_bytes: ... as long as all of them take no more than this.
-        seal_bytes: The part in memory becomes a segment at this size ...
-        seal_seconds: ... or at this age.
-        segment_bytes: Small segments are merged up to this size.
-        sync_seconds: What is written reaches the disk within this time.
-        query_memory_bytes: Memory that searches may use.
-        query_threads: Threads that searches may use.
-    """
+    """The embedded log store; ``LogDbSettings`` says what each setting does."""
 
     retention_days: float = Field(30.0, gt=0)
     retention_bytes: int = Field(20 << 30, ge=1 << 20)

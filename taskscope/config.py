@@ -17,7 +17,8 @@ from logship.config import LogshipConfig
 from model.errors import ConfigError, OperatorError
 from storage.config import LogDbConfig, StorageConfig
 from taskscope.paths import default_data_dir
-from web.config import WebConfig
+from taskscope.remote_config import RemoteWriteConfig
+from web.config import QueryConfig, WebConfig
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -30,6 +31,8 @@ class TaskscopeConfig(Section):
         host: This host's name; the kernel's if left out.
         listen: Address of console and API.
         data_dir: Where everything is kept; the user's state folder if left out.
+        external_labels: Added to every series that is sent on to another store.
+        remote_write: Stores that get every sample that this one stores.
     """
 
     cluster: str = Field(default="local", min_length=1)
@@ -43,9 +46,21 @@ class TaskscopeConfig(Section):
     storage: StorageConfig = StorageConfig()
     logdb: LogDbConfig = LogDbConfig()
     alerting: AlertingConfig = AlertingConfig()
+    query: QueryConfig = QueryConfig()
     web: WebConfig = WebConfig()
+    external_labels: dict[str, str] = Field(default_factory=dict)
+    remote_write: tuple[RemoteWriteConfig, ...] = ()
 
     _base: Path = PrivateAttr(default_factory=Path.cwd)
+
+    @field_validator("remote_write")
+    @classmethod
+    def _names_once(cls, value: tuple[RemoteWriteConfig, ...]) -> tuple[RemoteWriteConfig, ...]:
+        names = [one.called() for one in value]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two endpoints are called {name!r}; give each a name of its own")
+        return value
 
     @field_validator("listen")
     @classmethod
@@ -65,6 +80,12 @@ class TaskscopeConfig(Section):
     def host_name(self) -> str:
         """Return the name of this host."""
         return self.host or socket.gethostname()
+
+    def yaml(self) -> str:
+        """Return all settings in force as YAML; secrets are starred out."""
+        import yaml
+
+        return str(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False))
 
     def rule_paths(self) -> list[Path]:
         """Return the rule files, the shipped ones first."""

@@ -22,8 +22,9 @@ from alerting.receiver.registry import make_receivers
 from alerting.rule import RuleGroup
 from logship.config import ElasticsearchSinkConfig
 from model.clock import Clock
+from model.errors import ConfigError
 from model.task import TaskSource
-from promql.engine import Engine
+from promql.engine import Engine, Limits
 from storage.interface import LogReader
 from storage.logdb.logdb import LogDb
 from storage.tsdb.db import Tsdb
@@ -51,7 +52,9 @@ class Server:
     ) -> None:
         data = config.data_path()
         self.config = config
-        self.engine = Engine()
+        self.engine = Engine(
+            Limits(config.query.max_samples, round(config.query.lookback_delta * 1000))
+        )
         self.tsdb = Tsdb(data / "tsdb", config.storage.tsdb_settings(), clock, registry)
         embedded = any(sink.type == "embedded" for sink in config.logship.sinks)
         self.logdb = (
@@ -100,6 +103,20 @@ class Server:
         return load_groups(
             self.config.rule_paths(), parse, self.config.alerting.evaluation_interval_seconds
         )
+
+    def reload(self, config: TaskscopeConfig) -> None:
+        """Take up the rules of a configuration.
+
+        Raises:
+            ConfigError: If its rule files have problems; the rules stay as they are.
+        """
+        before = self.config
+        self.config = config
+        try:
+            self.rules.reload()
+        except ConfigError:
+            self.config = before
+            raise
 
     def start(self) -> None:
         """Open the stores, then notify, then evaluate."""

@@ -14,7 +14,6 @@ from waitress.wasyncore import loop as serve_events
 from model.errors import OperatorError
 from web.tails import Tails
 
-API_THREADS: Final = 8  # besides one thread for each tail
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 
 
@@ -49,11 +48,10 @@ class WebServer:
         """
         # it warns of every request that waits for a thread, which is no news
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-        tails: Tails = self._app.extensions["tails"]
         self._server = create_server(
             self._app,
             sockets=[self._listen()],
-            threads=API_THREADS + tails.limit,
+            threads=self._app.extensions["threads"],
             ident=None,  # no Server header
             clear_untrusted_proxy_headers=True,
             max_request_body_size=MAX_BODY_BYTES,

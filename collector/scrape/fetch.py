@@ -1,12 +1,10 @@
 """One thread that fetches from all targets at once, with a selector and timers.
 
-Connections are kept for the next scrape. Names are looked up on a few threads of their own, as
-that can block; everything else never waits.
+Connections are kept for the next scrape. Names are looked up elsewhere, as that can block;
+everything here never waits.
 """
 
-import functools
 import heapq
-import ipaddress
 import itertools
 import logging
 import selectors
@@ -16,13 +14,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from queue import SimpleQueue
 from threading import Thread
 from typing import Final
 
 from collector.metrics import ScrapeMetrics
 from collector.scrape.connection import Connection, describe, tls_context
 from collector.scrape.http import FetchError, Response
+from collector.scrape.names import Names
 from collector.scrape.target import Target, Tls, redirected
 
 _log = logging.getLogger(__name__)
@@ -34,8 +32,6 @@ ACCEPT: Final = (
     "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,"
     "text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
 )
-_NAME_SECONDS: Final = 60.0
-_RESOLVERS: Final = 4
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS: Final = 10
 
@@ -99,10 +95,7 @@ class Fetcher:
         self._idle: dict[object, _Link] = {}
         self._forgotten: set[object] = set()
         self._contexts: dict[Tls, ssl.SSLContext] = {}
-        self._names: dict[str, tuple[float, str]] = {}
-        self._resolving: dict[str, list[_Exchange]] = {}
-        self._to_resolve: SimpleQueue[str | None] = SimpleQueue()
-        self._resolvers: list[Thread] = []
+        self._names = Names(self.call)
         self._thread: Thread | None = None
         self._stopping = False
         self._others_cpu = 0.0  # of what ``done`` did, which is counted there
@@ -120,9 +113,7 @@ class Fetcher:
         if self._thread is not None:
             self._thread.join(timeout_seconds)
             self._thread = None
-        for _ in self._resolvers:  # not waited for: a lookup can hang for long
-            self._to_resolve.put(None)
-        self._resolvers.clear()
+        self._names.stop()
         if self._selector.get_map() is not None:
             for key in list(self._selector.get_map().values()):
                 if key.data is not None:
@@ -239,11 +230,16 @@ class Fetcher:
             self._connect_anew(exchange)
 
     def _connect_anew(self, exchange: _Exchange) -> None:
-        if address := self._address(exchange):
-            self._connect(exchange, address)
+        def found(address: str) -> None:
+            if not exchange.over:
+                self._attempt(exchange, lambda one: self._connect(one, address))
+
+        self._names.find(exchange.target.host, found)
 
     def _connect(self, exchange: _Exchange, address: str) -> None:
         target = exchange.target
+        if not address:
+            raise FetchError("name", f"the name {target.host!r} has no address")
         context = self._context(target.job.tls) if target.scheme == "https" else None
         server_name = target.job.tls.server_name or target.host
         exchange.fresh = True
@@ -289,7 +285,7 @@ class Fetcher:
             return False
         self._drop(link)
         exchange.link = None
-        self._attempt(exchange, self._connect_anew)
+        self._connect_anew(exchange)
         return True
 
     def _answered(self, exchange: _Exchange, response: Response) -> None:
@@ -346,48 +342,6 @@ class Fetcher:
     def _drop(self, link: _Link) -> None:
         self._selector.unregister(link.fd)  # by number: a failed handshake has closed the socket
         link.connection.close()
-
-    # ------------------------------------------------------------ names and certificates
-
-    def _address(self, exchange: _Exchange) -> str:
-        """Return the target's numeric address; "" if it must be looked up first."""
-        host = exchange.target.host
-        try:
-            return str(ipaddress.ip_address(host))
-        except ValueError:
-            known = self._names.get(host)
-        if known is not None and known[0] > time.monotonic():
-            return known[1]
-        waiting = self._resolving.setdefault(host, [])
-        waiting.append(exchange)
-        if len(waiting) == 1:
-            self._to_resolve.put(host)
-            if len(self._resolvers) < _RESOLVERS:
-                thread = Thread(target=self._resolve_all, name="scrape-resolve", daemon=True)
-                self._resolvers.append(thread)
-                thread.start()
-        return ""
-
-    def _resolve_all(self) -> None:
-        """Look names up; runs on each resolver thread."""
-        while (host := self._to_resolve.get()) is not None:
-            try:
-                found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-                address = str(found[0][4][0])
-            except (OSError, UnicodeError, IndexError):
-                address = ""
-            self.call(functools.partial(self._resolved, host, address))
-
-    def _resolved(self, host: str, address: str) -> None:
-        if address:
-            self._names[host] = (time.monotonic() + _NAME_SECONDS, address)
-        for exchange in self._resolving.pop(host, []):
-            if exchange.over:
-                continue
-            if not address:
-                self._finish(exchange, FetchError("name", f"the name {host!r} has no address"))
-                continue
-            self._attempt(exchange, lambda one: self._connect(one, address))
 
     def _context(self, tls: Tls) -> ssl.SSLContext:
         known = self._contexts.get(tls)

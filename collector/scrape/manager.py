@@ -98,6 +98,11 @@ class ScrapeManager:
         self._threads.clear()
         self._workers.stop(max(deadline - time.monotonic(), 0.1))
 
+    def reload(self, configs: Sequence[ScrapeConfig], defaults: ScrapeJob) -> None:
+        """Scrape by another configuration from now on; targets that it does not change go on as they are."""
+        self._configs, self._defaults = tuple(configs), defaults
+        self._changed.set()
+
     def targets(self) -> dict[str, list[dict[str, Any]]]:
         """Return ``activeTargets`` and ``droppedTargets`` with the fields of Prometheus's /api/v1/targets."""
         with self._lock:
@@ -129,10 +134,10 @@ class ScrapeManager:
                 self._stop.wait(_FILES_SECONDS)
 
     def _keep(self) -> None:
-        files = [d for c in self._configs for d in c.discoverers if isinstance(d, FileConfig)]
-        pause = min((min(d.refresh_seconds, _FILES_SECONDS) for d in files), default=None)
         while True:
-            self._changed.wait(pause)
+            files = [d for c in self._configs for d in c.discoverers if isinstance(d, FileConfig)]
+            pauses = [min(d.refresh_seconds, _FILES_SECONDS) for d in files]
+            self._changed.wait(min(pauses, default=None))
             if self._stop.is_set():
                 return
             self._changed.clear()
@@ -145,12 +150,17 @@ class ScrapeManager:
         found, dropped, problems = self._find()
         wanted = {target.key: target for target in found}
         with self._lock:
+            stay = {
+                key
+                for key, state in self._states.items()
+                if key in wanted and state.target.is_scraped_as(wanted[key])
+            }
             fresh = [
                 TargetState(target, TargetSeries(target, self._appender))
                 for key, target in wanted.items()
-                if key not in self._states
+                if key not in stay
             ]
-            gone = [self._states.pop(key) for key in self._states.keys() - wanted.keys()]
+            gone = [self._states.pop(key) for key in self._states.keys() - stay]
             self._states.update({state.target.key: state for state in fresh})
             self._dropped, self._problems = dropped, problems
             states = list(self._states.values())
@@ -195,7 +205,7 @@ class ScrapeManager:
         self._fetcher.call_at(due, lambda: self._tick(state, due))
 
     def _tick(self, state: TargetState, due: float) -> None:
-        if state.ended or self._stop.is_set() or state.target.key not in self._states:
+        if self._stop.is_set() or self._states.get(state.target.key) is not state:
             return
         interval = state.target.interval_seconds
         following = due + interval

@@ -117,6 +117,11 @@ class Target:
         """What makes a target that target: its job, labels and URL."""
         return (self.job.job_name, self.labels, self.url)
 
+    def is_scraped_as(self, other: "Target") -> bool:
+        """Tell whether a target with the same key is scraped in the same way."""
+        ways = ((t.job, t.interval_seconds, t.timeout_seconds) for t in (self, other))
+        return next(ways) == next(ways)
+
     @property
     def address(self) -> str:
         """``host:port`` as HTTP's Host header has it."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from logship.parse.timestamps import NO_TIME
+from model.samples import Ints
 
 
 @dataclass(slots=True)
@@ -14,7 +15,7 @@ class Columns:
 
     message: list[bytes]
     fields: list[bytes]
-    times: list[int]
+    times: list[int] | Ints
     levels: list[int]
     unparsed: list[int] = field(default_factory=list)
     traces: dict[int, str] = field(default_factory=dict)

@@ -94,7 +94,7 @@ class Shape:
 
     def _times(self, columns: Columns, texts: Sequence[str]) -> None:
         times = timestamps.column(texts)
-        columns.times = times.tolist()
+        columns.times = times
         for row in np.flatnonzero(times < 0).tolist():
             self._keep(columns, row, self._time, texts[row])
 

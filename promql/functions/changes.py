@@ -35,7 +35,12 @@ def _count(call: CallContext, *, falls: bool) -> Block:
                 anew[:, 1:] &= kind[:, 1:] == kind[:, :-1]
             marks |= anew
         here = np.broadcast_to(chunk.count() > 0, chunk.shape)
-        parts.append((chunk.over(marks, chunk.low + 1, chunk.high), here))
+        low = chunk.low
+        if chunk.inner_low is not None:
+            # anchored: of what lies before the range only the last sample counts
+            low = np.maximum(low, chunk.inner_low - 1)
+            here = here & (chunk.inner_low < chunk.high)
+        parts.append((chunk.over(marks, low + 1, chunk.high), here))
     return window_block(call, windows, parts)
 
 

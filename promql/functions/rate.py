@@ -13,6 +13,7 @@ from promql.annotations import Annotations
 from promql.ast import Call
 from promql.block import Block
 from promql.call import CallContext
+from promql.functions.extended import extended_rise
 from promql.functions.mixed import say_mixed
 from promql.functions.starts import say_overlaps, start_resets, starts_inside
 from promql.functions.table import MATRIX, function
@@ -112,8 +113,20 @@ def factor(at: Edges, rise: Floats, first: Floats, *, counter: bool) -> Floats:
     return out
 
 
-def _extrapolated(call: CallContext, *, counter: bool, per_second: bool) -> Block:
+def _rise_over(call: CallContext, *, counter: bool, per_second: bool) -> Block:
     windows = call.windows(0)
+    kind = {"counter": counter, "per_second": per_second}
+    if windows.extension is None:
+        block = _extrapolated(call, windows, **kind)
+    else:
+        block = extended_rise(call, windows, windows.extension, **kind)
+    if counter:
+        rows: Bools = np.any(block.floats, axis=1)
+        say_no_counter(call.annotations, call.node, block.labels, rows)
+    return block
+
+
+def _extrapolated(call: CallContext, windows: Windows, *, counter: bool, per_second: bool) -> Block:
     out = WindowResults(windows)
     seconds = windows.range_ms / 1000 if per_second else 1.0
     for whole in windows.chunks:
@@ -142,11 +155,7 @@ def _extrapolated(call: CallContext, *, counter: bool, per_second: bool) -> Bloc
                 say_overlaps(call, windows, chunk, here)
         if had is not None:
             _histograms(Task(call, windows, whole, counter), out, seconds)
-    block = out.block()
-    if counter:
-        rows: Bools = np.any(block.floats, axis=1)
-        say_no_counter(call.annotations, call.node, block.labels, rows)
-    return block
+    return out.block()
 
 
 def _histograms(whole: Task, out: WindowResults, seconds: float) -> None:
@@ -210,19 +219,19 @@ def say_no_counter(annotations: Annotations, node: Call, labels: LabelTable, row
 )
 def run_rate(call: CallContext) -> Block:
     """See the table."""
-    return _extrapolated(call, counter=True, per_second=True)
+    return _rise_over(call, counter=True, per_second=True)
 
 
 @function("increase", MATRIX, doc="Rise of a counter over the range, resets taken into account.")
 def run_increase(call: CallContext) -> Block:
     """See the table."""
-    return _extrapolated(call, counter=True, per_second=False)
+    return _rise_over(call, counter=True, per_second=False)
 
 
 @function("delta", MATRIX, doc="Difference of a gauge between the ends of the range.")
 def run_delta(call: CallContext) -> Block:
     """See the table."""
-    return _extrapolated(call, counter=False, per_second=False)
+    return _rise_over(call, counter=False, per_second=False)
 
 
 def _instant(call: CallContext, *, rate: bool) -> Block:

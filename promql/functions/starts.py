@@ -16,17 +16,27 @@ def _pairs(chunk: Chunk) -> tuple[Ints, Ints, Ints, Ints]:
     return starts[:, :-1], times[:, :-1], starts[:, 1:], times[:, 1:]
 
 
-def start_resets(chunk: Chunk) -> Bools:
-    """Tell which samples (k, N) began counting anew after the one before."""
-    out = np.zeros(chunk.values.shape, dtype=bool)
-    if chunk.start_ms is None:
-        return out
-    start_before, before, start, now = _pairs(chunk)
+def begins_anew(start_before: Ints, before: Ints, start: Ints, now: Ints) -> Bools:
+    """Tell, of pairs of samples given by start timestamp and time, which second one began counting anew."""
     # the same start as before is the same life of the counter, however odd it looks
     known = (start != 0) & (start < now) & (start != start_before)
     # a start at the sample before is a delta series, unless that one's own start is unknown
     delta = (start == before) & (start_before != 0) & (start_before < before)
-    out[:, 1:] = known & ((start > before) | delta)
+    out: Bools = known & ((start > before) | delta)
+    return out
+
+
+def begun_after(time_ms: Ints, start: Ints, now: Ints) -> Bools:
+    """Tell which samples began counting behind a time."""
+    out: Bools = (start > time_ms) & (start != 0) & (start < now)
+    return out
+
+
+def start_resets(chunk: Chunk) -> Bools:
+    """Tell which samples (k, N) began counting anew after the one before."""
+    out = np.zeros(chunk.values.shape, dtype=bool)
+    if chunk.start_ms is not None:
+        out[:, 1:] = begins_anew(*_pairs(chunk))
     return out
 
 

@@ -16,8 +16,8 @@ from promql.histogram.arithmetic import combine, totals
 from promql.text import quote
 from promql.windows import Chunk, Index, Windows
 
-_NOT_COUNTER = "this native histogram metric is not a counter: "
-_NOT_GAUGE = "this native histogram metric is not a gauge: "
+NOT_COUNTER = "this native histogram metric is not a counter: "
+NOT_GAUGE = "this native histogram metric is not a gauge: "
 
 
 def pair_marks(chunk: Chunk, pool: HistogramPool, *, falls: bool) -> Bools:
@@ -168,14 +168,14 @@ def _say_kind(task: Task, where: Bools) -> None:
     gauge = (task.hist >= 0) & (task.pool.hint[task.hist] == GAUGE)
     if task.counter:
         odd = task.chunk.over(gauge, task.chunk.low, task.chunk.high) > 0
-        text = _NOT_COUNTER
+        text = NOT_COUNTER
     else:
         low, high = (
             np.broadcast_to(x, task.chunk.shape) for x in (task.chunk.low, task.chunk.high)
         )
         ends = [np.clip(low, 0, gauge.shape[1] - 1), np.clip(high - 1, 0, None)]
         odd = ~(np.take_along_axis(gauge, ends[0], 1) & np.take_along_axis(gauge, ends[1], 1))
-        text = _NOT_GAUGE
+        text = NOT_GAUGE
     for name in names_of(task.windows, task.chunk, where & odd):
         task.call.annotations.warn(text + quote(name), task.call.node.args[0])
 
@@ -225,7 +225,7 @@ def instant_difference(task: Task, where: Bools) -> tuple[Bools, HistogramPool]:
     odd[where] = (gauges[0] | gauges[1]) if task.counter else ~(gauges[0] & gauges[1])
     for name in names_of(task.windows, task.chunk, odd):
         task.call.annotations.warn(
-            (_NOT_COUNTER if task.counter else _NOT_GAUGE) + quote(name), task.call.node.args[0]
+            (NOT_COUNTER if task.counter else NOT_GAUGE) + quote(name), task.call.node.args[0]
         )
     anew = np.zeros(len(series), dtype=bool)
     if task.counter:

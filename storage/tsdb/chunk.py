@@ -3,16 +3,18 @@
 import itertools
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from model.histogram.pool import HistogramColumn
 from model.samples import Bools, Floats, Ints, is_no_sample, is_stale
 from storage.interface import Refs
 from storage.tsdb.codec import decode_frame, decode_times, encode_frame, encode_times
+from storage.tsdb.damage import DamagedError
 from storage.tsdb.scaling import scale
 
 FRAME_SERIES: Final = 50
@@ -183,6 +185,8 @@ class Piece:
         ts_ms: int64, shape (T,), or (k, T) padded with TS_PAD where series have their own.
         values: float64, shape (k, T).
         dense: True if there is neither NO_SAMPLE nor a stale marker.
+        start_ms: int64, shape (k, T), 0 for none; None if there is none.
+        histograms: ``index`` of shape (k, T); None if there is none.
     """
 
     source: int
@@ -190,13 +194,24 @@ class Piece:
     ts_ms: Ints
     values: Floats
     dense: bool
+    start_ms: Ints | None = None
+    histograms: HistogramColumn | None = None
+
+
+Tell = Callable[[Chunk, int, DamagedError], None]
 
 
 class FrameTable:
-    """Which series are in which frames of some chunks."""
+    """Which series are in which frames of some chunks.
 
-    def __init__(self, chunks: Sequence[Chunk]) -> None:
+    Args:
+        chunks: The chunks.
+        tell: Called with the chunk and its frame where one is damaged; it is left out then.
+    """
+
+    def __init__(self, chunks: Sequence[Chunk], tell: Tell | None = None) -> None:
         self.chunks = tuple(chunks)
+        self._tell = tell
         sizes = [len(c.refs) for c in chunks]
         offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         empty = np.empty(0, np.int64)
@@ -247,11 +262,17 @@ class FrameTable:
         for part in np.split(np.arange(len(hits)), cuts):
             number = int(frame_of[part[0]])
             chunk = self.chunks[self._chunk_of[number]]
-            times = cache.times(chunk)
             entries = hits[part]
             pos = lookup[refs[entries]].astype(np.int64)
             rows = entries - self._starts[number]
-            piece = self._cut(chunk, number, pos, rows, (mint, maxt), times=times, cache=cache)
+            try:
+                times = cache.times(chunk)
+                piece = self._cut(chunk, number, pos, rows, (mint, maxt), times=times, cache=cache)
+            except DamagedError as error:
+                if self._tell is None:
+                    raise
+                self._tell(chunk, number - int(self._first_frame[self._chunk_of[number]]), error)
+                continue
             if piece is not None:
                 yield piece
 

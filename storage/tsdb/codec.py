@@ -17,6 +17,7 @@ from pcodec import ChunkConfig, DeltaSpec, ModeSpec, standalone
 from model.errors import StorageError
 from model.samples import Floats, Ints
 from storage.interface import TS_PAD
+from storage.tsdb.damage import DamagedError
 from storage.tsdb.scaling import RAW, Scaled, unscale
 
 FRAME_VERSION: Final = 1
@@ -99,6 +100,15 @@ def decode_frame(data: bytes | memoryview) -> tuple[Floats, bool]:
     return values, bool(flags & _DENSE)
 
 
+def check_frame(data: bytes | memoryview) -> None:
+    """Look whether a frame is whole, without decoding it.
+
+    Raises:
+        DamagedError: If it is not.
+    """
+    _opened(data)
+
+
 def encode_times(ts_ms: Ints) -> bytes:
     """Encode timestamps, shape (g, T), rows padded with TS_PAD."""
     rows, width = ts_ms.shape
@@ -168,7 +178,7 @@ def decompress(data: bytes | memoryview) -> bytes:
     try:
         plain: bytes = tool.decompress(data)
     except zstandard.ZstdError as error:
-        raise StorageError(f"damaged zstd data: {error}") from error
+        raise DamagedError(f"damaged zstd data: {error}") from error
     return plain
 
 
@@ -194,10 +204,10 @@ def _opened(
 ) -> tuple[int, int, int, tuple[int, int, int], memoryview]:
     view = memoryview(data)
     if len(view) < _HEADER.size + _CRC.size:
-        raise StorageError("a frame is cut short")
+        raise DamagedError("a frame is cut short")
     (crc,) = _CRC.unpack_from(view, len(view) - _CRC.size)
     if zlib.crc32(view[: -_CRC.size]) != crc:
-        raise StorageError("the checksum of a frame is wrong")
+        raise DamagedError("the checksum of a frame is wrong")
     version, flags, rows, width, n_exc, n_int, n_raw, _ = _HEADER.unpack_from(view)
     if version != FRAME_VERSION:
         raise StorageError(f"frame version {version} is unknown here; use a newer Taskscope")

@@ -7,49 +7,44 @@ import numpy as np
 
 from model.samples import no_samples
 from storage.interface import Group, Refs
-from storage.tsdb.lane import LaneView, Run, concat, settle
-from storage.tsdb.panel import Panel, run_panels
+from storage.tsdb.lane import LaneView, Run
+from storage.tsdb.panel import Closed, Panel, run_panels
+from storage.tsdb.samples import concat
 from storage.tsdb.side_by_side import lay_out
 
 _LONG_AGO: Final = -(2**62)  # before the first sample of a shorter row
-
-Panels = tuple[Panel, ...] | None
 
 
 class LanePanels:
     """Panels of what the lane holds; those of its runs stay until it has other runs."""
 
     def __init__(self) -> None:
-        self._view: tuple[LaneView | None, Panels] = (None, ())
-        self._runs: tuple[tuple[Run, ...], Panels] = ((), ())
+        self._view: tuple[LaneView | None, tuple[Panel, ...]] = (None, ())
+        self._runs: tuple[tuple[Run, ...], tuple[Panel, ...]] = ((), ())
 
-    def of(self, view: LaneView) -> Panels:
-        """Return the panels; None if the samples are too scattered for panels."""
+    def of(self, view: LaneView) -> tuple[Panel, ...]:
+        """Return the panels; later ones win."""
         known, panels = self._view
         if known is view:
             return panels
         panels = self._of_runs(view.runs)
-        if panels is not None and view.waiting:
-            fresh = run_panels(Run.of(settle(concat(list(view.waiting)))))
-            panels = None if fresh is None else (*panels, *fresh)
+        if view.waiting:
+            panels += run_panels(Run.of(concat(list(view.waiting))))
         self._view = (view, panels)
         return panels
 
-    def _of_runs(self, runs: tuple[Run, ...]) -> Panels:
+    def _of_runs(self, runs: tuple[Run, ...]) -> tuple[Panel, ...]:
         known, panels = self._runs
         if len(known) == len(runs) and all(a is b for a, b in zip(known, runs, strict=True)):
             return panels
-        found = [run_panels(run) for run in runs]
-        panels = None
-        if all(some is not None for some in found):
-            panels = _joined([panel for some in found for panel in some or ()])
+        panels = _joined([panel for run in runs for panel in run_panels(run)])
         self._runs = (runs, panels)
         return panels
 
 
 def _joined(panels: Sequence[Panel]) -> tuple[Panel, ...]:
     """Put panels side by side where their series do not overlap in time; else leave them as they are."""
-    if len(panels) < 2:
+    if len(panels) < 2 or any(isinstance(panel, Closed) for panel in panels):
         return tuple(panels)
     refs = np.unique(np.concatenate([panel.refs for panel in panels]))
     laid = lay_out(len(refs), [panel.whole(refs) for panel in panels])

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from model.samples import Floats, Ints, is_stale
+from model.samples import Bools, Floats, Ints, is_stale
 from storage.interface import Refs
 from storage.tsdb.chunk import Chunk, FrameTable, times_of
 from storage.tsdb.codec import decode_frame
@@ -73,7 +73,12 @@ class Panel:
         return Part(pos, self._ts_ms, ts_row, self._values[rows], self._dense)
 
     def cut(self, selection: Selection, mint: int, maxt: int) -> Iterator[Part]:
-        """Yield the selected series with their samples in the range."""
+        """Yield the selected series with their samples in the range.
+
+        Raises:
+            NoPanelError: If they are not in a form that parts can have.
+            StorageError: If they cannot be read.
+        """
         try:
             where = selection.places[self.key]
         except KeyError:
@@ -111,6 +116,22 @@ class Panel:
         del rows
         assert self._values is not None
         return self._values, self._dense
+
+
+class NoPanelError(Exception):
+    """Samples have timestamps of their own, are histograms, or tell when they began."""
+
+
+class Closed(Panel):
+    """Series that no panel can have; whoever wants one of them must look elsewhere."""
+
+    def __init__(self, refs: Refs, mint: int, maxt: int) -> None:
+        none = np.zeros(len(refs), dtype=np.int32)
+        times = np.array([[mint, maxt]], dtype=np.int64)
+        super().__init__(refs, times, none, None, dense=False)
+
+    def _matrix(self, rows: Positions | slice) -> tuple[Floats, bool]:
+        raise NoPanelError
 
 
 class PanelCache:
@@ -195,11 +216,11 @@ class TablePanels:
 
     def __init__(self, cache: PanelCache) -> None:
         self._cache = cache
-        self._known: tuple[FrameTable | None, tuple[FramePanel, ...] | None] = (None, ())
-        self._made: dict[tuple[int, ...], FramePanel] = {}
+        self._known: tuple[FrameTable | None, tuple[Panel, ...]] = (None, ())
+        self._made: dict[tuple[int, ...], Panel] = {}
 
-    def of(self, table: FrameTable) -> tuple[FramePanel, ...] | None:
-        """Return the panels; None if some series have timestamps of their own.
+    def of(self, table: FrameTable) -> tuple[Panel, ...]:
+        """Return the panels.
 
         Raises:
             StorageError: If timestamps cannot be read.
@@ -215,42 +236,62 @@ class TablePanels:
             if piles[-1] and rows * chunk.width * 8 > _PANEL_BYTES:
                 piles.append([])
             piles[-1].append(chunk)
-        made: dict[tuple[int, ...], FramePanel] = {}
+        made: dict[tuple[int, ...], Panel] = {}
         for pile in (pile for piles in stacks.values() for pile in piles):
-            if not self._stack(pile, made):
-                self._known = (table, None)
-                return None
+            self._stack(pile, made)
         panels = tuple(made.values())
         self._made = made
         self._known = (table, panels)
         return panels
 
-    def _stack(self, pile: list[Chunk], made: dict[tuple[int, ...], FramePanel]) -> bool:
+    def _stack(self, pile: list[Chunk], made: dict[tuple[int, ...], Panel]) -> None:
         refs = np.concatenate([chunk.refs for chunk in pile])
-        if len(pile) > 1 and len(np.unique(refs)) < len(refs):
-            return all(self._stack([chunk], made) for chunk in pile)
         key = tuple(chunk.key for chunk in pile)
         known = self._made.get(key)
-        if known is None:
-            times = [times_of(chunk) for chunk in pile]
-            if any(len(ts) > 1 for ts in times):
-                return False
-            known = FramePanel(pile, times, self._cache)
-        made[key] = known
-        return True
+        if known is not None:
+            made[key] = known
+            return
+        times = [times_of(chunk) for chunk in pile]
+        alone = any(len(ts) > 1 for ts in times) or len(np.unique(refs)) < len(refs)
+        if alone and len(pile) > 1:
+            for chunk in pile:
+                self._stack([chunk], made)
+        elif alone:
+            made[key] = Closed(refs, pile[0].mint, pile[0].maxt)
+        else:
+            made[key] = FramePanel(pile, times, self._cache)
 
 
-def run_panels(run: Run) -> tuple[Panel, ...] | None:
-    """Return a run of the lane as panels; None if its series are of too many lengths."""
+def run_panels(run: Run) -> tuple[Panel, ...]:
+    """Return a run of the lane as panels."""
     counts = np.diff(run.starts)
-    lengths = np.unique(counts).tolist()
-    if len(lengths) > _MOST_LENGTHS:
-        return None
-    return tuple(panel for length in lengths for panel in _of_length(run, counts, length))
+    special = _special(run)
+    lengths, members = np.unique(counts[~special], return_counts=True)
+    kept = lengths[np.argsort(-members, kind="stable")[:_MOST_LENGTHS]]
+    special |= ~np.isin(counts, kept)
+    panels = [
+        panel for n in kept.tolist() for panel in _of_length(run, (counts == n) & ~special, n)
+    ]
+    if special.any():
+        ts_ms = run.samples.ts_ms
+        panels.append(Closed(run.refs[special], int(ts_ms.min()), int(ts_ms.max())))
+    return tuple(panels)
 
 
-def _of_length(run: Run, counts: npt.NDArray[np.int64], length: int) -> Iterator[Panel]:
-    members = np.flatnonzero(counts == length)
+def _special(run: Run) -> Bools:
+    """Tell which series have histograms or start timestamps."""
+    samples = run.samples
+    odd = np.zeros(samples.size, dtype=np.bool_)
+    if samples.histograms is not None:
+        odd |= samples.histograms.index >= 0
+    if samples.start_ms is not None:
+        odd |= samples.start_ms != 0
+    out: Bools = np.logical_or.reduceat(odd, run.starts[:-1])
+    return out
+
+
+def _of_length(run: Run, which: Bools, length: int) -> Iterator[Panel]:
+    members = np.flatnonzero(which)
     first, last = int(members[0]), int(members[-1])
     if last - first + 1 == len(members):  # one behind the other: a view
         cells = slice(int(run.starts[first]), int(run.starts[last + 1]))

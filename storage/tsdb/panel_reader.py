@@ -8,9 +8,11 @@ from model.errors import StorageError
 from storage.tsdb.block import Block
 from storage.tsdb.blocks import Blocks
 from storage.tsdb.chunk import FrameTable
+from storage.tsdb.damage import DamagedError
+from storage.tsdb.deletions import Deletions
 from storage.tsdb.head import Head
 from storage.tsdb.lane_panels import LanePanels
-from storage.tsdb.panel import Panel, PanelCache, TablePanels
+from storage.tsdb.panel import NoPanelError, Panel, PanelCache, TablePanels
 from storage.tsdb.parts import Part
 from storage.tsdb.selection import Selection
 
@@ -26,7 +28,15 @@ class SealedTable(Protocol):
 class PanelReader:
     """Reads what lies in panels; any thread may ask."""
 
-    def __init__(self, sealed: SealedTable, head: Head, blocks: Blocks, max_bytes: int) -> None:
+    def __init__(
+        self,
+        sealed: SealedTable,
+        head: Head,
+        blocks: Blocks,
+        deletions: Deletions,
+        max_bytes: int,
+    ) -> None:
+        self._deletions = deletions
         self._sealed_table = sealed
         self._head = head
         self._blocks = blocks
@@ -46,33 +56,35 @@ class PanelReader:
         # in the order in which samples move on, so that none is missed; see ``Querier``
         slab = self._head.slab.cut(selection, mint, maxt)
         lane = self._lane.of(self._head.lane.view())
-        if slab is None or lane is None:
+        if slab is None:
             return None
         scrapes: list[Part] = []
         late: list[Part] = []
-        tables: list[tuple[Block | None, TablePanels, FrameTable]] = [
-            (None, self._sealed, self._sealed_table.sealed_table())
-        ]
-        for block in self._blocks.touching(mint, maxt):
-            table = block.table(self._head.index)
-            panels = self._of_table.get(table)
-            if panels is None:
-                panels = self._of_table.setdefault(table, TablePanels(self._cache))
-            tables.append((block, panels, table))
-        for source, panels, table in tables:
-            if table.mint > maxt or table.maxt < mint:
-                continue
-            try:
-                found = panels.of(table)
-                if found is None:
+        try:
+            sealed = self._sealed.of(self._sealed_table.sealed_table())
+            for block in self._blocks.touching(mint, maxt):
+                meta = block.meta
+                if self._deletions.of_block(meta.sequence, meta.mint, meta.maxt):
                     return None
-                is_late = source is not None and source.meta.late
-                _extend(late if is_late else scrapes, found, selection, mint, maxt)
-            except StorageError as error:
-                where = "memory" if source is None else f"block {source.path}"
-                raise StorageError(f"{where}: {error}") from error
-        _extend(late, lane, selection, mint, maxt)
+                try:
+                    found = self._of_block(block)
+                    _extend(late if meta.late else scrapes, found, selection, mint, maxt)
+                except DamagedError:
+                    return None  # frame by frame, what is damaged is left out and told
+                except StorageError as error:
+                    raise StorageError(f"block {block.path}: {error}") from error
+            _extend(scrapes, sealed, selection, mint, maxt)
+            _extend(late, lane, selection, mint, maxt)
+        except NoPanelError:
+            return None
         return [*scrapes, *slab, *late]
+
+    def _of_block(self, block: Block) -> tuple[Panel, ...]:
+        table = block.table(self._head.index)
+        panels = self._of_table.get(table)
+        if panels is None:
+            panels = self._of_table.setdefault(table, TablePanels(self._cache))
+        return panels.of(table)
 
 
 def _extend(

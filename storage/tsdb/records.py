@@ -3,6 +3,7 @@
 What a record names by number (refs, layouts) is defined by a record before it in the same segment.
 """
 
+import itertools
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,16 +13,19 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from model.errors import StorageError
-from model.labels import LabelTable
-from model.samples import Floats
+from model.histogram.pool import FIELDS, HistogramColumn, HistogramPool
+from model.labels import Labels, LabelTable
+from model.samples import Exemplar, Floats, no_samples
 from storage.interface import Metadata, Refs
 from storage.tsdb.codec import compress, decompress, shuffle, unshuffle
-from storage.tsdb.container import pack, pack_table, unpack, unpack_table
-from storage.tsdb.lane import Triples
+from storage.tsdb.columns import pack_columns, unpack_columns
+from storage.tsdb.container import Field, pack, pack_table, unpack, unpack_table
+from storage.tsdb.samples import Samples
 
-SEGMENT_VERSION: Final = 1
+SEGMENT_VERSION: Final = 2  # 1 had neither typed samples nor exemplars
 SEGMENT_HEAD: Final = b"TSCPWAL" + bytes([SEGMENT_VERSION])
 
 _RECORD: Final = struct.Struct("<IIB3x")
@@ -36,6 +40,8 @@ class Kind(IntEnum):
     SCRAPES = 3
     SAMPLES = 4
     METADATA = 5
+    TYPED_SAMPLES = 6
+    EXEMPLARS = 7
 
 
 _KINDS: Final = frozenset(map(int, Kind))
@@ -79,10 +85,11 @@ def read(data: bytes) -> Iterator[tuple[Kind, memoryview] | Damage]:
         if SEGMENT_HEAD.startswith(head) or not any(head):
             yield Damage(0, torn=True)
             return
-        if head[:-1] == SEGMENT_HEAD[:-1]:
+        if head[:-1] != SEGMENT_HEAD[:-1]:
+            yield Damage(0, torn=False)
+            return
+        if not 1 <= head[-1] <= SEGMENT_VERSION:
             raise StorageError(f"WAL version {head[-1]} is unknown here; use a newer Taskscope")
-        yield Damage(0, torn=False)
-        return
     view = memoryview(data)
     at = len(SEGMENT_HEAD)
     while at < len(data):
@@ -140,20 +147,75 @@ def read_scrapes(payload: memoryview) -> Iterator[Scrape]:
         start += size
 
 
-def samples_record(samples: Triples) -> bytes:
+def samples_record(samples: Samples) -> bytes:
     """Log samples with their own timestamps."""
+    if samples.start_ms is not None or samples.histograms is not None:
+        return frame(Kind.TYPED_SAMPLES, _typed(samples))
     planes = shuffle(samples.refs) + shuffle(samples.ts_ms) + shuffle(samples.values)
     return frame(Kind.SAMPLES, compress(planes))
 
 
-def read_samples(payload: memoryview) -> Triples:
+def read_samples(payload: memoryview) -> Samples:
     """Undo ``samples_record``."""
     planes = memoryview(decompress(payload))
     size = len(planes) // 3
     refs, ts, values = (planes[i * size : (i + 1) * size] for i in range(3))
-    return Triples(
+    return Samples(
         unshuffle(refs, np.int64), unshuffle(ts, np.int64), unshuffle(values, np.float64)
     )
+
+
+def _typed(samples: Samples) -> bytes:
+    columns: dict[str, npt.NDArray[Any]] = {"refs": samples.refs, "ts_ms": samples.ts_ms}
+    if samples.start_ms is not None:
+        columns["start_ms"] = samples.start_ms
+    column = samples.histograms
+    if column is None:
+        columns["values"] = samples.values
+    else:
+        columns["histogram"] = column.index >= 0
+        columns["values"] = samples.values[column.index < 0]
+        pool = column.pool.take(column.index[column.index >= 0])
+        columns |= {f"pool.{name}": array for name, array in pool.columns().items()}
+    return pack_columns(columns)
+
+
+def read_typed_samples(payload: memoryview) -> Samples:
+    """Undo ``samples_record`` for samples with start timestamps or histograms."""
+    columns = unpack_columns(payload)
+    values, column = columns["values"], None
+    if "histogram" in columns:
+        here = columns["histogram"]
+        values = no_samples(len(here))
+        values[~here] = columns["values"]
+        index = np.where(here, np.cumsum(here) - 1, -1).astype(np.int32)
+        pool = HistogramPool(**{name: columns[f"pool.{name}"] for name in FIELDS})
+        column = HistogramColumn(index, pool)
+    return Samples(columns["refs"], columns["ts_ms"], values, columns.get("start_ms"), column)
+
+
+def exemplars_record(refs: Refs, exemplars: Sequence[Exemplar]) -> bytes:
+    """Log exemplars."""
+    texts = [text for one in exemplars for pair in one.labels for text in pair]
+    fields: dict[str, Field] = {
+        "refs": refs,
+        "ts_ms": np.array([one.ts_ms for one in exemplars], dtype=np.int64),
+        "values": np.array([one.value for one in exemplars], dtype=np.float64),
+        "sizes": np.array([len(one.labels) for one in exemplars], dtype=np.int64),
+        "texts": texts,
+    }
+    return frame(Kind.EXEMPLARS, compress(pack(fields)))
+
+
+def read_exemplars(payload: memoryview) -> tuple[Refs, list[Exemplar]]:
+    """Undo ``exemplars_record``."""
+    fields = unpack(decompress(payload))
+    texts = fields["texts"]
+    pairs = list(zip(texts[::2], texts[1::2], strict=True))
+    stops = np.cumsum(fields["sizes"]).tolist()
+    labels = [Labels(pairs[a:b]) for a, b in itertools.pairwise([0, *stops])]
+    rows = zip(labels, fields["values"].tolist(), fields["ts_ms"].tolist(), strict=True)
+    return fields["refs"], [Exemplar(*row) for row in rows]
 
 
 def metadata_record(metadata: Mapping[str, Metadata]) -> bytes:

@@ -1,7 +1,8 @@
 """Reading the write-ahead log back into the head after a start."""
 
 import logging
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,9 @@ from storage.interface import Metadata, Refs
 from storage.tsdb import records
 from storage.tsdb.growable import Growable
 from storage.tsdb.head import Head, Layout
-from storage.tsdb.lane import Triples
 from storage.tsdb.records import Damage, Kind
-from storage.tsdb.wal import SegmentInfo
+from storage.tsdb.samples import Samples
+from storage.tsdb.walgroup import SegmentInfo
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,13 @@ class Replayed:
     damaged: int = 0
 
 
-def replay(directory: Path, head: Head, late_from: int, now_ms: int) -> Replayed:
+def replay(
+    directory: Path,
+    head: Head,
+    late_from: int,
+    now_ms: int,
+    before_segment: Callable[[int], None] = lambda number: None,
+) -> Replayed:
     """Read all segments in order.
 
     Args:
@@ -43,6 +50,7 @@ def replay(directory: Path, head: Head, late_from: int, now_ms: int) -> Replayed
         head: What takes the samples; scrapes before its ``persisted_ms`` are in blocks already.
         late_from: Samples with own timestamps in segments before this one are in blocks already.
         now_ms: When the layouts are taken to be used last.
+        before_segment: Called with a segment's number before it is read.
 
     Raises:
         StorageError: If a segment cannot be opened or is of an unknown version.
@@ -50,6 +58,7 @@ def replay(directory: Path, head: Head, late_from: int, now_ms: int) -> Replayed
     found = Replayed()
     for path in sorted(directory.glob("*.wal")):
         number = int(path.stem)
+        before_segment(number)
         info = found.segments[number] = SegmentInfo(bytes=path.stat().st_size)
         _Segment(head, found, info, now_ms, late=number >= late_from).read(path)
     return found
@@ -109,14 +118,22 @@ class _Segment:
             for scrape in records.read_scrapes(payload):
                 self._scrape(scrape)
         elif kind is Kind.SAMPLES:
-            samples = records.read_samples(payload)
-            self._info.late = True
-            if self._late:
-                known = Triples(self._known(samples.refs), samples.ts_ms, samples.values)
-                self._head.append_late(known, self._now_ms)
-                self._found.samples += samples.size
+            self._samples(records.read_samples(payload))
+        elif kind is Kind.TYPED_SAMPLES:
+            self._samples(records.read_typed_samples(payload))
+        elif kind is Kind.EXEMPLARS:
+            refs, exemplars = records.read_exemplars(payload)
+            self._info.exemplars = True
+            self._head.append_exemplars(self._known(refs), exemplars)
         else:
             self._found.metadata.update(records.read_metadata(payload))
+
+    def _samples(self, samples: Samples) -> None:
+        self._info.late = True
+        if self._late:
+            known = replace(samples, refs=self._known(samples.refs))
+            self._head.append_late(known, self._now_ms)
+            self._found.samples += samples.size
 
     def _scrape(self, scrape: records.Scrape) -> None:
         self._info.max_ts_ms = max(self._info.max_ts_ms, scrape.ts_ms)

@@ -14,7 +14,9 @@ class TsdbSettings:
         retention_bytes: Oldest blocks go once blocks take more than this; 0 is no limit.
         max_series: Most series that may be known at once.
         max_series_per_target: Most series of one ``job`` and ``instance``; 0 is no limit.
+        max_exemplars: Exemplars kept, the newest of all series together; 0 keeps none.
         block_ms: Length of a head block; blocks begin at multiples of it.
+        longest_block_ms: Longest block that merging makes; 0 is a tenth of retention, 31 days at most.
         block_delay_ms: How long after its end a window is written, for scrapes that come late.
         lane_samples: Samples with own timestamps that are held in memory at most.
         idle_ms: A layout without samples for this long gives its rows back.
@@ -32,7 +34,9 @@ class TsdbSettings:
     retention_bytes: int = 0
     max_series: int = 2_000_000
     max_series_per_target: int = 0
+    max_exemplars: int = 100_000
     block_ms: int = 2 * HOUR_MS
+    longest_block_ms: int = 0
     block_delay_ms: int = 10 * 60_000
     lane_samples: int = 2_000_000
     idle_ms: int = 10 * 60_000

@@ -64,6 +64,7 @@ class Slab:
         self._row_ref: Growable[np.int64] = Growable(np.int64, -1, _FIRST_ROWS)
         self._row_slot: Growable[np.int32] = Growable(np.int32, -1, _FIRST_ROWS)
         self._ref_row: Growable[np.int64] = Growable(np.int64, -1, _FIRST_ROWS)
+        self._row_blank: Growable[np.int32] = Growable(np.int32, 0, _FIRST_ROWS)
         self._extent: dict[int, tuple[int, int]] = {}
         self._free_slots: list[int] = []
         self._free_rows: list[tuple[int, int]] = []
@@ -92,6 +93,7 @@ class Slab:
         start = self._take_rows(size)
         self._row_ref.data[start : start + size] = refs
         self._row_slot.data[start : start + size] = slot
+        self._row_blank.data[start : start + size] = 0
         self._extent[slot] = (start, size)
         self._nan_col.data[slot] = -1
         rows = self._ref_row.reserve(int(refs.max(initial=-1)) + 1)
@@ -128,7 +130,29 @@ class Slab:
         self.ts_ms[slot, :left] = self.ts_ms[slot, columns : columns + left].copy()
         self.ts_ms[slot, left:] = TS_PAD
         self._nan_col.data[slot] -= columns
+        blank = self._row_blank.data[start : start + size]
+        np.maximum(blank - columns, 0, out=blank)
         self._seq.data[slot] += 1
+
+    def erase(self, refs: Refs, mint: int, maxt: int) -> None:
+        """Let some series have no samples in [mint, maxt]; the caller holds the lock."""
+        wanted = np.zeros(
+            max(len(self._ref_row.data), int(refs.max(initial=0)) + 1), dtype=np.bool_
+        )
+        wanted[refs] = True
+        for slot, (start, size) in self._extent.items():
+            mine = np.flatnonzero(wanted[self._row_ref.data[start : start + size]]) + start
+            count = int(self.count.data[slot])
+            ts = self.ts_ms[slot, :count]
+            low, high = np.searchsorted(ts, mint), np.searchsorted(ts, maxt, side="right")
+            if not len(mine) or low >= high:
+                continue
+            self._seq.data[slot] += 1
+            self.values[mine, low:high] = no_samples(1)
+            self._nan_col.data[slot] = max(int(self._nan_col.data[slot]), int(high) - 1)
+            blank = self._row_blank.data[mine]
+            self._row_blank.data[mine] = np.where(blank >= low, np.maximum(blank, high), blank)
+            self._seq.data[slot] += 1
 
     def free(self, slot: int) -> None:
         """Give a slot and its rows back."""
@@ -234,7 +258,8 @@ class Slab:
         near = some & (ts[:, 0] <= maxt) & (ts[np.arange(len(ts)), last] >= mint)
         slots = self._row_slot.data[: self._top_row]
         refs = self._row_ref.data[: len(slots)]
-        return refs[(slots >= 0) & (refs >= 0) & near[slots]]
+        some = self._row_blank.data[: len(slots)] < count[slots]
+        return refs[(slots >= 0) & (refs >= 0) & near[slots] & some]
 
     def span(self) -> tuple[int, int]:
         """Return the times of the oldest and the newest column; the first is larger if there is none."""
@@ -314,6 +339,7 @@ class Slab:
             self.values = grown
         self._row_ref.reserve(self._top_row)
         self._row_slot.reserve(self._top_row)
+        self._row_blank.reserve(self._top_row)
         return start
 
     def _give_rows(self, start: int, size: int) -> None:

@@ -1,14 +1,17 @@
 """Runs Prometheus's test scripts on the engine: ``python -m tests.promql.promqltest [-v] [file...]``.
 
-Prints passed/total by file; a second pair counts the cases without histogram literals.
+Prints passed/total by file three times: as written; instant cases as range queries around their
+instant; and with ``@`` that instant added to each selector, at other times. The scripts' README
+says which cases the second and third are for.
 """
 
 import re
 import sys
 import traceback
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -20,6 +23,7 @@ from promql.engine import Engine
 from promql.result import Matrix, Result, Scalar, String, Vector
 from tests.promql.columns import ColumnStore
 from tests.promql.histograms import Hist, from_pool, near, same
+from tests.promql.pinned import can_be_pinned, pinned
 from tests.promql.script import Block, Case, Value, blocks
 
 SCRIPTS = Path(__file__).parents[2] / "../shared/promqltest"
@@ -34,10 +38,10 @@ class WrongError(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """One case and what was wrong with it ("" if nothing)."""
+    """One case, and by check what was wrong with it ("" if nothing); checks that spare it are not there."""
 
     case: Case
-    wrong: str
+    wrong: dict[str, str]
 
 
 def _points(ts_ms: np.ndarray, values: Floats, hist: HistogramColumn | None, row: int) -> Points:
@@ -192,36 +196,73 @@ def _run_around(engine: Engine, case: Case, store: ColumnStore) -> None:
     Raises:
         WrongError: If the answer at that instant is not the same.
     """
-    spared = case.is_range or case.ordered or case.fail or case.string is not None
-    if spared or case.vector_range is not None or _SPARED.search(case.query):
-        return
     at = case.start_ms
     try:
         result = engine.range(store, case.query, at - 60_000, at + 60_000, 60_000)
     except QueryError as err:
-        raise WrongError(f"as a range: failed: {err}") from None
+        raise WrongError(f"failed: {err}") from None
     got = [(labels, {at: points[at]}) for labels, points in answer(result) if at in points]
     want = _wanted(case, at, 0)
     if case.scalar is not None:
         want = {Labels(): {at: case.scalar}}
-    try:
-        _compare(want, got)
-    except WrongError as err:
-        raise WrongError(f"as a range: {err}") from None
+    _compare(want, got)
+
+
+def _run_pinned(engine: Engine, case: Case, store: ColumnStore) -> None:
+    """Ask an instant case with its instant pinned down, at other times.
+
+    Raises:
+        WrongError: If the answer is not the same.
+    """
+    query, at = pinned(case.query, case.start_ms), case.start_ms
+    for time_ms in (-10 * at, 0, at // 5, at, 10 * at) if at else (-1000, 0, 1000):
+        try:
+            result = engine.instant(store, query, time_ms)
+        except QueryError as err:
+            if case.fail:
+                continue
+            raise WrongError(f"{query} at {time_ms}: failed: {err}") from None
+        if case.fail:
+            raise WrongError(f"{query} at {time_ms}: did not fail")
+        try:
+            _check_value(replace(case, start_ms=time_ms), result)
+        except WrongError as err:
+            raise WrongError(f"{query} at {time_ms}: {err}") from None
+
+
+def _checks(case: Case) -> Iterator[str]:
+    """Name the checks a case is for."""
+    yield "plain"
+    odd = case.string is not None or case.vector_range is not None
+    if case.is_range:
+        return
+    if not (odd or case.ordered or case.fail or _SPARED.search(case.query)):
+        yield "as range"
+    if not odd and can_be_pinned(case.query):
+        yield "with @"
+
+
+CHECKS: Final[dict[str, Callable[[Engine, Case, ColumnStore], None]]] = {
+    "plain": _run,
+    "as range": _run_around,
+    "with @": _run_pinned,
+}
 
 
 def run_block(engine: Engine, block: Block) -> Outcome:
-    """Run one case both ways."""
-    try:
-        _run(engine, block.case, block.store)
-        _run_around(engine, block.case, block.store)
-    except WrongError as err:
-        return Outcome(block.case, str(err))
-    except Exception as err:
-        trace = traceback.extract_tb(err.__traceback__)[-1]
-        where = f"{Path(trace.filename).name}:{trace.lineno}"
-        return Outcome(block.case, f"CRASH {type(err).__name__}: {err} at {where}")
-    return Outcome(block.case, "")
+    """Make every check a case is for."""
+    wrong = {}
+    for name in _checks(block.case):
+        try:
+            CHECKS[name](engine, block.case, block.store)
+            wrong[name] = ""
+        except WrongError as err:
+            wrong[name] = str(err)
+        except Exception as err:
+            trace = traceback.extract_tb(err.__traceback__)[-1]
+            where = f"{Path(trace.filename).name}:{trace.lineno}"
+            wrong[name] = f"CRASH {type(err).__name__}: {err} at {where}"
+    return Outcome(block.case, wrong)
 
 
 def run_file(path: Path) -> Iterator[Outcome]:
@@ -232,34 +273,37 @@ def run_file(path: Path) -> Iterator[Outcome]:
 
 
 def main(argv: list[str]) -> int:
-    """Print the table."""
+    """Print the table; 1 if anything is wrong."""
     verbose = "-v" in argv
     wanted = [a for a in argv if not a.startswith("-")]
     if not SCRIPTS.is_dir():
         print(f"the scripts are not here: {SCRIPTS}")
         return 0
-    sums = [0, 0, 0, 0]
-    print(f"{'file':24}{'passed':>8}{'total':>7}{'%':>7}   {'without {{':>10}{'total':>7}{'%':>7}")
+    sums = dict.fromkeys(CHECKS, (0, 0))
+    print(f"{'file':24}" + "".join(f"{name:>14}" for name in CHECKS))
     for path in sorted(SCRIPTS.glob("*.test")):
         if wanted and path.stem not in wanted:
             continue
         outcomes = list(run_file(path))
-        plain = [o for o in outcomes if not o.case.has_histogram]
-        row = [sum(not o.wrong for o in outcomes), len(outcomes)]
-        row += [sum(not o.wrong for o in plain), len(plain)]
-        sums = [a + b for a, b in zip(sums, row, strict=True)]
-        print(_row(path.stem, row))
+        counts = {name: _count(outcomes, name) for name in CHECKS}
+        sums = {name: (sums[name][0] + a, sums[name][1] + b) for name, (a, b) in counts.items()}
+        print(_row(path.stem, counts))
         for outcome in outcomes if verbose else ():
-            if outcome.wrong:
-                print(f"    {path.name}:{outcome.case.line}: {outcome.case.query}")
-                print(f"        {outcome.wrong[:400]}")
+            for name, text in outcome.wrong.items():
+                if text:
+                    print(f"    {path.name}:{outcome.case.line}: {outcome.case.query}")
+                    print(f"        {name}: {text[:400]}")
     print(_row("total", sums))
-    return 0
+    return int(any(passed < total for passed, total in sums.values()))
 
 
-def _row(name: str, row: list[int]) -> str:
-    shares = [100 * a / b if b else 100.0 for a, b in (row[:2], row[2:])]
-    return f"{name:24}{row[0]:>8}{row[1]:>7}{shares[0]:>7.1f}   {row[2]:>10}{row[3]:>7}{shares[1]:>7.1f}"
+def _count(outcomes: list[Outcome], name: str) -> tuple[int, int]:
+    found = [o.wrong[name] for o in outcomes if name in o.wrong]
+    return found.count(""), len(found)
+
+
+def _row(name: str, counts: dict[str, tuple[int, int]]) -> str:
+    return f"{name:24}" + "".join(f"{f'{a} of {b}':>14}" for a, b in counts.values())
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from promql.parser import parse, parse_selector
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "1:1: parse error: no expression found in input"),
+        ("", "unknown position: parse error: no expression found in input"),
         ("1+", "1:3: parse error: unexpected end of input"),
         ("foo bar", '1:5: parse error: unexpected identifier "bar"'),
         ("1 1", '1:3: parse error: unexpected number "1"'),

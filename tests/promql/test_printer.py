@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from promql import ast
 from promql.parser import parse
-from promql.printer import format_expr
+from promql.printer import format_expr, prettify
 from promql.visit import metric_names, selectors
 
 _names = st.sampled_from(["up", "http_requests_total", "a:b:c", "sum", "by", "température", "a.b"])
@@ -136,3 +136,48 @@ def test_selectors_and_names() -> None:
 
     assert [s.name for s in selectors(tree)] == ["a_total", "", "", "e"]
     assert metric_names(tree) == {"a_total", "b c", "e"}
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("sum(foo)", ["sum(foo)"]),
+        (
+            f"sum by (a) (rate({'m' * 90}[5m]))",
+            ["sum by (a) (", f"  rate({'m' * 90}[5m])", ")"],
+        ),
+        (
+            f"topk(3, {'m' * 100} > bool on(b) (-{'n' * 100}))",
+            [
+                "topk(",
+                "  3,",
+                f"    {'m' * 100}",
+                "  > bool on (b)",
+                "    (",
+                f"      -{'n' * 100}",
+                "    )",
+                ")",
+            ],
+        ),
+        (
+            f"max_over_time(rate({'m' * 100}[5m])[1h:1m] @ 5)",
+            [
+                "max_over_time(",
+                "  rate(",
+                f"    {'m' * 100}[5m]",
+                "  )[1h:1m] @ 5.000",
+                ")",
+            ],
+        ),
+    ],
+)
+def test_what_is_longer_than_a_line_is_broken(text: str, lines: list[str]) -> None:
+    """Beyond 100 bytes each operand and argument gets a line of its own, two blanks deeper."""
+    assert prettify(text).split("\n") == lines
+
+
+@settings(max_examples=60, deadline=None)
+@given(_vector())
+def test_breaking_into_lines_does_not_change_the_tree(text: str) -> None:
+    """What ``format_query`` gives parses to the same tree."""
+    assert without_places(parse(prettify(text))) == without_places(parse(text))

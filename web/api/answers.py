@@ -6,6 +6,7 @@ import orjson
 from flask import Response
 
 from model.errors import ParseError, QueryError, QueryLimitError, StorageError
+from web.api.gate import QueryCanceledError
 from web.api.params import BadParameterError
 
 PartT = TypeVar("PartT")
@@ -53,6 +54,8 @@ def cause_of(error: Exception) -> tuple[int, str, str]:
         return 400, "bad_data", message
     if isinstance(error, NotHereError):
         return 404, "not_found", message
+    if isinstance(error, QueryCanceledError):
+        return 499, "canceled", message
     if isinstance(error, QueryLimitError) and error.timeout:
         return 503, "timeout", message
     if isinstance(error, QueryError):

@@ -1,24 +1,43 @@
 """Prometheus's answer envelope and its error types."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
 
 import orjson
 from flask import Response
 
 from web.api.answers import cause_of
 
-_JSON = "application/json"
+_JSON: Final = "application/json"
+_MOST_ANNOTATIONS: Final = 10  # as Prometheus
 
 
 def success(data: bytes, warnings: Sequence[str] = (), infos: Sequence[str] = ()) -> Response:
     """Wrap data that is JSON already."""
+    body = b'{"status":"success","data":' + data + _tail(warnings, infos) + b"}"
+    return Response(body, content_type=_JSON)
+
+
+def _tail(warnings: Sequence[str], infos: Sequence[str]) -> bytes:
     tail = b""
-    if warnings:
-        tail += b',"warnings":' + orjson.dumps(list(warnings))
-    if infos:
-        tail += b',"infos":' + orjson.dumps(list(infos))
-    return Response(b'{"status":"success","data":' + data + tail + b"}", content_type=_JSON)
+    for name, texts, kind in ((b"warnings", warnings, "warning"), (b"infos", infos, "info")):
+        if texts:
+            more = len(texts) - _MOST_ANNOTATIONS
+            rest = [f"{more} more {kind} annotations omitted"] if more > 0 else []
+            shown = [*texts[:_MOST_ANNOTATIONS], *rest]
+            tail += b',"' + name + b'":' + orjson.dumps(shown)
+    return tail
+
+
+def streamed(data: Iterable[bytes], warnings: Sequence[str], infos: Sequence[str]) -> Response:
+    """Wrap data that comes in pieces; they are sent as they are made."""
+
+    def pieces() -> Iterator[bytes]:
+        yield b'{"status":"success","data":'
+        yield from data
+        yield _tail(warnings, infos) + b"}"
+
+    return Response(pieces(), content_type=_JSON)
 
 
 def success_of(data: Any) -> Response:

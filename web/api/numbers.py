@@ -75,3 +75,28 @@ def timestamps(ts_ms: Ints) -> list[bytes]:
         column[negative] = b"-" + column[negative]
         texts = column.tolist()
     return texts
+
+
+def go_number(value: float) -> float | int:
+    """Return a number that JSON shows as Go does: whole ones without a fraction."""
+    return int(value) if value.is_integer() else value
+
+
+def go_duration(ns: int) -> str:
+    """Return a length of time as Go prints it: ``1h0m0s``, ``1.5s``, ``20ms``, ``0s``."""
+    sign, ns = ("-", -ns) if ns < 0 else ("", ns)
+    for unit, size in (("ns", 1), ("µs", 1_000), ("ms", 1_000_000)):
+        if ns < size * 1000:
+            return f"{sign}{_decimal(ns, size)}{unit}" if ns else "0s"
+    minutes, rest = divmod(ns, 60 * 1_000_000_000)
+    text = f"{_decimal(rest, 1_000_000_000)}s"
+    if minutes:
+        hours, minutes = divmod(minutes, 60)
+        text = f"{minutes}m{text}" if not hours else f"{hours}h{minutes}m{text}"
+    return sign + text
+
+
+def _decimal(value: int, size: int) -> str:
+    whole, rest = divmod(value, size)
+    digits = f"{rest:0{len(str(size)) - 1}d}".rstrip("0") if rest else ""
+    return f"{whole}.{digits}" if digits else str(whole)

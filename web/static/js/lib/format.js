@@ -31,7 +31,7 @@ export function number(value, digits = 4) {
   if (value === null || value === undefined) return "–";
   if (!Number.isFinite(value)) return String(value);
   const size = Math.abs(value);
-  if (size !== 0 && (size < 1e-5 || size >= 1e12)) return value.toExponential(2);
+  if (size !== 0 && (size < 1e-4 || size >= 1e12)) return value.toExponential(2);
   if (size >= 1000) return value.toLocaleString("en", { maximumFractionDigits: size >= 1e5 ? 0 : 1 });
   return String(Number(value.toPrecision(digits)));
 }

@@ -1,0 +1,104 @@
+"""The ``remote_write`` section, in Prometheus's words."""
+
+import hashlib
+from typing import Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator, model_validator
+
+from collector.config import Duration, HttpClientConfig, RelabelConfig
+from configfile.validate import Section
+
+
+class QueueConfig(Section):
+    """``queue_config``; samples wait in the write-ahead log, so little has to wait in memory.
+
+    Attributes:
+        capacity: Samples that wait in one shard at most.
+        min_shards: Connections at the start.
+        max_shards: Connections at most.
+        max_samples_per_send: Most samples of one request.
+        batch_send_deadline: Longest time a sample waits for a request to be full.
+        min_backoff: First pause before another try; doubled each time.
+        max_backoff: Longest pause.
+        retry_on_http_429: Whether what is answered with 429 is sent again.
+    """
+
+    capacity: int = Field(10_000, ge=1)
+    min_shards: int = Field(1, ge=1)
+    max_shards: int = Field(50, ge=1)
+    max_samples_per_send: int = Field(2_000, ge=1)
+    batch_send_deadline: Duration = 5.0
+    min_backoff: Duration = 0.03
+    max_backoff: Duration = 5.0
+    retry_on_http_429: bool = True
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.min_shards > self.max_shards:
+            raise ValueError("min_shards is above max_shards")
+        if self.min_backoff > self.max_backoff:
+            raise ValueError("min_backoff is above max_backoff")
+        return self
+
+
+class MetadataConfig(Section):
+    """``metadata_config``.
+
+    Attributes:
+        send: Whether types, helps and units of metrics are sent.
+        send_interval: How often.
+    """
+
+    send: bool = True
+    send_interval: Duration = 60.0
+
+
+class RemoteWriteConfig(HttpClientConfig):
+    """One item of ``remote_write``: a store that gets every sample that this one stores.
+
+    Attributes:
+        url: Where to.
+        name: What metrics and state call it; made of the url if left out.
+        remote_timeout: For one request.
+        headers: Sent with each request.
+        protobuf_message: The protocol's version; 1.0.
+        write_relabel_configs: Change or drop series on their way.
+        queue_config: How requests are made.
+        metadata_config: Whether metadata are sent.
+    """
+
+    url: str
+    name: str = ""
+    remote_timeout: Duration = 30.0
+    headers: dict[str, str] = Field(default_factory=dict)
+    protobuf_message: Literal["prometheus.WriteRequest"] = "prometheus.WriteRequest"
+    write_relabel_configs: tuple[RelabelConfig, ...] = ()
+    queue_config: QueueConfig = QueueConfig()
+    metadata_config: MetadataConfig = MetadataConfig()
+
+    @field_validator("url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"{value!r} is not a URL; write http://host:port/api/v1/write")
+        return value
+
+    @field_validator("headers")
+    @classmethod
+    def _free(cls, value: dict[str, str]) -> dict[str, str]:
+        for name in value:
+            if name.lower() in _RESERVED:
+                raise ValueError(f"the header {name} is set by remote write itself")
+        return value
+
+    def called(self) -> str:
+        """Return its name."""
+        return self.name or hashlib.sha256(self.url.encode()).hexdigest()[:6]
+
+
+_RESERVED = frozenset({
+    "authorization", "content-encoding", "content-length", "content-type", "host", "user-agent",
+    "x-prometheus-remote-write-version",
+})  # fmt: skip
