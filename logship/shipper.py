@@ -1,6 +1,6 @@
 """Reads every task's logs and hands them to the lanes; the checkpoint follows what was delivered.
 
-One thread reads all files in turn, at most one read of 1 MiB per file and turn, so a noisy task
+One thread reads all files in turn, at most one read of 512 KiB per file and turn, so a noisy task
 never keeps a quiet one waiting. Another watches for tasks and opens the files of new ones at
 once: a container that lives 200 ms is read although it is gone. Each lane has a thread.
 """

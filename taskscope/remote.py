@@ -52,7 +52,7 @@ def _queue(
 ) -> RemoteWriteQueue:
     queue, url = one.queue_config, one.url
     credentials = one.credentials(base)
-    context = tls_context(one.tls(base)) if url.startswith("https:") else None
+    context = tls_context(one.tls_config.build(base)) if url.startswith("https:") else None
 
     def connect() -> RemoteWriteClient:
         return RemoteWriteClient(

@@ -1,12 +1,20 @@
 """The ``remote_write`` section, in Prometheus's words."""
 
 import hashlib
+from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from collector.config import Duration, HttpClientConfig, RelabelConfig
+from collector.config import (
+    AuthorizationConfig,
+    BasicAuthConfig,
+    Duration,
+    RelabelConfig,
+    TlsConfig,
+)
+from collector.scrape.target import Credentials
 from configfile.validate import Section
 
 
@@ -54,14 +62,49 @@ class MetadataConfig(Section):
     send_interval: Duration = 60.0
 
 
-class RemoteWriteConfig(HttpClientConfig):
+class RemoteStoreConfig(Section):
+    """How another store is reached.
+
+    Attributes:
+        basic_auth: User and password.
+        authorization: A token.
+        tls_config: How certificates are judged.
+        remote_timeout: For one request.
+        headers: Sent with each request.
+    """
+
+    basic_auth: BasicAuthConfig | None = None
+    authorization: AuthorizationConfig | None = None
+    tls_config: TlsConfig = TlsConfig()
+    remote_timeout: Duration = 30.0
+    headers: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.basic_auth is not None and self.authorization is not None:
+            raise ValueError("basic_auth and authorization exclude each other")
+        return self
+
+    @field_validator("headers")
+    @classmethod
+    def _free(cls, value: dict[str, str]) -> dict[str, str]:
+        for name in value:
+            if name.lower() in _RESERVED:
+                raise ValueError(f"the header {name} is set by the protocol itself")
+        return value
+
+    def credentials(self, base: Path) -> Credentials:
+        """Return what to send; files are relative to ``base`` and read for each request."""
+        auth = self.basic_auth or self.authorization
+        return auth.build(base) if auth is not None else Credentials()
+
+
+class RemoteWriteConfig(RemoteStoreConfig):
     """One item of ``remote_write``: a store that gets every sample that this one stores.
 
     Attributes:
         url: Where to.
         name: What metrics and state call it; made of the url if left out.
-        remote_timeout: For one request.
-        headers: Sent with each request.
         protobuf_message: The protocol's version; 1.0.
         write_relabel_configs: Change or drop series on their way.
         queue_config: How requests are made.
@@ -70,8 +113,6 @@ class RemoteWriteConfig(HttpClientConfig):
 
     url: str
     name: str = ""
-    remote_timeout: Duration = 30.0
-    headers: dict[str, str] = Field(default_factory=dict)
     protobuf_message: Literal["prometheus.WriteRequest"] = "prometheus.WriteRequest"
     write_relabel_configs: tuple[RelabelConfig, ...] = ()
     queue_config: QueueConfig = QueueConfig()
@@ -83,14 +124,6 @@ class RemoteWriteConfig(HttpClientConfig):
         parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{value!r} is not a URL; write http://host:port/api/v1/write")
-        return value
-
-    @field_validator("headers")
-    @classmethod
-    def _free(cls, value: dict[str, str]) -> dict[str, str]:
-        for name in value:
-            if name.lower() in _RESERVED:
-                raise ValueError(f"the header {name} is set by remote write itself")
         return value
 
     def called(self) -> str:

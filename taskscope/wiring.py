@@ -99,6 +99,7 @@ def build_up(config: TaskscopeConfig, file: Path | None, clock: Clock) -> Stack:
         reload=reload, tasks=agent.tasks, health=agent.health,
         queryable=server.tsdb, oldest_ms=lambda: server.tsdb.stats().min_time_ms, engine=server.engine, logs=server.logs, rules=server.rules,
         targets=agent.collector.scrapes.targets, remote_write=RemoteWriteReceiver(server.tsdb, registry).ingest,
+        exemplars=server.tsdb.exemplars, delete_series=server.tsdb.delete_series, clean_tombstones=server.tsdb.clean_tombstones,
         cardinality=server.tsdb.cardinality, config_yaml=partial(_yaml, server),
         flags=lambda: flags_of(config), runtime=lambda: runtime_of(config), allowed_hosts=config.web.allowed_hosts,
     )  # fmt: skip
@@ -133,6 +134,7 @@ def build_server(config: TaskscopeConfig, file: Path | None, clock: Clock) -> St
         reload=reload, tasks=tasks, health=pushed,
         queryable=server.tsdb, oldest_ms=lambda: server.tsdb.stats().min_time_ms, engine=server.engine, logs=server.logs, rules=server.rules,
         remote_write=RemoteWriteReceiver(server.tsdb, registry).ingest,
+        exemplars=server.tsdb.exemplars, delete_series=server.tsdb.delete_series, clean_tombstones=server.tsdb.clean_tombstones,
         cardinality=server.tsdb.cardinality, config_yaml=partial(_yaml, server),
         flags=lambda: flags_of(config), runtime=lambda: runtime_of(config),
         ingest_logs=partial(ingest, store=server.logdb) if server.logdb is not None else None,

@@ -6,8 +6,8 @@ from pydantic import BeforeValidator, Field
 
 from configfile.duration import parse_duration
 from configfile.validate import Section
+from promql.text import format_duration
 from web.api.gate import QueryLimits
-from web.api.numbers import go_duration
 
 
 def _seconds(value: Any) -> Any:
@@ -56,8 +56,8 @@ class QueryConfig(Section):
     def flags(self) -> dict[str, str]:
         """Return the section by the names of Prometheus's flags."""
         return {
-            "query.lookback-delta": go_duration(round(self.lookback_delta * 1e9)),
+            "query.lookback-delta": format_duration(round(self.lookback_delta * 1000)),
             "query.max-concurrency": str(self.max_concurrency),
             "query.max-samples": str(self.max_samples),
-            "query.timeout": go_duration(round(self.timeout * 1e9)),
+            "query.timeout": format_duration(round(self.timeout * 1000)),
         }

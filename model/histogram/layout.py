@@ -1,6 +1,8 @@
 """Bucket counts brought onto common columns: shifting, widening, coarser schemas, common custom bounds."""
 
 from dataclasses import replace
+from decimal import Decimal, localcontext
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -9,6 +11,16 @@ from model.histogram.pool import CUSTOM_SCHEMA, HistogramPool, Int32s
 from model.samples import Bools, Floats
 
 _MAX_FLOAT: Final = np.finfo(np.float64).max
+_FINEST: Final = 8  # the schema with the narrowest buckets
+
+# prometheus model/histogram/generic.go exponentialBounds was not rounded to the nearest float:
+# for each bound in [0.5, 1) of the finest schema, by how many units in the last place less one it is below
+_ULPS_BELOW: Final = (
+    "1111112111211111112311222222222211211121122211221122102211221122"
+    "1111112222332132112111211112111111121011213311221222112121332222"
+    "2121223322322122222222323233323311221121223321332233212232332232"
+    "2243223233433343333333444455435422322333324422333243223333543344"
+)
 
 
 def trimmed(first: Int32s, counts: Floats) -> tuple[Int32s, Floats]:
@@ -140,10 +152,24 @@ def _onto_bounds(pool: HistogramPool, kept: Floats) -> HistogramPool:
 
 def exponential_bounds(index: Int32s, schema: Int32s) -> Floats:
     """Return upper bounds of exponential buckets; the last finite one is the greatest float."""
+    up, down = np.maximum(schema, 0), np.maximum(-schema, 0)
+    place = (index & ((1 << up) - 1)) << (_FINEST - up)
+    exponent = ((index >> up) << down) + 1
     with np.errstate(over="ignore"):
-        power = index * np.exp2(-schema.astype(np.float64))
-        bound = np.exp2(power)
-    return np.where(power == 1024, _MAX_FLOAT, bound)
+        bound = np.ldexp(_fractions()[place], exponent)
+    return np.where((place == 0) & (exponent == 1025), _MAX_FLOAT, bound)
+
+
+@lru_cache(maxsize=1)
+def _fractions() -> Floats:
+    """Return 2 ** (i / 256 - 1) for i from 0 to 255, rounded as Prometheus's table has it."""
+    with localcontext() as context:
+        context.prec = 40
+        step = Decimal(2) ** (Decimal(1) / 2**_FINEST)
+        exact = [float(step**i / 2) for i in range(2**_FINEST)]
+    bits = np.array(exact).view(np.int64) - np.array([int(c) - 1 for c in _ULPS_BELOW])
+    out: Floats = bits.view(np.float64)
+    return out
 
 
 def positive_edges(pool: HistogramPool) -> tuple[Floats, Floats]:

@@ -239,7 +239,11 @@ def test_a_query_nobody_waits_for_is_stopped() -> None:
             'invalid expression type "string" for range query, must be Scalar or instant Vector',
         ),
         ("m_total * on (job) m_total", QueryError, "found duplicate series for the match group"),
-        ("m_total smoothed", QueryError, "smoothed modifier is not implemented"),
+        (
+            "avg_over_time(m_total[5m] smoothed)",
+            QueryError,
+            "smoothed modifier can only be used with: delta, increase, rate - not with avg_over_time",
+        ),
         ("m_total[", ParseError, "1:9: parse error"),
     ],
 )

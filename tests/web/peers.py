@@ -51,6 +51,7 @@ class Answer:
     text: bytes
 
     def json(self) -> Any:
+        """Return the body; None if there is none."""
         return json.loads(self.text) if self.text else None
 
 
@@ -61,6 +62,7 @@ class Peer:
     url: str
 
     def ask(self, path: str, parameters: Any = (), *, method: str = "GET") -> Answer:
+        """Ask an endpoint below ``/api/v1``; a POST sends a form."""
         form = urlencode(parameters, doseq=True)
         url = f"{self.url}/api/v1/{path}"
         body = None
@@ -77,12 +79,14 @@ class Peer:
                 return Answer(error.code, error.read())
 
     def write(self, series: dict[Labels, Points]) -> None:
+        """Send samples by remote write 1.0."""
         message = b"".join(_series(labels, points) for labels, points in series.items())
         client = RemoteWriteClient(f"{self.url}/api/v1/write")
         client.post(message)
         client.close()
 
     def wait(self, met: Callable[[], bool]) -> None:
+        """Wait until something has come to be."""
         end = time.monotonic() + READY_SECONDS
         while not met():
             assert time.monotonic() < end, "it never came to that"

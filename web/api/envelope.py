@@ -7,6 +7,7 @@ import orjson
 from flask import Response
 
 from web.api.answers import cause_of
+from web.api.label_text import json_text
 
 _JSON: Final = "application/json"
 _MOST_ANNOTATIONS: Final = 10  # as Prometheus
@@ -25,7 +26,7 @@ def _tail(warnings: Sequence[str], infos: Sequence[str]) -> bytes:
             more = len(texts) - _MOST_ANNOTATIONS
             rest = [f"{more} more {kind} annotations omitted"] if more > 0 else []
             shown = [*texts[:_MOST_ANNOTATIONS], *rest]
-            tail += b',"' + name + b'":' + orjson.dumps(shown)
+            tail += b',"' + name + b'":[' + b",".join(map(json_text, shown)) + b"]"
     return tail
 
 
@@ -47,8 +48,9 @@ def success_of(data: Any) -> Response:
 
 def failure(status: int, error_type: str, message: str) -> Response:
     """Say what went wrong."""
-    body = {"status": "error", "errorType": error_type, "error": message}
-    return Response(orjson.dumps(body), status=status, content_type=_JSON)
+    body = b'{"status":"error","errorType":' + json_text(error_type)
+    body += b',"error":' + json_text(message) + b"}"  # which may quote bytes that are no UTF-8
+    return Response(body, status=status, content_type=_JSON)
 
 
 def failure_of(error: Exception) -> Response:
