@@ -188,7 +188,8 @@ def windows(
     pools = _Pools()
     chunks: list[Chunk] = []
     for group in found.groups:
-        if len(ends_ms) == 1 and _within(group, int(starts_ms[0]), int(ends_ms[0])):
+        alone = len(ends_ms) == 1 and extension is None
+        if alone and _within(group, int(starts_ms[0]), int(ends_ms[0])):
             chunks.append(_only_window(group))
             continue
         hist = pools.add(group)
