@@ -95,6 +95,15 @@ class LabelTable:
             found = self.notes[key] = make()
         return found
 
+    def once_with(self, key: object, other: "LabelTable", make: Callable[[], MadeT]) -> MadeT:
+        """Return what follows from this table and another, worked out when they first meet; see ``once``."""
+        found: tuple[LabelTable, MadeT] | None = self.notes.get(key)
+        if found is None or found[0] is not other:
+            if len(self.notes) >= _MOST_NOTES:
+                self.notes.clear()
+            found = self.notes[key] = (other, make())
+        return found[1]
+
     @classmethod
     def from_labels(cls, rows: Sequence[Mapping[str, str] | Labels]) -> Self:
         """Build from label sets; for tests, small inputs and output that queries make."""

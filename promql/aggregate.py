@@ -78,6 +78,7 @@ def _segments(names: tuple[str, ...], table: LabelTable) -> Segments:
     sorted_group = group[order]
     starts = np.searchsorted(sorted_group, np.arange(len(first)))
     labels = table.keep(names).take(first)
+    labels.notes["distinct"] = True
     return Segments(
         order, starts, sorted_group, first, labels, bool((order[1:] > order[:-1]).all())
     )

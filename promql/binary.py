@@ -120,6 +120,12 @@ def _matching_names(matching: ast.Matching, *tables: LabelTable) -> list[str]:
 
 def signatures(matching: ast.Matching, left: Block, right: Block) -> tuple[Index, Index, int]:
     """Number the match groups: ``(of each left series, of each right series, how many)``."""
+    return left.labels.once_with(
+        ("signatures", matching), right.labels, lambda: _signatures(matching, left, right)
+    )
+
+
+def _signatures(matching: ast.Matching, left: Block, right: Block) -> tuple[Index, Index, int]:
     names = _matching_names(matching, left.labels, right.labels)
     both = concat_tables([left.labels.keep(names), right.labels.keep(names)])
     group, first = both.group(names)
@@ -159,6 +165,66 @@ def _join(left_group: Index, right_group: Index, groups: int) -> tuple[Index, In
     return left_rows, order[np.repeat(starts[left_group], repeat) + within]
 
 
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """Which series of two vectors belong together.
+
+    Attributes:
+        many_group: Match group of each series of the side that may have many.
+        one_group: Likewise of the other side.
+        groups: How many groups there are.
+        many_rows: One side of each pair.
+        one_rows: The other side.
+        many_labels: Labels of ``many_rows``.
+        one_labels: Labels of ``one_rows``.
+        one_once: Whether each group has at most one series on that side.
+        many_once: Whether each group has at most one pair.
+        identical: Whether the pairs are all series of both sides, in their order.
+    """
+
+    many_group: Index
+    one_group: Index
+    groups: int
+    many_rows: Index
+    one_rows: Index
+    many_labels: LabelTable
+    one_labels: LabelTable
+    one_once: bool
+    many_once: bool
+    identical: bool
+
+    def spread(self, many: Block, one: Block) -> tuple[Block, Block]:
+        """Return both sides of each pair."""
+        if self.identical:
+            return many, one
+        return (
+            replace(many.take_values(self.many_rows), labels=self.many_labels),
+            replace(one.take_values(self.one_rows), labels=self.one_labels),
+        )
+
+
+def _pairs(matching: ast.Matching, many: Block, one: Block) -> _Pairs:
+    many_group, one_group, groups = signatures(matching, many, one)
+    many_rows, one_rows = _join(many_group, one_group, groups)
+    of_pair = many_group[many_rows]
+    identical = all(
+        len(rows) == block.size and bool((rows == np.arange(block.size)).all())
+        for rows, block in ((many_rows, many), (one_rows, one))
+    )
+    return _Pairs(
+        many_group,
+        one_group,
+        groups,
+        many_rows,
+        one_rows,
+        many.labels if identical else many.labels.take(many_rows),
+        one.labels if identical else one.labels.take(one_rows),
+        len(np.unique(one_group)) == len(one_group),
+        len(np.unique(of_pair)) == len(of_pair),
+        identical,
+    )
+
+
 def vector_vector(node: ast.Binary, left: Block, right: Block, annotations: Annotations) -> Block:
     """Work out arithmetic or a comparison between two vectors.
 
@@ -173,16 +239,24 @@ def vector_vector(node: ast.Binary, left: Block, right: Block, annotations: Anno
     steps = left.present.shape[1]
     if (not many.size and fill_many is None) or (not one.size and fill_one is None):
         return Block.empty(steps)
-    many_group, one_group, groups = signatures(matching, many, one)
-    _check_one_side(matching, many, one, one_group, groups)
-    many_rows, one_rows = _join(many_group, one_group, groups)
+    pairs = many.labels.once_with(
+        ("pairs", matching), one.labels, lambda: _pairs(matching, many, one)
+    )
+    many_group, one_group, groups = pairs.many_group, pairs.one_group, pairs.groups
+    if not pairs.one_once:
+        _check_one_side(matching, many, one, one_group, groups)
 
     parts: list[Block] = []
-    both = many.present[many_rows] & one.present[one_rows]
-    if matching.card is Card.ONE_TO_ONE and len(many_rows):
-        _check_at_most_one(many_group[many_rows], both, groups)
-    sides = (many.take(many_rows), one.take(one_rows))
-    labels = _result_labels(node, matching, sides[0].labels, sides[1].labels)
+    sides = pairs.spread(many, one)
+    both = sides[0].present & sides[1].present
+    if matching.card is Card.ONE_TO_ONE and not pairs.many_once:
+        _check_at_most_one(many_group[pairs.many_rows], both, groups)
+    keeps_names = node.op in COMPARISONS or node.op in TRIMS
+    labels = sides[0].labels.once_with(
+        ("result", matching, keeps_names),
+        sides[1].labels,
+        lambda: _result_labels(node, matching, sides[0].labels, sides[1].labels),
+    )
     parts.append(_elements(node, labels, sides, both, annotations, swapped=swapped))
     if fill_one is not None and many.size:
         lonely = many.present & ~_present_by_group(one_group, one, groups)[many_group]
@@ -254,8 +328,6 @@ def _result_labels(
 
 
 def _check_at_most_one(group: Index, present: Bools, groups: int) -> None:
-    if len(np.unique(group)) == len(group):
-        return
     counts = np.zeros((groups, present.shape[1]), dtype=np.int64)
     np.add.at(counts, group, present)
     if (counts > 1).any():
@@ -266,8 +338,6 @@ def _check_one_side(
     matching: ast.Matching, many: Block, one: Block, group: Index, groups: int
 ) -> None:
     """Refuse two series of one match group at the same step on the side that must have one."""
-    if len(np.unique(group)) == len(group):
-        return
     counts = np.zeros((groups, one.present.shape[1]), dtype=np.int64)
     np.add.at(counts, group, one.present)
     asked = many.present.any(axis=0)

@@ -76,9 +76,12 @@ class Block:
 
     def take(self, rows: Rows) -> "Block":
         """Return some series (an index array or a mask)."""
+        return replace(self.take_values(rows), labels=self.labels.take(rows))
+
+    def take_values(self, rows: Rows) -> "Block":
+        """Return what ``take`` does with the labels left as they were; the caller sets them."""
         return replace(
             self,
-            labels=self.labels.take(rows),
             values=self.values[rows],
             present=self.present[rows],
             drop_name=self.drop_name[rows],

@@ -79,9 +79,8 @@ class Panel:
             NoPanelError: If they are not in a form that parts can have.
             StorageError: If they cannot be read.
         """
-        try:
-            where = selection.places[self.key]
-        except KeyError:
+        where = selection.places.get(self.key)
+        if where is None and self.key not in selection.elsewhere:
             where = selection.remember(self.key, self._place(selection.refs))
         if where is None:
             return

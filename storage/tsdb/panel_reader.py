@@ -91,5 +91,5 @@ def _extend(
     parts: list[Part], panels: Iterable[Panel], selection: Selection, mint: int, maxt: int
 ) -> None:
     for panel in panels:
-        if panel.mint <= maxt and panel.maxt >= mint:
+        if panel.mint <= maxt and panel.maxt >= mint and panel.key not in selection.elsewhere:
             parts.extend(panel.cut(selection, mint, maxt))

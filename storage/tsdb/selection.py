@@ -30,13 +30,15 @@ class Selection:
         refs: int64, rising.
         table: Their labels.
         generation: That of the index for which this was last known to be right.
-        places: By key of a source: where the series stand there, None if none does.
+        places: By key of a source: where the series stand there.
+        elsewhere: Keys of the sources that have none of the series.
     """
 
     refs: Refs
     table: LabelTable
     generation: int
-    places: dict[object, Place | None] = field(default_factory=dict)
+    places: dict[object, Place] = field(default_factory=dict)
+    elsewhere: set[object] = field(default_factory=set)
 
     @property
     def size(self) -> int:
@@ -45,9 +47,13 @@ class Selection:
 
     def remember(self, key: object, found: Place | None) -> Place | None:
         """Keep a place and return it."""
-        if len(self.places) >= _KEPT_PLACES:
+        if len(self.places) + len(self.elsewhere) >= _KEPT_PLACES:
             self.places.clear()
-        self.places[key] = found
+            self.elsewhere.clear()
+        if found is None:
+            self.elsewhere.add(key)
+        else:
+            self.places[key] = found
         return found
 
 
@@ -75,7 +81,9 @@ class Selections:
         if known is not None and np.array_equal(known.refs, refs):
             known.generation = generation
             return known
-        made = Selection(refs, self._index.table(refs), generation)
+        table = self._index.table(refs)
+        table.notes["distinct"] = True
+        made = Selection(refs, table, generation)
         self._keep(key, made)
         return made
 

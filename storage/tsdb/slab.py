@@ -197,9 +197,8 @@ class Slab:
         if self._used_rows != self._mapped_rows:
             return None  # a series is in two slots
         key = ("slab", moves)
-        try:
-            where = selection.places[key]
-        except KeyError:
+        where = selection.places.get(key)
+        if where is None and key not in selection.elsewhere:
             where = self._place(selection.refs)
             if self._moves != moves:
                 return None
