@@ -21,11 +21,11 @@ from promql.functions.reduce import kahan
 from promql.hash import label_hashes
 from promql.histogram.arithmetic import means, totals
 from promql.histogram.text import histogram_texts
+from promql.ranking import Ranking
 from promql.text import format_float, format_g, is_utf8, quote
 
 _EPSILON: Final = np.finfo(np.float64).eps
 _TRUSTED: Final = 1e-11  # relative error at which a plain sum is as good as a compensated one
-_WORTH_CUTTING: Final = 64  # rows; below it sorting all is as quick
 _IGNORES_HISTOGRAMS: Final = frozenset({"min", "max", "stddev", "stdvar", "quantile"})
 
 
@@ -308,15 +308,16 @@ def top(node: ast.Aggregate, k: Floats, block: Block, *, is_range: bool) -> Bloc
     """Work out ``topk`` and ``bottomk``; an instant answer comes in order of value, group by group."""
     if not block.size or not (k >= 1).any():
         return Block.empty(block.present.shape[1])
-    keys = -block.values if node.op == "topk" else block.values
-    return _first_k(node, keys, k, block, ordered=not is_range)
+    ranking = Ranking(block.values, block.present, largest=node.op == "topk")
+    return _first_k(node, ranking, k, block, ordered=not is_range)
 
 
 def limit(node: ast.Aggregate, k: Floats, block: Block) -> Block:
     """Work out ``limitk``: any k series of each group."""
     if not block.size or not (k >= 1).any():
         return Block.empty(block.present.shape[1])
-    return _first_k(node, np.zeros(block.values.shape), k, block, ordered=False)
+    same = np.broadcast_to(np.zeros(1), block.values.shape)
+    return _first_k(node, Ranking(same, block.present, largest=False), k, block, ordered=False)
 
 
 def limit_ratio(
@@ -336,17 +337,9 @@ def limit_ratio(
     return replace(block, present=block.present & keep).compact()
 
 
-def _candidates(rows: Index, keys: Floats, present: Bools, k: int) -> Index:
-    """Leave out rows that are not among the first k at any step, so that only few need sorting."""
-    if len(rows) < 4 * k or len(rows) < _WORTH_CUTTING:
-        return rows
-    ranked = np.where(present[rows], keys[rows], np.inf).T
-    ranked = np.where(np.isnan(ranked), np.inf, ranked)
-    limit = np.partition(ranked, k - 1, axis=1)[:, k - 1]
-    return rows[(ranked <= limit[:, None]).any(axis=0)]
-
-
-def _first_k(node: ast.Aggregate, keys: Floats, k: Floats, block: Block, *, ordered: bool) -> Block:
+def _first_k(
+    node: ast.Aggregate, ranking: Ranking, k: Floats, block: Block, *, ordered: bool
+) -> Block:
     parts = segments(node, block.labels)
     steps = block.present.shape[1]
     wanted = np.clip(np.trunc(np.where(np.isnan(k), 0.0, k)), 0, block.size).astype(np.int64)
@@ -354,8 +347,8 @@ def _first_k(node: ast.Aggregate, keys: Floats, k: Floats, block: Block, *, orde
     order: list[Index] = []
     ends = np.append(parts.starts[1:], len(parts.order))
     for start, end in zip(parts.starts.tolist(), ends.tolist(), strict=True):
-        rows = _candidates(parts.order[start:end], keys, block.present, int(wanted.max()))
-        here, group_keys = block.present[rows].T, keys[rows].T
+        rows = ranking.candidates(parts.order[start:end], int(wanted.max()))
+        here, group_keys = block.present[rows].T, ranking.keys(rows).T
         # NaN after every number, what is absent after NaN; equal keys in their old order
         kind = np.where(here, np.isnan(group_keys).astype(np.int8), np.int8(2))
         ranked = np.lexsort((np.where(kind == 0, group_keys, 0.0), kind), axis=1)

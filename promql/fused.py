@@ -17,7 +17,7 @@ from promql.aggregate import grouping_names, segments
 from promql.block import Block, Index
 from promql.functions.rate import Edges, edges, resets
 from promql.select import chunk_rows
-from promql.windows import Chunk, Windows
+from promql.windows import Chunk, Windows, columns_of
 
 _CELLS: Final = 40_000  # of a tile: four such matrices fit into a second-level cache
 _FUNCTIONS: Final = frozenset({"rate", "increase"})
@@ -118,8 +118,8 @@ class _Rates:
         self._chunk = chunk
         self._seconds = seconds
         width = chunk.values.shape[1]
-        self._low = _columns(chunk.low, width)
-        self._last = _columns(chunk.high - 1, width)
+        self._low = columns_of(np.clip(chunk.low, 0, width - 1))
+        self._last = columns_of(np.clip(chunk.high - 1, 0, width - 1))
         at = self._edges = edges(windows, chunk)
         by = np.where(at.sampled == 0, 1.0, (at.sampled + at.to_start + at.to_end) / at.sampled)
         self._by = by / seconds
@@ -162,14 +162,3 @@ def _lost(chunk: Chunk, rows: Any) -> Floats:
     marks = resets(part)
     assert marks is not None
     return part.over(marks, part.low + 1, part.high)
-
-
-def _columns(index: Index, width: int) -> Any:
-    """Return column numbers as a slice where they rise by equal steps, else clipped."""
-    index = np.clip(index, 0, max(width - 1, 0))
-    if len(index) == 1:
-        return slice(int(index[0]), int(index[0]) + 1)
-    step = int(index[1] - index[0])
-    if step > 0 and (np.diff(index) == step).all():
-        return slice(int(index[0]), int(index[-1]) + 1, step)
-    return index

@@ -15,7 +15,7 @@ from model.histogram.pool import (
 )
 from model.samples import Bools, Floats, Ints, is_no_sample, is_stale
 from promql.block import Block, Rows
-from promql.windows import Chunk, Extension, Index, Windows, index_classes, search_rows
+from promql.windows import Chunk, Extension, Index, Windows, columns_of, index_classes, search_rows
 from storage.interface import TS_PAD, Group, SeriesSet
 
 _FEW_CLASSES = 16
@@ -80,15 +80,10 @@ def instant(
         times: Whether ``sample_ms`` is wanted.
         start_times: Whether ``start_ms`` is wanted.
     """
-    if len(ts_ms) == 1 and len(found.groups) == 1 and not times and not start_times:
-        only = found.groups[0]
-        if _covers(only, found.labels.size) and _within(
-            only, int(ts_ms[0]) - lookback_ms, int(ts_ms[0])
-        ):
-            # all of it is recent, so the last column is the answer
-            size = found.labels.size
-            here, keep = np.ones((size, 1), dtype=bool), np.zeros(size, dtype=bool)
-            return Block(found.labels, only.values[:, -1:], here, keep)
+    if len(found.groups) == 1 and not times and not start_times:
+        block = _aligned(found, ts_ms, lookback_ms)
+        if block is not None:
+            return block
     shape = (found.labels.size, len(ts_ms))
     values, present = np.zeros(shape), np.zeros(shape, dtype=bool)
     sample_ms = np.zeros(shape, dtype=np.int64) if times else None
@@ -161,6 +156,29 @@ class _Part:
         spread = np.broadcast_to(index, (len(self.series), index.shape[-1]))
         found = np.take_along_axis(last, np.maximum(spread, 0), axis=1)
         return np.where(spread < 0, -1, found)
+
+
+def _aligned(found: SeriesSet, ts_ms: Ints, lookback_ms: int) -> Block | None:
+    """Return the vector as a view of the samples where all series share the columns; None elsewhere."""
+    (group,) = found.groups
+    size = found.labels.size
+    if not group.dense or group.histograms is not None or not group.ts_ms.size:
+        return None
+    if not _covers(group, size):
+        return None
+    keep = np.zeros(size, dtype=bool)
+    if len(ts_ms) == 1 and _within(group, int(ts_ms[0]) - lookback_ms, int(ts_ms[0])):
+        # all of it is recent, so the last column is the answer
+        return Block(found.labels, group.values[:, -1:], np.ones((size, 1), dtype=bool), keep)
+    last = search_rows(group.ts_ms, ts_ms) - 1
+    if (last != last[0]).any():
+        return None
+    index = np.maximum(last[0], 0)
+    here = (last[0] >= 0) & (group.ts_ms[:, index] > ts_ms - lookback_ms)
+    if not here.all() and len(here) > 1:
+        here = here[group.ts_row]
+    present = np.broadcast_to(here if len(here) == size else here[:1], (size, len(ts_ms)))
+    return Block(found.labels, group.values[:, columns_of(index)], present, keep).compact()
 
 
 def _covers(group: Group, size: int) -> bool:

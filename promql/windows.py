@@ -254,3 +254,13 @@ def index_classes(index: Index) -> list[Index]:
     for row, key in enumerate(map(bytes, np.ascontiguousarray(index))):
         classes.setdefault(key, []).append(row)
     return [np.array(rows, dtype=np.int64) for rows in classes.values()]
+
+
+def columns_of(index: Index) -> Index | slice:
+    """Return column numbers as a slice where they rise by equal steps, so that picking them copies nothing."""
+    if len(index) == 1:
+        return slice(int(index[0]), int(index[0]) + 1)
+    step = int(index[1] - index[0])
+    if step > 0 and (np.diff(index) == step).all():
+        return slice(int(index[0]), int(index[-1]) + 1, step)
+    return index
