@@ -351,7 +351,10 @@ def _first_k(
         here, group_keys = block.present[rows].T, ranking.keys(rows).T
         # NaN after every number, what is absent after NaN; equal keys in their old order
         kind = np.where(here, np.isnan(group_keys).astype(np.int8), np.int8(2))
-        ranked = np.lexsort((np.where(kind == 0, group_keys, 0.0), kind), axis=1)
+        if kind.any():
+            ranked = np.lexsort((np.where(kind == 0, group_keys, 0.0), kind), axis=1)
+        else:
+            ranked = np.argsort(group_keys, axis=1, kind="stable")
         limit_k = np.minimum(wanted, here.sum(axis=1))
         chosen = np.arange(len(rows)) < limit_k[:, None]
         at_step = np.broadcast_to(np.arange(steps)[:, None], ranked.shape)
