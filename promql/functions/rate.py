@@ -183,7 +183,7 @@ def _histograms(whole: Task, out: WindowResults, seconds: float) -> None:
 
 
 def say_no_counter(annotations: Annotations, node: Call, labels: LabelTable, rows: Bools) -> None:
-    """Tell which names do not look like a counter's; type labels are believed where there are any.
+    """Tell which names do not look like a counter's.
 
     Args:
         annotations: Takes what is said.
@@ -193,15 +193,6 @@ def say_no_counter(annotations: Annotations, node: Call, labels: LabelTable, row
     """
     names = labels.columns.get(METRIC_NAME)
     if names is None:
-        return
-    kinds = labels.columns.get("__type__")
-    if kinds is not None:
-        pairs = zip(names.codes[rows].tolist(), kinds.codes[rows].tolist(), strict=True)
-        for code, kind_code in dict.fromkeys(pairs):
-            name, kind = names.values[code], kinds.values[kind_code]
-            if name and kind not in ("counter", "histogram"):
-                text = 'metric might not be a counter, __type__ label is not set to "counter" or "histogram", '
-                annotations.info(f"{text}got {quote(kind)}: {quote(name)}", node.args[0])
         return
     codes = (
         labels.once("names", lambda: list(dict.fromkeys(names.codes.tolist())))

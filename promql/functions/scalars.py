@@ -5,6 +5,7 @@ import numpy as np
 from model.samples import Floats
 from promql.block import Block
 from promql.call import CallContext
+from promql.functions.maths import greater, smaller
 from promql.functions.table import SCALAR, VECTOR, function
 
 
@@ -48,14 +49,14 @@ def run_range(call: CallContext) -> Floats:
 
 @function("min_of", SCALAR, SCALAR, returns=SCALAR, doc="The smaller of two scalars.")
 def run_min_of(call: CallContext) -> Floats:
-    """NaN if either is."""
-    return np.minimum(call.scalar(0), call.scalar(1))
+    """See ``smaller``."""
+    return smaller(call.scalar(0), call.scalar(1))
 
 
 @function("max_of", SCALAR, SCALAR, returns=SCALAR, doc="The greater of two scalars.")
 def run_max_of(call: CallContext) -> Floats:
-    """NaN if either is."""
-    return np.maximum(call.scalar(0), call.scalar(1))
+    """See ``greater``."""
+    return greater(call.scalar(0), call.scalar(1))
 
 
 @function("vector", SCALAR, doc="A vector of one series without labels.")

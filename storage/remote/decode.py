@@ -205,7 +205,7 @@ def _read_exemplar(data: bytes, at: int, end: int, row: int, found: Columns) -> 
         tag, at = read_varint(data, at)
         if tag == 0x0A:
             start, at = read_delimited(data, at, end)
-            pairs.append(_pair(data, start, at))
+            pairs.append(read_pair(data, start, at))
         elif tag == 0x11:
             value, at = read_double(data, at, end)
         elif tag == 0x18:
@@ -216,7 +216,7 @@ def _read_exemplar(data: bytes, at: int, end: int, row: int, found: Columns) -> 
     found.exemplars.append(RawExemplar(row, tuple(pairs), value, ts_ms))
 
 
-def _pair(data: bytes, at: int, end: int) -> tuple[str, str]:
+def read_pair(data: bytes, at: int, end: int) -> tuple[str, str]:
     """Read a Label; what is not UTF-8 is replaced."""
     texts = {0x0A: "", 0x12: ""}
     while at < end:

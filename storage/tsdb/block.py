@@ -205,8 +205,10 @@ def _read_index(path: Path) -> dict[str, Any]:
     head = len(INDEX_HEAD)
     body = memoryview(data)[head + 4 :]
     crc = int.from_bytes(data[head : head + 4], "little")
-    if data[:head] != INDEX_HEAD or zlib.crc32(body) != crc:
-        raise DamagedError(f"{path}: damaged, or not of version {BLOCK_VERSION}")
+    if zlib.crc32(body) != crc:
+        raise DamagedError(f"{path}: damaged: the checksum is wrong")
+    if data[:head] != INDEX_HEAD:
+        log.warning("%s: its head is damaged; the rest is whole and is used", path)
     return unpack(decompress(body))
 
 

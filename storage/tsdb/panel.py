@@ -19,13 +19,14 @@ import numpy.typing as npt
 from model.samples import Bools, Floats, Ints, is_stale
 from storage.interface import Refs
 from storage.tsdb.chunk import Chunk, FrameTable, times_of
-from storage.tsdb.codec import decode_frame
 from storage.tsdb.lane import Run
 from storage.tsdb.merge import distinct
 from storage.tsdb.parts import Part, Place, Positions, column_classes, place
 from storage.tsdb.selection import Selection
+from storage.tsdb.typed import decode_whole
 
 _PANEL_BYTES: Final = 4 << 20
+_TYPED: Final = 2
 _MOST_LENGTHS: Final = 8  # of series in one run
 _FEW_TIMES: Final = 8  # that are told apart
 _keys = itertools.count(1)
@@ -160,7 +161,7 @@ class PanelCache:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A panel's matrix, and of each frame: -1 not decoded, 0 has gaps, 1 dense."""
+    """A panel's matrix, and of each frame: -1 not decoded, 0 has gaps, 1 dense, 2 more than floats."""
 
     values: Floats
     state: npt.NDArray[np.int8]
@@ -182,12 +183,12 @@ class FramePanel(Panel):
             (chunk, number) for chunk in chunks for number in range(len(chunk.bounds) - 1)
         ]
         self._cache = cache
-        self._lock = threading.Lock()
 
     def _matrix(self, rows: Positions | slice) -> tuple[Floats, bool]:
         """See ``Panel``.
 
         Raises:
+            NoPanelError: If some are histograms or tell when they began.
             StorageError: If a frame cannot be read.
         """
         shape = (int(self._bounds[-1]), self._ts_ms.shape[1])
@@ -196,17 +197,21 @@ class FramePanel(Panel):
             ends = np.array([rows.start, rows.stop - 1])
             first, last = (np.searchsorted(self._bounds, ends, side="right") - 1).tolist()
             used = np.arange(first, last + 1)
-        elif (decoded.state > 0).all():
+        elif (decoded.state == 1).all():
             return decoded.values, True
         else:
             used = np.unique(np.searchsorted(self._bounds, rows, side="right") - 1)
         for number in used[decoded.state[used] < 0].tolist():
             chunk, local = self._frames[number]
-            values, dense = decode_frame(chunk.frames.frame(local))
-            with self._lock:
-                start, stop = self._bounds[number : number + 2].tolist()
-                decoded.values[start:stop] = values
-                decoded.state[number] = dense
+            frame = decode_whole(chunk.frames.frame(local))
+            if frame.start_ms is not None or frame.histograms is not None:
+                decoded.state[number] = _TYPED
+                continue
+            start, stop = self._bounds[number : number + 2].tolist()
+            decoded.values[start:stop] = frame.values
+            decoded.state[number] = frame.dense
+        if (decoded.state[used] == _TYPED).any():
+            raise NoPanelError
         return decoded.values, bool(decoded.state[used].all())
 
 

@@ -42,6 +42,10 @@ class Querier:
             StorageError: If a block cannot be read.
             QueryError: If a regular expression is not valid RE2.
         """
+        with self._blocks.readers.reading():
+            return self._select(matchers, mint, maxt, hints)
+
+    def _select(self, matchers: Sequence[Matcher], mint: int, maxt: int, hints: Hints) -> SeriesSet:
         if hints.series_only:
             return SeriesSet(self._index.table(self._matching(matchers, mint, maxt)), ())
         selection = self._blocks.loaded(
@@ -63,13 +67,15 @@ class Querier:
 
     def label_names(self, matchers: Sequence[Matcher], mint: int, maxt: int) -> list[str]:
         """See ``Queryable``."""
-        return self._index.names(self._matching(matchers, mint, maxt))
+        with self._blocks.readers.reading():
+            return self._index.names(self._matching(matchers, mint, maxt))
 
     def label_values(
         self, name: str, matchers: Sequence[Matcher], mint: int, maxt: int
     ) -> list[str]:
         """See ``Queryable``."""
-        return self._index.values(name, self._matching(matchers, mint, maxt))
+        with self._blocks.readers.reading():
+            return self._index.values(name, self._matching(matchers, mint, maxt))
 
     def sealed_table(self) -> FrameTable:
         """Return which series are in which sealed frames of the head."""

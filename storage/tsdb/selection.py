@@ -30,6 +30,7 @@ class Selection:
         refs: int64, rising.
         table: Their labels.
         generation: That of the index for which this was last known to be right.
+        recycled: That of the index when it was made: refs named other series before.
         places: By key of a source: where the series stand there.
         elsewhere: Keys of the sources that have none of the series.
     """
@@ -37,6 +38,7 @@ class Selection:
     refs: Refs
     table: LabelTable
     generation: int
+    recycled: int
     places: dict[object, Place] = field(default_factory=dict)
     elsewhere: set[object] = field(default_factory=set)
 
@@ -78,12 +80,13 @@ class Selections:
         if known is not None and known.generation == generation:
             return known
         refs = self._index.select(key)
-        if known is not None and np.array_equal(known.refs, refs):
+        recycled = self._index.recycled
+        if known is not None and known.recycled == recycled and np.array_equal(known.refs, refs):
             known.generation = generation
             return known
         table = self._index.table(refs)
         table.notes["distinct"] = True
-        made = Selection(refs, table, generation)
+        made = Selection(refs, table, generation, recycled)
         self._keep(key, made)
         return made
 

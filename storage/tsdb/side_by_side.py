@@ -47,7 +47,7 @@ def lay_out(size: int, parts: Sequence[Part]) -> tuple[Bools | None, tuple[Group
     if len(groups) == 1 and groups[0].dense and len(groups[0].rows) == size:
         return None, (groups[0],)
     found, kept = numbered(size, groups)
-    return (None if found.all() else found), kept
+    return (None if found.all() else found), tuple(kept)
 
 
 def _same(one: Index, other: Index) -> bool:

@@ -34,6 +34,9 @@ def test_hangup_reads_rules_and_scrape_targets_anew(tmp_path: Path) -> None:
         stack.process.send_signal(signal.SIGHUP)
         eventually("the rule", lambda: stack.query("one"), 15)
         eventually("the target", lambda: stack.query('up{job="self"} == 1'), 15)
+        shown = stack.get("/api/v1/status/config")["data"]["yaml"]
+        assert "job_name: self" in shown
+        assert f"listen: 127.0.0.1:{stack.port}" in shown
 
         (tmp_path / "own.yml").write_text(RULES.replace("vector(1)", "vector("))
         config.write_text(BASE + "alerting: {shipped_rules: false, rule_files: [own.yml]}\n")
