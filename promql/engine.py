@@ -70,7 +70,8 @@ class Engine:
         """
         tree = parse(expr)
         at = np.array([ts_ms], dtype=np.int64)
-        run = self._evaluator(queryable, tree, at, QueryRange(ts_ms, ts_ms, 0), cancelled)
+        query = QueryRange(ts_ms, ts_ms, 0)
+        run = self._evaluator(queryable, tree, at, query, cancelled, sub_queries=":" in expr)
         value: Scalar | String | Vector | Matrix
         if type_of(tree) is ValueType.MATRIX:
             value = _range_vector(_shown_windows(run.evaluate_windows(tree)))
@@ -125,10 +126,14 @@ class Engine:
         query: QueryRange,
         cancelled: Cancelled,
         is_range: bool = False,
+        *,
+        sub_queries: bool = True,
     ) -> Evaluator:
         budget = Budget(self._limits.max_samples, cancelled)
         lookback = self._limits.lookback_ms
         run = Evaluator(queryable, at, query, Annotations(), budget, lookback, is_range)
+        if len(at) == 1 and not sub_queries:
+            return run  # nothing is worked out at several steps
         return replace(run, once=once(tree, run.pinned))
 
 

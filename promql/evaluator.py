@@ -93,7 +93,7 @@ class Evaluator:
     is_range: bool = False
     once: frozenset[int] = frozenset()
     path: tuple[ast.Expr, ...] = ()
-    found: dict[object, SeriesSet] = field(default_factory=dict)
+    found: list[tuple[object, SeriesSet]] = field(default_factory=list)
 
     @property
     def steps(self) -> int:
@@ -165,10 +165,11 @@ class Evaluator:
         return duration_ms(node, self.query.step_ms, length, negative=negative)
 
     def _select(self, node: ast.VectorSelector, mint: int, maxt: int, hints: Hints) -> SeriesSet:
-        key = (node.matchers, mint, maxt, hints.last_only)
-        found = self.found.get(key)
+        key = (mint, maxt, hints.last_only, node.matchers)
+        found = next((some for known, some in self.found if known == key), None)
         if found is None:  # else the same selector stands in the query twice
-            found = self.found[key] = self.queryable.select(node.matchers, mint, maxt, hints)
+            found = self.queryable.select(node.matchers, mint, maxt, hints)
+            self.found.append((key, found))
         cells = sum(group.values.size for group in found.groups)
         self.budget.use(cells)
         return found

@@ -20,6 +20,7 @@ from storage.tsdb.parts import Place
 
 _KEPT_SERIES: Final = 500_000
 _KEPT_PLACES: Final = 1024
+_KEPT_IDS: Final = 2048
 
 
 @dataclass(slots=True)
@@ -67,6 +68,7 @@ class Selections:
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[Matcher, ...], Selection] = OrderedDict()
         self._series = 0
+        self._by_id: dict[int, tuple[Sequence[Matcher], Selection]] = {}
 
     def find(self, matchers: Sequence[Matcher]) -> Selection:
         """Return the series that pass all matchers.
@@ -74,10 +76,14 @@ class Selections:
         Raises:
             QueryError: If a regular expression is not valid RE2.
         """
-        key = tuple(matchers)
         generation = self._index.generation
+        same = self._by_id.get(id(matchers))
+        if same is not None and same[0] is matchers and same[1].generation == generation:
+            return same[1]
+        key = tuple(matchers)
         known = self._kept.get(key)
         if known is not None and known.generation == generation:
+            self._remember(matchers, known)
             return known
         refs = self._index.select(key)
         recycled = self._index.recycled
@@ -90,6 +96,13 @@ class Selections:
         self._keep(key, made)
         return made
 
+    def _remember(self, matchers: Sequence[Matcher], known: Selection) -> None:
+        """Let who asks with the same object be answered without a look at the matchers."""
+        if isinstance(matchers, tuple):  # others may change
+            if len(self._by_id) >= _KEPT_IDS:
+                self._by_id.clear()
+            self._by_id[id(matchers)] = (matchers, known)
+
     def _keep(self, key: tuple[Matcher, ...], made: Selection) -> None:
         with self._lock:
             before = self._kept.pop(key, None)
@@ -101,3 +114,4 @@ class Selections:
             while self._series > _KEPT_SERIES:
                 _, gone = self._kept.popitem(last=False)
                 self._series -= gone.size + 100
+                self._by_id.clear()  # they would keep what is gone

@@ -124,8 +124,9 @@ def _filled(size: int, parts: Sequence[Part]) -> list[Group] | None:
         key = filled[part.pos] * len(shapes) + shape_of[part.pos]
         width = part.ts_ms.shape[1]
         filled[part.pos] += width
-        for one in np.unique(key).tolist():
-            sel = slice(None) if len(shapes) == 1 and (key == one).all() else key == one
+        alike = bool((key == key[0]).all())
+        for one in key[:1].tolist() if alike else np.unique(key).tolist():
+            sel = slice(None) if alike else key == one
             start, number = divmod(one, len(shapes))
             pos = part.pos[sel]
             columns = slice(start, start + width)
