@@ -71,7 +71,8 @@ class Engine:
         """
         tree = parse(expr)
         at = np.array([ts_ms], dtype=np.int64)
-        run = self._evaluator(queryable, tree, at, QueryRange(ts_ms, ts_ms, 0), cancelled)
+        query = QueryRange(ts_ms, ts_ms, 0)
+        run = self._evaluator(queryable, tree, at, query, cancelled, sub_queries=":" in expr)
         value: Scalar | String | Vector | Matrix
         if type_of(tree) is ValueType.MATRIX:
             value = _range_vector(_shown_windows(run.evaluate_windows(tree)))
@@ -126,11 +127,16 @@ class Engine:
         query: QueryRange,
         cancelled: Cancelled,
         is_range: bool = False,
+        *,
+        sub_queries: bool = True,
     ) -> Evaluator:
         budget = Budget(self._limits.max_samples, cancelled)
         lookback = self._limits.lookback_ms
         run = Evaluator(queryable, at, query, Annotations(), budget, lookback, is_range)
-        return replace(run, once=once(tree, run.pinned), bare=without_buckets(tree))
+        bare = without_buckets(tree)
+        if len(at) == 1 and not sub_queries:
+            return replace(run, bare=bare)  # nothing is worked out at several steps
+        return replace(run, once=once(tree, run.pinned), bare=bare)
 
 
 def _result(run: Evaluator, value: Scalar | String | Vector | Matrix, expr: str) -> Result:
@@ -140,6 +146,8 @@ def _result(run: Evaluator, value: Scalar | String | Vector | Matrix, expr: str)
 
 def _marked(block: Block) -> Floats:
     """Return the values with NO_SAMPLE where there is no float."""
+    if block.hist is None and block.present.all():
+        return block.values
     out = no_samples(block.values.shape)
     floats = block.floats
     out[floats] = block.values[floats]
