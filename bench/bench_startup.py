@@ -23,12 +23,12 @@ from pathlib import Path
 
 import cramjam
 import numpy as np
-from bench_scrape import BIN, ROOT, cpu_seconds, free_port, memory_mb
 
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from prometheus_client import CollectorRegistry
 
+from bench.bench_scrape import BIN, cpu_seconds, free_port, memory_mb
 from model.labels import Labels
 from model.samples import Floats, ScrapeBatch
 from storage.remote.encode import encode_labels, encode_samples
@@ -37,6 +37,7 @@ from storage.tsdb.blockmeta import encode_meta, read_meta
 from storage.tsdb.db import Tsdb
 from storage.tsdb.settings import TsdbSettings
 
+ROOT = Path(__file__).resolve().parents[1]
 STEP_MS = 15_000
 COLUMNS = 480  # two hours
 WINDOW_MS = STEP_MS * COLUMNS
