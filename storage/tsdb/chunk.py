@@ -15,9 +15,9 @@ from model.samples import Bools, Floats, Ints, is_no_sample, is_stale
 from storage.interface import Refs
 from storage.tsdb.codec import decode_times, encode_frame, encode_times
 from storage.tsdb.damage import DamagedError
-from storage.tsdb.samples import cut_column
 from storage.tsdb.scaling import scale
-from storage.tsdb.typed import Frame, decode_whole, encode_typed_frame
+from storage.tsdb.stack import Stack
+from storage.tsdb.typed import Frame, cut_column, decode_whole, encode_typed_frame
 
 FRAME_SERIES: Final = 50
 
@@ -101,7 +101,7 @@ def encode_late_chunk(
     ts_ms: Ints,
     values: Floats,
     start_ms: Ints | None,
-    histograms: HistogramColumn | None,
+    histograms: Stack | None,
 ) -> Chunk:
     """Make a chunk of one frame from samples with their own timestamps; shapes (k, T), ``ts_ms`` (g, T)."""
     frame = encode_typed_frame(values, start_ms, histograms)

@@ -1,7 +1,8 @@
 """Frames: a small matrix of samples as bytes, bit for bit.
 
 A frame is ``header | exponents | shifts | exceptions | scaled rows | raw rows | typed | crc32``. Scaled rows are
-decimal integers, delta along time, in pcodec; raw rows are xor along time, byte-shuffled, in zstd.
+decimal integers, delta along time, in pcodec. Raw rows are what is shorter: floats in pcodec, or xor
+along time, byte-shuffled, in zstd.
 """
 
 import itertools
@@ -22,16 +23,17 @@ from storage.interface import TS_PAD
 from storage.tsdb.damage import DamagedError
 from storage.tsdb.scaling import RAW, Scaled, unscale
 
-FRAME_VERSION: Final = 1
-TYPED_VERSION: Final = 2  # of frames that hold more than values, see ``typed``
+FRAME_VERSION: Final = 2  # 1 had neither a typed part nor raw rows in pcodec
 
 _HEADER: Final = struct.Struct("<BBHIIIII")
 _CRC: Final = struct.Struct("<I")
 _DENSE: Final = 1
 _TIMES: Final = 2
+_RAW_FLOATS: Final = 4  # raw rows are in pcodec
 _PCODEC: Final = ChunkConfig(
     compression_level=4, delta_spec=DeltaSpec.no_op(), mode_spec=ModeSpec.classic()
 )
+_PCODEC_FLOATS: Final = ChunkConfig(compression_level=4)
 _local = threading.local()
 
 
@@ -54,6 +56,7 @@ def encode_frame(
             )
             exceptions = _CRC.pack(len(places)) + exceptions
     ints = raws = b""
+    flags = _DENSE * dense
     if not raw.all():
         picked = scaled.ints[rows[~raw]]
         ints = pack_ints(np.diff(picked, axis=1, prepend=0))
@@ -61,9 +64,11 @@ def encode_frame(
         bits = np.ascontiguousarray(scaled.values[rows[raw]]).view(np.int64)
         bits[:, 1:] ^= bits[:, :-1].copy()
         raws = compress(shuffle(bits))
-    version = TYPED_VERSION if typed else FRAME_VERSION
+        floats = bytes(standalone.simple_compress(scaled.values[rows[raw]].ravel(), _PCODEC_FLOATS))
+        if len(floats) < len(raws):
+            raws, flags = floats, flags | _RAW_FLOATS
     sizes = len(exceptions), len(ints), len(raws), len(typed)
-    head = _HEADER.pack(version, _DENSE * dense, len(rows), width, *sizes)
+    head = _HEADER.pack(FRAME_VERSION, flags, len(rows), width, *sizes)
     scales = exponents.tobytes() + scaled.shifts[rows].tobytes()
     return _sealed(head + scales + exceptions + ints + raws + typed)
 
@@ -100,15 +105,22 @@ def open_frame(data: bytes | memoryview) -> tuple[Floats, bool, memoryview]:
             kept = int((~raw).sum())
             scaled = _summed(ints, kept, width)
             values[~raw] = unscale(scaled, exponents[~raw], shifts[~raw])
-        bits = unshuffle(decompress(raws), np.int64).reshape(-1, width)
-        np.bitwise_xor.accumulate(bits, axis=1, out=bits)
-        values.view(np.int64)[raw] = bits
+        values.view(np.int64)[raw] = _raw_bits(raws, flags, width)
     if len(exceptions):
         (count,) = _CRC.unpack_from(exceptions)
         block = decompress(exceptions[_CRC.size :])
         places = np.cumsum(np.frombuffer(block, np.uint32, count), dtype=np.int64)
         values.view(np.int64).reshape(-1)[places] = unshuffle(block[4 * count :], np.int64)
     return values, bool(flags & _DENSE), typed
+
+
+def _raw_bits(data: memoryview, flags: int, width: int) -> Ints:
+    if flags & _RAW_FLOATS:
+        floats = standalone.simple_decompress(bytes(data))
+        return np.asarray(floats).view(np.int64).reshape(-1, width)
+    bits = unshuffle(decompress(data), np.int64).reshape(-1, width)
+    np.bitwise_xor.accumulate(bits, axis=1, out=bits)
+    return bits
 
 
 def check_frame(data: bytes | memoryview) -> None:
@@ -241,6 +253,6 @@ def _opened(
     if zlib.crc32(view[: -_CRC.size]) != crc:
         raise DamagedError("the checksum of a frame is wrong")
     version, flags, rows, width, *sizes = _HEADER.unpack_from(view)
-    if version not in (FRAME_VERSION, TYPED_VERSION):
+    if not 1 <= version <= FRAME_VERSION:
         raise StorageError(f"frame version {version} is unknown here; use a newer Taskscope")
     return flags, rows, width, sizes, view[_HEADER.size : -_CRC.size]

@@ -19,7 +19,7 @@ from storage.tsdb.late import late_chunks
 from storage.tsdb.levels import lengths
 from storage.tsdb.merging import Merger
 from storage.tsdb.reserve import Reserve
-from storage.tsdb.samples import Samples
+from storage.tsdb.samples import SAMPLE_BYTES, Samples
 from storage.tsdb.settings import TsdbSettings
 from storage.tsdb.wal import Wal
 from storage.tsdb.walgroup import SegmentInfo
@@ -89,7 +89,7 @@ class Compactor:
             self._write_windows(until, now_ms)
         if self._head.lane.size and (
             windows_over
-            or self._head.lane.size >= self._settings.lane_samples
+            or self._head.lane.bytes >= self._settings.lane_samples * SAMPLE_BYTES
             or now_ms - self._head.lane.since_ms >= block_ms
         ):
             self._write_late(now_ms)

@@ -43,6 +43,7 @@ from storage.tsdb.replay import replay
 from storage.tsdb.resets import taken
 from storage.tsdb.samples import Samples
 from storage.tsdb.settings import TsdbSettings
+from storage.tsdb.stack import Stack
 from storage.tsdb.stats import Cardinality, TsdbStats
 from storage.tsdb.survey import count, look
 from storage.tsdb.wal import Wal
@@ -204,11 +205,11 @@ class Tsdb:
             UnknownSeriesError: If a series was forgotten, see ``TsdbSettings.forget_ms``.
             StorageError: If the store is not running.
         """
-        column = None if histograms is None else taken(histograms)
+        stack = None if histograms is None else Stack.levelled(taken(histograms))
         with self._head.lock:
             self._check_running()
             known = self._index.handles.refs(refs)
-            samples = Samples(known, ts_ms, values, start_ms, column)
+            samples = Samples(known, ts_ms, values, start_ms, stack)
             self._head.append_late(samples, now_ms(self._clock))
             ticket = self._wal.samples(samples)
         self._metrics.late.inc(samples.size)

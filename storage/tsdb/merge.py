@@ -19,7 +19,6 @@ from storage.tsdb.chunk import Piece
 from storage.tsdb.pools import one_pool, outward, same_pool
 from storage.tsdb.samples import (
     Samples,
-    cut_column,
     groups_of,
     ranges,
     scattered,
@@ -27,6 +26,8 @@ from storage.tsdb.samples import (
     settle,
 )
 from storage.tsdb.slab import SlabPart
+from storage.tsdb.stack import Stack
+from storage.tsdb.typed import cut_column
 
 _WORD = 2**64 - 1
 _SPREAD = 0x9E3779B97F4A7C15
@@ -138,7 +139,7 @@ def _as_samples(group: Group) -> Samples:
         ts[here],
         group.values[here],
         None if group.start_ms is None else group.start_ms[here],
-        None if group.histograms is None else group.histograms.take(here),
+        None if group.histograms is None else Stack.of(group.histograms.take(here)),
     )
 
 
@@ -279,13 +280,14 @@ def _sample_by_sample(sources: Sequence[Piece | Samples], ragged: Bools) -> list
             values = source.values[sel].reshape(-1)
             pos = np.repeat(source.pos[sel], width)
             here = ~is_no_sample(values)
-            start, column = source.start_ms, source.histograms
+            start, stack = source.start_ms, None
             if start is not None:
                 start = start[sel].reshape(-1)
-            if column is not None:
-                column = HistogramColumn(column.index[sel].reshape(-1), column.pool)
-                here |= column.index >= 0
-            every = Samples(pos, np.tile(source.ts_ms, len(sel)), values, start, column)
+            if source.histograms is not None:
+                index = source.histograms.index[sel].reshape(-1)
+                stack = Stack(index, (source.histograms.pool,))
+                here |= index >= 0
+            every = Samples(pos, np.tile(source.ts_ms, len(sel)), values, start, stack)
             found.append(every.take(here))
     return ragged_groups(settle(same_pool(found)))
 
@@ -310,7 +312,8 @@ def ragged_groups(samples: Samples) -> list[Group]:
         once, ts_row = _distinct(ts)
         dense = samples.histograms is None and not is_stale(values).any()
         rows = series[members].astype(np.int32)
-        column = scattered(samples.histograms, values.shape, here, where)
+        stack = scattered(samples.histograms, values.shape, here, where)
+        column = None if stack is None else HistogramColumn(stack.index, stack.pools[0])
         start = scattered_starts(samples.start_ms, values.shape, here, where)
         groups.append(Group(rows, once, ts_row, values, dense, column, start))
     return groups
@@ -378,5 +381,5 @@ def late_source(piece: Piece, mint: int, maxt: int) -> Piece | Samples:
         ts[here],
         piece.values[here],
         None if piece.start_ms is None else piece.start_ms[here],
-        None if piece.histograms is None else piece.histograms.take(here),
+        None if piece.histograms is None else Stack.of(piece.histograms.take(here)),
     )

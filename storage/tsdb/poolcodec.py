@@ -40,25 +40,26 @@ def encode_pool(pool: HistogramPool, series: Series) -> bytes:
     negative_first, negative = _on_same_columns(pool.negative_first, pool.negative, series)
     pool = replace(pool, first=first, negative_first=negative_first)
     starts = np.flatnonzero(_changes(pool))
-    counts = np.concatenate(
-        [positive, negative, pool.zero_count[:, None], pool.count[:, None]], axis=1
-    )
     about: dict[str, npt.NDArray[Any]] = {name: getattr(pool, name)[starts] for name in _RUN_FIELDS}
     about["starts"] = starts
     about["hint"] = pool.hint
     about["widths"] = np.array([positive.shape[1], negative.shape[1]])
-    if not _all_whole(counts):
-        bits = counts.view(np.int64).copy()
-        bits[1:] ^= counts.view(np.int64)[:-1]
-        return join_blobs([pack_columns(about), compress(shuffle(np.ascontiguousarray(bits.T)))])
-    whole = counts.astype(np.int64)
-    whole[:, -1] -= whole[:, :-1].sum(axis=1)
-    differences = np.ascontiguousarray(np.diff(whole, axis=0, prepend=0).T)
-    size = np.abs(differences).mean(axis=1)
+    counts = np.empty((positive.shape[1] + negative.shape[1] + 2, pool.size))
+    counts[: positive.shape[1]] = positive.T
+    counts[positive.shape[1] : -2] = negative.T
+    counts[-2], counts[-1] = pool.zero_count, pool.count
+    whole = _whole(counts)
+    if whole is None:
+        bits = counts.view(np.int64)
+        bits[:, 1:] ^= bits[:, :-1].copy()
+        return join_blobs([pack_columns(about), compress(shuffle(bits))])
+    whole[-1] -= whole[:-1].sum(axis=0)
+    whole[:, 1:] -= whole[:, :-1].copy()
+    size = np.abs(whole).sum(axis=1)
     order = np.argsort(size, kind="stable")
     order = order[size[order] > 0]
     about["order"] = order
-    packs = [pack_ints(differences[some]) for some in np.array_split(order, _PACKS) if len(some)]
+    packs = [pack_ints(whole[some]) for some in np.array_split(order, _PACKS) if len(some)]
     return join_blobs([pack_columns(about), *packs])
 
 
@@ -102,10 +103,14 @@ def _counts(packs: list[memoryview], order: Ints | None, rows: int, width: int) 
     return np.ascontiguousarray(whole.T).astype(np.float64)
 
 
-def _all_whole(counts: Floats) -> bool:
-    if not (counts.max(initial=0.0) < _EXACT) or np.signbit(counts).any():
-        return False
-    return bool(np.array_equal(counts, np.rint(counts)))
+def _whole(counts: Floats) -> Ints | None:
+    """Return the counts as integers if that keeps every bit."""
+    if not counts.max(initial=0.0) < _EXACT:
+        return None
+    whole = counts.astype(np.int64)
+    # compared as bits, so that -0.0 counts
+    same = np.equal(whole.astype(np.float64).view(np.int64), counts.view(np.int64))
+    return whole if same.all() else None
 
 
 def _changes(pool: HistogramPool) -> Bools:

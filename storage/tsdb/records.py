@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.errors import StorageError
-from model.histogram.pool import FIELDS, HistogramColumn, HistogramPool
+from model.histogram.pool import FIELDS, HistogramPool
 from model.labels import Labels, LabelTable
 from model.samples import Exemplar, Floats, no_samples
 from storage.interface import Metadata, Refs
@@ -24,6 +24,7 @@ from storage.tsdb.codec import compress, decompress, shuffle, unshuffle
 from storage.tsdb.columns import pack_columns, unpack_columns
 from storage.tsdb.container import Field, pack, pack_table, unpack, unpack_table
 from storage.tsdb.samples import Samples
+from storage.tsdb.stack import Stack
 
 SEGMENT_VERSION: Final = 2  # 1 had neither typed samples nor exemplars
 SEGMENT_HEAD: Final = b"TSCPWAL" + bytes([SEGMENT_VERSION])
@@ -213,29 +214,28 @@ def _typed(samples: Samples) -> bytes:
     columns: dict[str, npt.NDArray[Any]] = {"refs": samples.refs, "ts_ms": samples.ts_ms}
     if samples.start_ms is not None:
         columns["start_ms"] = samples.start_ms
-    column = samples.histograms
+    column = None if samples.histograms is None else samples.histograms.gathered()
     if column is None:
         columns["values"] = samples.values
     else:
         columns["histogram"] = column.index >= 0
         columns["values"] = samples.values[column.index < 0]
-        pool = column.pool.take(column.index[column.index >= 0])
-        columns |= {f"pool.{name}": array for name, array in pool.columns().items()}
+        columns |= {f"pool.{name}": array for name, array in column.pool.columns().items()}
     return pack_columns(columns)
 
 
 def read_typed_samples(payload: memoryview) -> Samples:
     """Undo ``samples_record`` for samples with start timestamps or histograms."""
     columns = unpack_columns(payload)
-    values, column = columns["values"], None
+    values, stack = columns["values"], None
     if "histogram" in columns:
         here = columns["histogram"]
         values = no_samples(len(here))
         values[~here] = columns["values"]
         index = np.where(here, np.cumsum(here) - 1, -1).astype(np.int32)
         pool = HistogramPool(**{name: columns[f"pool.{name}"] for name in FIELDS})
-        column = HistogramColumn(index, pool)
-    return Samples(columns["refs"], columns["ts_ms"], values, columns.get("start_ms"), column)
+        stack = Stack(index, (pool,))
+    return Samples(columns["refs"], columns["ts_ms"], values, columns.get("start_ms"), stack)
 
 
 def exemplars_record(refs: Refs, exemplars: Sequence[Exemplar]) -> bytes:

@@ -32,8 +32,9 @@ from storage.tsdb.join import join
 from storage.tsdb.late import MOST_COLUMNS, late_chunks
 from storage.tsdb.limits import SeriesLimits
 from storage.tsdb.merge import Parts, assemble
-from storage.tsdb.samples import Samples, settled_whole
+from storage.tsdb.samples import Samples, settle
 from storage.tsdb.sources import add_pieces
+from storage.tsdb.stack import Stack
 
 _SAMPLES_AT_ONCE: Final = 500_000
 _SHARED: Final = 4  # series with the same times that are worth a chunk of their own
@@ -162,13 +163,13 @@ def _samples(group: Group, rows: npt.NDArray[np.intp], refs: Refs) -> Samples:
     here = (ts != TS_PAD) & ~is_no_sample(values)
     if column is not None:
         here |= column.index >= 0
-    return settled_whole(
+    return settle(
         Samples(
             np.repeat(refs[group.rows[rows]], here.sum(axis=1)),
             ts[here],
             values[here],
             None if group.start_ms is None else group.start_ms[rows][here],
-            None if column is None else column.take(here),
+            None if column is None else Stack.of(column.take(here)),
         )
     )
 

@@ -18,7 +18,8 @@ class TsdbSettings:
         block_ms: Length of a head block; blocks begin at multiples of it.
         longest_block_ms: Longest block that merging makes; 0 is a tenth of retention, 31 days at most.
         block_delay_ms: How long after its end a window is written, for scrapes that come late.
-        lane_samples: Samples with own timestamps that are held in memory at most.
+        lane_samples: Samples with own timestamps that are held in memory at most; a histogram
+            counts as many as its size in memory says.
         idle_ms: A layout without samples for this long gives its rows back.
         forget_ms: A layout without samples for this long is unknown, and so are, some time later,
             series that are in memory no more.

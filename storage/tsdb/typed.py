@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from model.errors import StorageError
 from model.histogram.pool import HistogramColumn
@@ -19,8 +20,9 @@ from storage.tsdb.codec import (
     unpack_ints,
 )
 from storage.tsdb.poolcodec import decode_pool, encode_pool
-from storage.tsdb.samples import column_bytes, compacted_column
+from storage.tsdb.resets import told
 from storage.tsdb.scaling import scale
+from storage.tsdb.stack import Stack, pool_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +45,22 @@ class Frame:
     def nbytes(self) -> int:
         """Size in memory."""
         starts = 0 if self.start_ms is None else self.start_ms.nbytes
-        return self.values.nbytes + starts + column_bytes(self.histograms)
+        size = self.values.nbytes + starts
+        if self.histograms is None:
+            return size
+        return size + self.histograms.index.nbytes + pool_bytes(self.histograms.pool)
 
 
-def encode_typed_frame(
-    values: Floats, start_ms: Ints | None, histograms: HistogramColumn | None
-) -> bytes:
+def encode_typed_frame(values: Floats, start_ms: Ints | None, histograms: Stack | None) -> bytes:
     """Encode values (k, T) with what else they have."""
     starts = packed = b""
     if start_ms is not None and start_ms.any():
         starts = pack_ints(np.diff(start_ms, axis=1, prepend=0))
-    column = None if histograms is None else compacted_column(histograms)
+    column = None if histograms is None else histograms.gathered()
     if column is not None:
         here = column.index >= 0
         values = np.where(here, 0.0, values)
-        packed = _packed(column, here)
+        packed = _packed(_with_hints(column, here), here)
     rows = np.arange(len(values))
     scaled = scale(np.ascontiguousarray(values))
     if not starts and not packed:
@@ -65,6 +68,13 @@ def encode_typed_frame(
         dense = scaled.special is None or not absent.any()
         return encode_frame(scaled, rows, dense=dense)
     return encode_frame(scaled, rows, dense=False, typed=join_blobs([starts, packed]))
+
+
+def _with_hints(column: HistogramColumn, here: Bools) -> HistogramColumn:
+    """Find out where histograms fell against the one before them."""
+    previous = np.full_like(column.index, -1)
+    previous[:, 1:] = column.index[:, :-1]
+    return HistogramColumn(column.index, told(column.pool, column.index[here], previous[here]))
 
 
 def _packed(column: HistogramColumn, here: Bools) -> bytes:
@@ -89,6 +99,16 @@ def _held(sums: Floats, here: Bools) -> Floats:
     held: Floats = np.take_along_axis(sums, np.maximum(source, 0), axis=1)
     held[source < 0] = 0.0
     return held
+
+
+def cut_column(
+    column: HistogramColumn | None, rows: npt.NDArray[np.integer], columns: slice
+) -> HistogramColumn | None:
+    """Return some rows and columns of a matrix; None if no histogram is left."""
+    if column is None:
+        return None
+    index = column.index[rows, columns]
+    return HistogramColumn(index, column.pool) if (index >= 0).any() else None
 
 
 def decode_whole(data: bytes | memoryview) -> Frame:
