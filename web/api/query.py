@@ -73,7 +73,7 @@ def blueprint(parts: Parts, gate: QueryGate) -> Blueprint:
                     f'"{params.text("lookback_delta")}" to a valid duration'
                 )
             engine = engine.with_lookback(lookback) if lookback > 0 else engine
-        counted = CountedQueryable(store, gate.limits.max_series)
+        counted = CountedQueryable(store, gate.limits.max_series, engine.limits.max_samples)
         return Run(engine, counted, watch, perf_counter())
 
     @routes.route("/query", methods=BOTH)
