@@ -11,6 +11,7 @@ from model.samples import Floats, Ints, no_samples
 from promql.annotations import Annotations
 from promql.ast import Expr, ValueType
 from promql.block import Block
+from promql.buckets import without_buckets
 from promql.call import QueryRange
 from promql.evaluator import LOOKBACK_MS, Budget, Evaluator
 from promql.functions.extended import extended_points
@@ -129,7 +130,7 @@ class Engine:
         budget = Budget(self._limits.max_samples, cancelled)
         lookback = self._limits.lookback_ms
         run = Evaluator(queryable, at, query, Annotations(), budget, lookback, is_range)
-        return replace(run, once=once(tree, run.pinned))
+        return replace(run, once=once(tree, run.pinned), bare=without_buckets(tree))
 
 
 def _result(run: Evaluator, value: Scalar | String | Vector | Matrix, expr: str) -> Result:
