@@ -19,6 +19,7 @@ from logship.deadletter import DeadLetters
 from logship.events import KEY, EventLog
 from logship.lane import Lane, SinkStatus
 from logship.ledger import Ledger
+from logship.memory import keep_freed
 from logship.metrics import LogshipMetrics
 from logship.redact import Redactor
 from logship.sink.base import Sink
@@ -132,6 +133,7 @@ class Shipper:
 
     def start(self) -> None:
         """Start; returns when the logs of the tasks known now are open."""
+        keep_freed()
         self._find(self._tasks.snapshot())
         for lane in self._lanes:
             lane.start()

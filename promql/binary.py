@@ -378,8 +378,11 @@ def _check_one_side(
     clash = (counts > 1) & (asked | always)
     if not clash.any():
         return
-    number, step = (int(x[0]) for x in np.nonzero(clash))
-    rows = np.flatnonzero((group == number) & one.present[:, step])[:2].tolist()
+    step = int(clash.any(axis=0).argmax())
+    here = np.flatnonzero(one.present[:, step])
+    firsts = here[np.unique(group[here], return_index=True)[1]]
+    second = int(np.setdiff1d(here, firsts)[0])
+    rows = [int(firsts[group[firsts] == group[second]][0]), second]
     names = sorted(metric_text(one.labels.labels(row)) for row in rows)
     matched = metric_text(_match_labels(matching, one.labels.take(np.array(rows[:1]))).labels(0))
     side = "left" if matching.card is Card.ONE_TO_MANY else "right"

@@ -14,6 +14,7 @@ from promql import aggregate, ast, binary, fused
 from promql.annotations import Annotations
 from promql.ast import ValueType
 from promql.block import Block
+from promql.buckets import as_read
 from promql.call import CallContext, Pinned, QueryRange, Value
 from promql.functions.rate import say_no_counter
 from promql.functions.table import FUNCTIONS
@@ -92,6 +93,7 @@ class Evaluator:
     lookback_ms: int = LOOKBACK_MS
     is_range: bool = False
     once: frozenset[int] = frozenset()
+    bare: frozenset[int] = frozenset()
     path: tuple[ast.Expr, ...] = ()
     found: list[tuple[object, SeriesSet]] = field(default_factory=list)
 
@@ -172,7 +174,11 @@ class Evaluator:
             self.found.append((key, found))
         cells = sum(group.values.size for group in found.groups)
         self.budget.use(cells)
-        return found
+        if all(group.histograms is None for group in found.groups):
+            return found
+        stats = id(node) in self.bare
+        groups = tuple(as_read(group, stats=stats) for group in found.groups)
+        return replace(found, groups=groups)
 
     def select_instant(
         self, node: ast.VectorSelector, *, times: bool = False, start_times: bool = False
@@ -256,6 +262,8 @@ class Evaluator:
     def _subquery(self, node: ast.Subquery) -> Windows:
         length = self._duration(node.range)
         step = SUBQUERY_STEP_MS if node.step is None else self._duration(node.step)
+        if step == 0:
+            raise QueryError("unexpected error: runtime error: integer divide by zero")
         ends = self._shift(node.shift)
         starts = ends - length
         # steps are aligned to the step itself, and the start of a window is not in it

@@ -34,11 +34,12 @@ def run_end(call: CallContext) -> Floats:
 
 
 @function(
-    "step", returns=SCALAR, doc="Seconds between two steps of the query; 0 for an instant query."
+    "step", returns=SCALAR, doc="Seconds between two steps of the query; 0 if there is one only."
 )
 def run_step(call: CallContext) -> Floats:
     """See the table."""
-    return np.full(call.steps, call.query.step_ms / 1000)
+    single = call.query.start_ms == call.query.end_ms
+    return np.full(call.steps, 0.0 if single else call.query.step_ms / 1000)
 
 
 @function("range", returns=SCALAR, doc="Seconds from the first to the last step of the query.")

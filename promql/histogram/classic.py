@@ -248,14 +248,17 @@ class Mendings:
 
     counts: dict[str, Index] = field(default_factory=dict)
     notes: dict[str, Monotonicity] = field(default_factory=dict)
+    _done: Bools | None = None
 
     def add(
         self, call: CallContext, block: Block, buckets: Buckets, mended: Mended, node: Expr
     ) -> None:
-        """Take in histograms whose counts had to be mended."""
-        for i in np.flatnonzero(mended.forced.any(axis=1)).tolist():
+        """Take in histograms whose counts had to be mended; one that was mended stays so for the next quantile."""
+        forced = mended.forced if self._done is None else mended.forced & ~self._done
+        self._done = mended.forced if self._done is None else self._done | mended.forced
+        for i in np.flatnonzero(forced.any(axis=1)).tolist():
             name = metric_name(block.labels, int(buckets.first[i]))
-            steps = np.flatnonzero(mended.forced[i])
+            steps = np.flatnonzero(forced[i])
             found = Monotonicity(
                 place_of(node),
                 int(call.ts_ms[steps[0]]),
@@ -267,7 +270,7 @@ class Mendings:
             )
             self.notes.setdefault(name, found).merge(found)
             counts = self.counts.setdefault(name, np.zeros(call.steps, dtype=np.int64))
-            counts += mended.forced[i]
+            counts += forced[i]
 
     def say(self, call: CallContext) -> None:
         """Tell of it; the number of samples is Prometheus's, which adds what it has so far again at each step."""

@@ -137,7 +137,7 @@ class Blocks:
         with self._tables:
             for block in self.touching(mint, maxt):
                 try:
-                    block.table(index)
+                    block.tables(index, mint, maxt)
                 except DamagedError as error:
                     self.all = tuple(b for b in self.all if b is not block)
                     self._set_aside(block.path, error)

@@ -205,7 +205,7 @@ class Tsdb:
             UnknownSeriesError: If a series was forgotten, see ``TsdbSettings.forget_ms``.
             StorageError: If the store is not running.
         """
-        stack = None if histograms is None else Stack.of(taken(histograms))
+        stack = None if histograms is None else Stack.levelled(taken(histograms))
         with self._head.lock:
             self._check_running()
             known = self._index.handles.refs(refs)

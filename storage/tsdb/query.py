@@ -121,7 +121,10 @@ class Querier:
         return mask
 
     def _in_block(self, block: Block, mint: int, maxt: int) -> Refs:
-        refs = block.table(self._index).present(mint, maxt)
+        tables = block.tables(self._index, mint, maxt)
+        refs = np.concatenate(
+            [np.empty(0, np.int64), *(table.present(mint, maxt) for table in tables)]
+        )
         low, high = max(mint, block.meta.mint), min(maxt, block.meta.maxt)
         for deletion in self._deleted(block):
             if deletion.mint <= low and deletion.maxt >= high:
