@@ -158,7 +158,8 @@ def _streams(data: bytes, tails: Ints, tail: bytes, name: bytes) -> list[str] | 
     old, new = (b'"stream":"%b"' % n for n in (name, other))
     if not (first | same(data, tails, tail.replace(old, new, 1))).all():
         return None
-    return np.where(first, name.decode(), other.decode()).tolist()
+    streams: list[str] = np.where(first, name.decode(), other.decode()).tolist()
+    return streams
 
 
 def _is_utf8(data: bytes) -> bool:

@@ -96,7 +96,8 @@ class WrappedJson:
             rows, places = rows[fits], places[fits]
         parts.append((rows, template.columns(lines, places)))
         likely[likely] = fits
-        return left[~likely]
+        remaining: Ints = left[~likely]
+        return remaining
 
     def _one_by_one(self, lines: Wrapped, rows: Ints) -> Columns | None:
         """Return the columns of lines that have no template; None if one is no whole JSON line."""

@@ -48,7 +48,6 @@ def told(batches: Sequence[LogBatch]) -> list[tuple[Any, ...]]:
 
 def full(data: bytes) -> tuple[list[tuple[Any, ...]], int]:
     """Parse with the full parser, each JSON line by itself, and without what was learned before."""
-    parsed = []
     lines = json_file(data, 0)
     records = join(lines, LevelFinder(), multiline=True, closing=True, final=True)
     if records.texts and records.levels is None and not records.sizes:
