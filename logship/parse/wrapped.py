@@ -21,6 +21,8 @@ LITERAL_MAX: Final = 1024  # longest piece that may be compared
 _OPENING: Final = HEAD + b"{"
 _END: Final = b'"}\n'
 _TAIL: Final = re.compile(rb'\\n","stream":"(stdout|stderr)",(?:"attrs":\{[^{}\\]*\},)?"time":"')
+# behind a backslash it may be a text that holds such letters
+_HTML: Final = [(re.compile(rb"(?<!\\)\\u00" + code), char) for code, char in ((b"3c", b"<"), (b"3e", b">"), (b"26", b"&"))]  # fmt: skip
 _BACKSLASH, _QUOTE, _FIRST_PRINTED, _NEWLINE = b'\\" \n'
 
 Chars = npt.NDArray[np.uint8]
@@ -70,7 +72,7 @@ class Wrapped:
         if found is None:
             return None
         padded = data + bytes(LITERAL_MAX)
-        starts = np.concatenate(([0], breaks[:-1] + 1))
+        starts: Ints = np.concatenate(([0], breaks[:-1] + 1))
         tails = marks[behind - 1]
         streams = _streams(padded, tails, found[0], found[1])
         if streams is None or not (same(padded, starts, _OPENING) & same(padded, breaks - 2, _END)).all():  # fmt: skip
@@ -103,6 +105,21 @@ class Wrapped:
     def runtime_ns(self) -> Ints:
         """Return the runtime's times, int64 shape (n,)."""
         return timestamps.column([text.decode() for text in pieces(self.data, self.times, self.breaks - 2)])  # fmt: skip
+
+
+def without_html_escapes(data: bytes) -> bytes:
+    r"""Return JSON with ``<``, ``>`` and ``&`` as they are, where Docker writes ``\u003c`` and the like."""
+    if b"u00" not in data:
+        return data
+    for escape, char in _HTML:
+        data = escape.sub(char, data)
+    return data
+
+
+def line_starts(data: bytes) -> Ints:
+    """Return where each of whole lines starts."""
+    breaks = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == _NEWLINE)
+    return np.concatenate(([0], breaks[:-1] + 1))
 
 
 def pieces(data: bytes, starts: Ints, ends: Ints) -> list[bytes]:

@@ -7,9 +7,10 @@ import numpy as np
 from logship.parse.columns import Columns
 from logship.parse.join import Records
 from logship.parse.json_lines import JsonLines
+from logship.parse.learn import learn
 from logship.parse.lines import json_file
-from logship.parse.template import Template, learn
-from logship.parse.wrapped import HEAD, Wrapped
+from logship.parse.template import Template
+from logship.parse.wrapped import HEAD, Wrapped, line_starts, without_html_escapes
 from model.samples import Ints
 
 TEMPLATES_MAX: Final = 16  # known at a time
@@ -31,7 +32,8 @@ class WrappedJson:
             Their records (without texts) and columns; None if lines are something else, or most
             of them fit no template.
         """
-        lines = Wrapped.find(data)
+        shorter = without_html_escapes(data)
+        lines = Wrapped.find(shorter)
         if lines is None:
             return None
         parts, left = self._by_template(lines)
@@ -44,7 +46,7 @@ class WrappedJson:
             parts.append((left, columns))
         records = Records(
             [],
-            (lines.starts + start).tolist(),
+            ((lines.starts if shorter is data else line_starts(data)) + start).tolist(),
             lines.streams,
             lines.runtime_ns,
             None,

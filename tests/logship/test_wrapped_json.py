@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from logship.parse.batch import build
 from logship.parse.join import join
 from logship.parse.json_lines import JsonLines
+from logship.parse.learn import learn
 from logship.parse.levels import LevelFinder
 from logship.parse.lines import json_file
 from logship.parse.parser import Parser
-from logship.parse.template import learn
 from logship.parse.wrapped_json import WrappedJson
 from model.log import LogBatch
 from tests.logship.harness import NOW_NS, ORIGIN, shown
@@ -30,6 +30,8 @@ USUAL = [
 def docker(text: str, stream: str = "stdout", at: str = AT, attrs: str = "") -> str:
     """Return a JSON line as Docker itself writes it."""
     log = json.dumps(text + "\n", ensure_ascii=False)
+    for char in "<>&":
+        log = log.replace(char, f"\\u{ord(char):04x}")
     return f'{{"log":{log},"stream":"{stream}",{attrs}"time":"{at}"}}\n'
 
 
@@ -68,7 +70,7 @@ def quick(parser: Parser, data: bytes) -> tuple[list[tuple[Any, ...]], int]:
     return told(parsed.batches), parsed.end
 
 
-TEXT = st.text(st.characters(codec="utf-8"), max_size=8) | st.sampled_from(["a<b>&c", 'say "x"', "back\\slash", "two\nlines", "é", "", "\x7f"])  # fmt: skip
+TEXT = st.text(st.characters(codec="utf-8"), max_size=8) | st.sampled_from(["a<b>&c", 'say "x"', "back\\slash", "\\<", "two\nlines", "é", "", "\x7f"])  # fmt: skip
 SCALAR = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT  # fmt: skip
 VALUE = st.recursive(SCALAR, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXT, inner, max_size=2), max_leaves=4)  # fmt: skip
 TIME = st.sampled_from([AT, AT, "2026-11-22T09:00:01.5Z", "2026-11-22 09:00:00", "yesterday", 1795338000, 1795338000.25, None])  # fmt: skip
@@ -124,7 +126,7 @@ def test_one_wrong_byte_is_noticed(data: st.DataObject) -> None:
 def test_usual_lines_need_no_decoder() -> None:
     """Lines of one shape are taken by its template; of several, by several."""
     reader = WrappedJson(JsonLines())
-    other = '{"level":"info","msg":"other","ok":true}'
+    other = '{"level":"info","msg":"other -> <b>","ok":true}'
     data = "".join(docker(line) for line in (*USUAL, other, *USUAL, other)).encode()
 
     read = reader.read(data, 100)
@@ -132,7 +134,11 @@ def test_usual_lines_need_no_decoder() -> None:
     assert read is not None
     records, columns = read
     assert records.end == 100 + len(data)
-    assert columns.message[:10] == [*(f"handled {n}".encode() for n in range(1, 10)), b"other"]
+    assert records.starts[-1] == 100 + data.rindex(b"\n", 0, -1) + 1
+    assert columns.message[:10] == [
+        *(f"handled {n}".encode() for n in range(1, 10)),
+        b"other -> <b>",
+    ]
     assert columns.fields[0] == b'{"logger":"a.B","thread":"w-1","n":1}'
     assert columns.fields[9] == b'{"ok":true}'
     assert columns.traces[0] == f"{1:032x}"
