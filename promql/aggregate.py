@@ -92,28 +92,58 @@ def _with_histograms(
     count = parts.reduce(np.add, floats.astype(np.int64))
     values = _SIMPLE[node.op](parts, block.values[parts.order], floats, count)
     some = parts.reduce(np.logical_or, hists)
-    if ((count > 0) & some).any():
-        annotations.warn("encountered a mix of histograms and floats for aggregation", node.expr)
     rows, steps = np.nonzero(hists)
     width = hists.shape[1]
     cell = parts.group[rows] * width + steps
     order = np.argsort(cell, kind="stable")
-    cells, segment = np.unique(cell[order], return_inverse=True)
+    cells, numbered = np.unique(cell[order], return_inverse=True)
+    segment = numbered.reshape(-1)
     pool = block.hist.pool.take(block.hist.index[parts.order][rows, steps][order])
     add_up = totals if node.op == "sum" else means
-    done = add_up(pool, segment.reshape(-1), len(cells))
-    names = metric_names_of(block, parts.order[rows[order]][~done.possible[segment.reshape(-1)]])
-    for name in names:
+    done = add_up(pool, segment, len(cells))
+    # floats that come first keep histograms from being added at all
+    first = _first_rows(parts, block.present[parts.order]).ravel()[cells]
+    begun = hists[first, cells % width]
+    misfits = _misfits(pool.custom, segment) & begun[segment]
+    for name in metric_names_of(block, parts.order[rows[order]][misfits]):
         annotations.warn(MIXED_BUCKETS + quote(name), node.expr)
-    if done.collision.any():
+    mixed = ((count > 0) & some).ravel()[cells]
+    told = mixed.copy()
+    # what comes behind the first misfit is not looked at any more
+    spoilt = segment[misfits]
+    running = np.zeros((len(floats) + 1, width), dtype=np.int64)
+    np.cumsum(floats, axis=0, out=running[1:])
+    at = cells[spoilt] % width
+    told[spoilt] = (
+        running[rows[order][misfits], at] > running[parts.starts[cells[spoilt] // width], at]
+    )
+    if told.any():
+        annotations.warn("encountered a mix of histograms and floats for aggregation", node.expr)
+    if (done.collision & done.possible & ~mixed).any():
         annotations.warn("conflicting counter resets during histogram aggregation", node.expr)
-    if done.reconciled.any():
+    if (done.reconciled & done.possible & ~mixed).any():
         annotations.info("mismatched custom buckets were reconciled during aggregation", node.expr)
     index = np.full(count.shape, -1, dtype=np.int32)
     index.ravel()[cells] = np.where(done.possible, np.arange(len(cells)), -1)
     present = np.where(some, (count == 0) & (index >= 0), count > 0)
     out = _grouped(node, block, parts, values, present, compact=False)
     return replace(out, hist=HistogramColumn(index, done.pool)).compact()
+
+
+def _first_rows(parts: Segments, present: Bools) -> Index:
+    """Return the first row, in sorted order, with a sample in each group at each step; shape (G, T)."""
+    rows = np.where(present, np.arange(len(present))[:, None], len(present) - 1)
+    out: Index = parts.reduce(np.minimum, rows)
+    return out
+
+
+def _misfits(custom: Bools, segment: Index) -> Bools:
+    """Tell which histograms are the first of their segment with another kind of buckets than the first one."""
+    starts = np.flatnonzero(np.diff(segment, prepend=-1))
+    other = custom != custom[starts[segment]]
+    before = np.cumsum(other) - other
+    out: Bools = other & (before == before[starts[segment]])
+    return out
 
 
 def metric_names_of(block: Block, rows: Index) -> list[str]:
@@ -126,7 +156,8 @@ def without_histograms(node: ast.Aggregate, block: Block, annotations: Annotatio
     if block.hist is None:
         return block
     if block.histograms.any():
-        annotations.info(f"ignored histogram in {node.op} aggregation", node.expr)
+        about = node if node.op in ("topk", "bottomk") else node.expr
+        annotations.info(f"ignored histogram in {node.op} aggregation", about)
     return block.with_values(block.values, block.floats).compact()
 
 
@@ -223,10 +254,17 @@ _SIMPLE: Final[dict[str, Callable[[Segments, Floats, Bools, Index], Floats]]] = 
 # ---------------------------------------------------------------- with parameter
 
 
+def extremes(param: Floats) -> Floats:
+    """Return what is said of a parameter that is out of bounds: its ends over all steps, or NaN if it is that once."""
+    if not len(param):
+        return param
+    return np.unique([param.max(), param.min()])[::-1]
+
+
 def quantile(node: ast.Aggregate, q: Floats, block: Block, annotations: Annotations) -> Block:
     """Work out ``quantile``; NaN counts as smallest."""
     assert node.param is not None
-    warn_quantile(annotations, q, node.param)
+    warn_quantile(annotations, extremes(q), node.param)
     block = without_histograms(node, block, annotations)
     if not block.size:
         return Block.empty(block.present.shape[1])
@@ -261,15 +299,16 @@ def count_values(node: ast.Aggregate, label: str, block: Block) -> Block:
     names = [name for name in grouping_names(node, table) if name != label]
     group, first = table.group(names)
     texts, code = _value_texts(block, rows, at)
+    if node.without and label in (*node.grouping, *METADATA_LABELS):
+        texts, code = [""], np.zeros_like(code)  # the label itself is left out
     key = group[rows] * len(texts) + code
     keys, out_row = np.unique(key, return_inverse=True)
     counts = np.zeros((len(keys), steps))
     np.add.at(counts, (out_row.reshape(-1), at), 1.0)
     labels = table.keep(names).take(first[keys // len(texts)])
-    labels = labels.with_column(label, column_from(texts, keys % len(texts)))
-    flags = np.zeros(len(first), dtype=bool)
-    np.logical_or.at(flags, group, block.drop_name)
-    return Block(labels, counts, counts > 0, flags[keys // len(texts)])
+    column = column_from(texts, keys % len(texts))
+    labels = labels.with_column(label, column) if column.codes.any() else labels.drop([label])
+    return Block(labels, counts, counts > 0, np.zeros(len(keys), dtype=bool))
 
 
 def _value_texts(block: Block, rows: Index, steps: Index) -> tuple[list[str], Index]:
@@ -288,8 +327,12 @@ def _value_texts(block: Block, rows: Index, steps: Index) -> tuple[list[str], In
     return list(number), np.array([number[text] for text in texts], dtype=np.int64)[code]
 
 
-def top(node: ast.Aggregate, k: Floats, block: Block, *, is_range: bool) -> Block:
+def top(
+    node: ast.Aggregate, k: Floats, block: Block, annotations: Annotations, *, is_range: bool
+) -> Block:
     """Work out ``topk`` and ``bottomk``; an instant answer comes in order of value, group by group."""
+    asked = replace(block, present=block.present & (k >= 1))
+    block = without_histograms(node, asked, annotations)
     if not block.size or not (k >= 1).any():
         return Block.empty(block.present.shape[1])
     keys = -block.values if node.op == "topk" else block.values
@@ -312,7 +355,8 @@ def limit_ratio(
     (promql/engine.go: ratiosampler), so that both keep the same series.
     """
     assert node.param is not None
-    for value in dict.fromkeys(ratio[np.abs(ratio) > 1].tolist()):
+    ends = extremes(ratio)
+    for value in ends[np.abs(ends) > 1].tolist():
         text = f"ratio value should be between -1 and 1, got {format_g(value)}, capping to {1 if value > 0 else -1}"
         annotations.warn(text, node.param)
     place = label_hashes(block.labels).astype(np.float64)[:, None] / 2.0**64

@@ -1,10 +1,10 @@
-"""Warnings and infos of one query: each text once, with the place it was first about."""
+"""Warnings and infos of one query: each text once, with the place it was last about."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from promql.ast import Expr
+from promql.ast import Expr, Subquery, unwrap
 from promql.text import format_g, position, quote
 
 WARNING: Final = "PromQL warning: "
@@ -13,6 +13,12 @@ _MONOTONICITY: Final = (
     INFO + "input to histogram_quantile needed to be fixed for monotonicity (see "
     "https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)"
 )
+
+
+def place_of(node: Expr) -> int:
+    """Return where a note about a node points: inside parentheses; a sub-query has no place in Prometheus."""
+    node = unwrap(node)
+    return 0 if isinstance(node, Subquery) else node.start
 
 
 @dataclass(slots=True)
@@ -27,6 +33,19 @@ class Monotonicity:
     max_diff: float
     count: int
 
+    def merge(self, other: "Monotonicity") -> None:
+        """Take in another one, its count apart."""
+        self.min_ms = min(self.min_ms, other.min_ms)
+        self.max_ms = max(self.max_ms, other.max_ms)
+        self.min_bucket = min(self.min_bucket, other.min_bucket)
+        self.max_bucket = max(self.max_bucket, other.max_bucket)
+        self.max_diff = max(self.max_diff, other.max_diff)
+
+    @property
+    def shown_count(self) -> int:
+        """The number of samples as a signed 64-bit number, which it overflows in long range queries."""
+        return (self.count + 2**63) % 2**64 - 2**63
+
     def render(self, text: str, query: str) -> str:
         """Return the info's text."""
         first, last = (
@@ -35,7 +54,7 @@ class Monotonicity:
         )
         return (
             f"{text}, from buckets {format_g(self.min_bucket)} to {format_g(self.max_bucket)}, "
-            f"with a max diff of {self.max_diff:.2g}, over {self.count} samples "
+            f"with a max diff of {self.max_diff:.2g}, over {self.shown_count} samples "
             f"from {first} to {last} ({position(query, self.start)})"
         )
 
@@ -50,11 +69,11 @@ class Annotations:
 
     def warn(self, text: str, node: Expr) -> None:
         """Add a warning about a node."""
-        self._places.setdefault(WARNING + text, node.start)
+        self._places[WARNING + text] = place_of(node)
 
     def info(self, text: str, node: Expr) -> None:
         """Add an info about a node."""
-        self._places.setdefault(INFO + text, node.start)
+        self._places[INFO + text] = place_of(node)
 
     def warn_counted(self, text: str, node: Expr, count: int) -> None:
         """Add a warning that tells how often it occurred."""
@@ -66,11 +85,7 @@ class Annotations:
         text = _MONOTONICITY + (f" for metric name {quote(metric)}" if metric else "")
         known = self._monotonicity.setdefault(text, found)
         if known is not found:
-            known.min_ms = min(known.min_ms, found.min_ms)
-            known.max_ms = max(known.max_ms, found.max_ms)
-            known.min_bucket = min(known.min_bucket, found.min_bucket)
-            known.max_bucket = max(known.max_bucket, found.max_bucket)
-            known.max_diff = max(known.max_diff, found.max_diff)
+            known.merge(found)
             known.count += found.count
 
     def render(self, query: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -15,7 +15,7 @@ from promql import ast
 from promql.annotations import Annotations
 from promql.ast import Card
 from promql.block import METADATA_LABELS, Block, Index, concat_blocks, merge_same_labels
-from promql.histogram.operators import Side, operate_histograms
+from promql.histogram.operators import Note, Side, operate_histograms, say_last
 from promql.lexer import COMPARISONS, TRIMS
 from promql.text import quote
 
@@ -55,11 +55,11 @@ class Elements:
     values: Floats
     present: Bools
     hist: HistogramColumn | None = None
+    failed: Bools | None = None
+    notes: tuple[Note, ...] = ()
 
 
-def operate(
-    node: ast.Binary, left: Side, right: Side, present: Bools, annotations: Annotations
-) -> Elements:
+def operate(node: ast.Binary, left: Side, right: Side, present: Bools) -> Elements:
     """Work out an operation where both sides are present; a comparison keeps the left side's value."""
     shape = present.shape
     any_hist = left.hist is not None or right.hist is not None
@@ -72,9 +72,9 @@ def operate(
         values, kept = _operate_floats(node, left.values, right.values, floats)
     if not any_hist and node.op not in TRIMS:
         return Elements(values, kept)
-    out = operate_histograms(node, left, right, present, annotations)
+    out = operate_histograms(node, left, right, present)
     values = np.where(out.present, out.numbers, values)
-    return Elements(values, kept | out.present, out.column())
+    return Elements(values, kept | out.present, out.column(), out.failed, tuple(out.notes))
 
 
 def _operate_floats(
@@ -97,7 +97,8 @@ def vector_scalar(
     compares = node.op in COMPARISONS
     sides = Side(vector.values, vector.hist), Side(scalar[None, :], None)
     left, right = (sides[1], sides[0]) if swapped else sides
-    found = operate(node, left, right, vector.present, annotations)
+    found = operate(node, left, right, vector.present)
+    say_last(node, [(note, np.arange(vector.size)) for note in found.notes], annotations)
     values = found.values
     if compares and swapped and not node.return_bool:
         values = vector.values  # a comparison keeps the vector's value, on whichever side
@@ -171,47 +172,81 @@ def vector_vector(node: ast.Binary, left: Block, right: Block, annotations: Anno
     fill_many = matching.fill_right if swapped else matching.fill_left
     fill_one = matching.fill_left if swapped else matching.fill_right
     steps = left.present.shape[1]
-    if (not many.size and fill_many is None) or (not one.size and fill_one is None):
+    filled = fill_many is not None or fill_one is not None
+    if not (many.size or one.size) or not (filled or (many.size and one.size)):
         return Block.empty(steps)
     many_group, one_group, groups = signatures(matching, many, one)
-    _check_one_side(matching, many, one, one_group, groups)
+    _check_one_side(matching, many, one, one_group, groups, always=filled)
     many_rows, one_rows = _join(many_group, one_group, groups)
-
-    parts: list[Block] = []
+    pairs = _Matched(node, swapped=swapped)
     both = many.present[many_rows] & one.present[one_rows]
-    if matching.card is Card.ONE_TO_ONE and len(many_rows):
-        _check_at_most_one(many_group[many_rows], both, groups)
-    sides = (many.take(many_rows), one.take(one_rows))
-    labels = _result_labels(node, matching, sides[0].labels, sides[1].labels)
-    parts.append(_elements(node, labels, sides, both, annotations, swapped=swapped))
+    sides = many.take(many_rows), one.take(one_rows)
+    pairs.add(sides, both, many_group[many_rows], many_rows)
+    matched = pairs.by_group(groups, steps)
     if fill_one is not None and many.size:
         lonely = many.present & ~_present_by_group(one_group, one, groups)[many_group]
         other = _filled(matching, many, fill_one)
-        labels = _result_labels(node, matching, many.labels, other.labels)
-        parts.append(_elements(node, labels, (many, other), lonely, annotations, swapped=swapped))
+        pairs.add((many, other), lonely, many_group, np.arange(many.size))
     if fill_many is not None and one.size:
-        lonely = one.present & ~_present_by_group(many_group, many, groups)[one_group]
+        lonely = one.present & ~matched[one_group]
         other = _filled(matching, one, fill_many)
-        labels = _result_labels(node, matching, other.labels, one.labels)
-        parts.append(_elements(node, labels, (other, one), lonely, annotations, swapped=swapped))
-    problem = _ONE_TO_ONE_PROBLEM if matching.card is Card.ONE_TO_ONE else _GROUPING_PROBLEM
-    return merge_same_labels(concat_blocks([p.compact() for p in parts]), problem)
+        pairs.add((other, one), lonely, one_group, many.size + np.arange(one.size))
+    return pairs.result(annotations)
 
 
-def _elements(
-    node: ast.Binary,
-    labels: LabelTable,
-    sides: tuple[Block, Block],
-    both: Bools,
-    annotations: Annotations,
-    *,
-    swapped: bool,
-) -> Block:
-    first, second = (sides[1], sides[0]) if swapped else sides
-    left, right = Side(first.values, first.hist), Side(second.values, second.hist)
-    found = operate(node, left, right, both, annotations)
-    gone = np.full(labels.size, node.return_bool)
-    return Block(labels, found.values, found.present, gone, found.hist)
+class _Matched:
+    """Collects what an operation gives for pairs of series, part by part."""
+
+    def __init__(self, node: ast.Binary, *, swapped: bool) -> None:
+        self._node = node
+        self._matching = node.matching or ast.Matching()
+        self._swapped = swapped
+        self._parts: list[Block] = []
+        self._groups: list[Index] = []
+        self._worked: list[Bools] = []
+        self._notes: list[tuple[Note, Index]] = []
+
+    def add(self, sides: tuple[Block, Block], both: Bools, group: Index, order: Index) -> None:
+        """Work out pairs of a series of the "many" side and one of the "one" side.
+
+        Args:
+            sides: Both sides, row by row.
+            both: bool, shape (n, T): where both are there.
+            group: int64, shape (n,): match group of each pair.
+            order: int64, shape (n,): place of each pair in the order Prometheus evaluates them in.
+        """
+        labels = _result_labels(self._node, self._matching, sides[0].labels, sides[1].labels)
+        first, second = (sides[1], sides[0]) if self._swapped else sides
+        left, right = Side(first.values, first.hist), Side(second.values, second.hist)
+        found = operate(self._node, left, right, both)
+        gone = np.full(labels.size, self._node.return_bool)
+        self._parts.append(Block(labels, found.values, found.present, gone, found.hist))
+        self._groups.append(group)
+        self._worked.append(both if found.failed is None else both & ~found.failed)
+        self._notes += [(note, order) for note in found.notes]
+
+    def by_group(self, groups: int, steps: int) -> Bools:
+        """Tell in which match groups anything came of it so far; shape (groups, T)."""
+        out = np.zeros((groups, steps), dtype=bool)
+        for group, worked in zip(self._groups, self._worked, strict=True):
+            np.logical_or.at(out, group, worked)
+        return out
+
+    def result(self, annotations: Annotations) -> Block:
+        """Return the vector.
+
+        Raises:
+            QueryError: If more series match than the modifiers allow, or results become equal.
+        """
+        say_last(self._node, self._notes, annotations)
+        group, worked = np.concatenate(self._groups), np.concatenate(self._worked)
+        one_to_one = self._matching.card is Card.ONE_TO_ONE
+        if not one_to_one:
+            table = concat_tables([part.labels for part in self._parts])
+            own, first = table.group(table.columns)
+            group = np.unique(group * max(len(first), 1) + own, return_inverse=True)[1].reshape(-1)
+        _check_at_most_one(group, worked, _ONE_TO_ONE_PROBLEM if one_to_one else _GROUPING_PROBLEM)
+        return merge_same_labels(concat_blocks([p.compact() for p in self._parts]))
 
 
 def _present_by_group(group: Index, block: Block, groups: int) -> Bools:
@@ -253,17 +288,18 @@ def _result_labels(
     return many
 
 
-def _check_at_most_one(group: Index, present: Bools, groups: int) -> None:
+def _check_at_most_one(group: Index, worked: Bools, problem: str) -> None:
+    """Refuse two results of one group at the same step."""
     if len(np.unique(group)) == len(group):
         return
-    counts = np.zeros((groups, present.shape[1]), dtype=np.int64)
-    np.add.at(counts, group, present)
+    counts = np.zeros((int(group.max()) + 1, worked.shape[1]), dtype=np.int64)
+    np.add.at(counts, group, worked)
     if (counts > 1).any():
-        raise QueryError(_ONE_TO_ONE_PROBLEM)
+        raise QueryError(problem)
 
 
 def _check_one_side(
-    matching: ast.Matching, many: Block, one: Block, group: Index, groups: int
+    matching: ast.Matching, many: Block, one: Block, group: Index, groups: int, *, always: bool
 ) -> None:
     """Refuse two series of one match group at the same step on the side that must have one."""
     if len(np.unique(group)) == len(group):
@@ -271,11 +307,14 @@ def _check_one_side(
     counts = np.zeros((groups, one.present.shape[1]), dtype=np.int64)
     np.add.at(counts, group, one.present)
     asked = many.present.any(axis=0)
-    clash = (counts > 1) & asked
+    clash = (counts > 1) & (asked | always)
     if not clash.any():
         return
-    number, step = (int(x[0]) for x in np.nonzero(clash))
-    rows = np.flatnonzero((group == number) & one.present[:, step])[:2].tolist()
+    step = int(clash.any(axis=0).argmax())
+    here = np.flatnonzero(one.present[:, step])
+    firsts = here[np.unique(group[here], return_index=True)[1]]
+    second = int(np.setdiff1d(here, firsts)[0])
+    rows = [int(firsts[group[firsts] == group[second]][0]), second]
     names = sorted(metric_text(one.labels.labels(row)) for row in rows)
     matched = metric_text(_match_labels(matching, one.labels.take(np.array(rows[:1]))).labels(0))
     side = "left" if matching.card is Card.ONE_TO_MANY else "right"

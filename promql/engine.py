@@ -11,6 +11,7 @@ from model.samples import Floats, Ints, no_samples
 from promql.annotations import Annotations
 from promql.ast import Expr, ValueType
 from promql.block import Block
+from promql.buckets import without_buckets
 from promql.call import QueryRange
 from promql.evaluator import LOOKBACK_MS, Budget, Evaluator
 from promql.functions.extended import extended_points
@@ -111,7 +112,7 @@ class Engine:
             raise QueryError("zero or negative query resolution step widths are not accepted")
         at = np.arange(start_ms, end_ms + 1, step_ms, dtype=np.int64)
         query = QueryRange(start_ms, end_ms, step_ms)
-        run = self._evaluator(queryable, tree, at, query, cancelled, True)
+        run = self._evaluator(queryable, tree, at, query, cancelled, start_ms != end_ms)
         found = run.evaluate(tree) if len(at) else Block.empty(0)
         assert not isinstance(found, str)
         block = found if isinstance(found, Block) else Block.single(found)
@@ -129,7 +130,7 @@ class Engine:
         budget = Budget(self._limits.max_samples, cancelled)
         lookback = self._limits.lookback_ms
         run = Evaluator(queryable, at, query, Annotations(), budget, lookback, is_range)
-        return replace(run, once=once(tree, run.pinned)) if is_range else run
+        return replace(run, once=once(tree, run.pinned), bare=without_buckets(tree))
 
 
 def _result(run: Evaluator, value: Scalar | String | Vector | Matrix, expr: str) -> Result:

@@ -14,6 +14,7 @@ from promql import aggregate, ast, binary
 from promql.annotations import Annotations
 from promql.ast import ValueType
 from promql.block import Block
+from promql.buckets import as_read
 from promql.call import CallContext, Pinned, QueryRange, Value
 from promql.functions.table import FUNCTIONS
 from promql.histogram.arithmetic import scaled
@@ -22,6 +23,7 @@ from promql.lexer import SET_OPERATORS
 from promql.parser_duration import duration_ms
 from promql.select import block_windows, instant, windows
 from promql.smooth import smooth
+from promql.text import format_g
 from promql.typecheck import type_of
 from promql.windows import Extension, Windows
 from storage.interface import Hints, Queryable, SeriesSet
@@ -30,6 +32,8 @@ Cancelled = Callable[[], bool]
 
 LOOKBACK_MS: Final = 300_000
 SUBQUERY_STEP_MS: Final = 60_000
+_LOWEST_INT: Final = -(2.0**63)
+_HIGHEST_INT: Final = 2.0**63 - 1024  # the floats beyond are no int64
 _EXTENDED_FUNCTIONS: Final = {
     "anchored": ("changes", "delta", "increase", "rate", "resets"),
     "smoothed": ("delta", "increase", "rate"),
@@ -88,6 +92,7 @@ class Evaluator:
     lookback_ms: int = LOOKBACK_MS
     is_range: bool = False
     once: frozenset[int] = frozenset()
+    bare: frozenset[int] = frozenset()
     path: tuple[ast.Expr, ...] = ()
 
     @property
@@ -98,7 +103,7 @@ class Evaluator:
     def evaluate(self, expr: ast.Expr) -> Value:
         """Return an expression's value at every step."""
         self.budget.check()
-        if self.steps > 1 and id(expr) in self.once:
+        if id(expr) in self.once and (self.steps > 1 or self.is_range):
             return self._repeated(expr)
         match expr:
             case ast.NumberLiteral(value=value):
@@ -163,7 +168,9 @@ class Evaluator:
         found = self.queryable.select(node.matchers, mint, maxt, hints)
         cells = sum(group.values.size for group in found.groups)
         self.budget.use(cells)
-        return found
+        stats = id(node) in self.bare
+        groups = tuple(as_read(group, stats=stats) for group in found.groups)
+        return replace(found, groups=groups)
 
     def select_instant(
         self, node: ast.VectorSelector, *, times: bool = False, start_times: bool = False
@@ -247,12 +254,14 @@ class Evaluator:
     def _subquery(self, node: ast.Subquery) -> Windows:
         length = self._duration(node.range)
         step = SUBQUERY_STEP_MS if node.step is None else self._duration(node.step)
+        if step == 0:
+            raise QueryError("unexpected error: runtime error: integer divide by zero")
         ends = self._shift(node.shift)
         starts = ends - length
         # steps are aligned to the step itself, and the start of a window is not in it
         first = (int(starts.min()) // step + 1) * step
         at = np.arange(first, int(ends.max()) + 1, step, dtype=np.int64)
-        inner = replace(self, ts_ms=at)
+        inner = replace(self, ts_ms=at, is_range=first != int(ends.max()))
         if not len(at):
             return block_windows(Block.empty(0), at, starts, ends, length)
         self.budget.use(len(at))
@@ -298,14 +307,16 @@ class Evaluator:
             return aggregate.count_values(node, param, inside.vector(node.expr))
         if node.op == "quantile":
             return aggregate.quantile(node, param, inside.vector(node.expr), self.annotations)
-        _check_parameter(node, param)
         block = inside.vector(node.expr)
+        none = (param == 0) if node.op == "limit_ratio" else (param < 1)
+        if none.all():
+            return Block.empty(self.steps)
+        _check_parameter(node, param)
         if node.op == "limitk":
             return aggregate.limit(node, param, block)
         if node.op == "limit_ratio":
             return aggregate.limit_ratio(node, param, block, self.annotations)
-        block = aggregate.without_histograms(node, block, self.annotations)
-        return aggregate.top(node, param, block, is_range=self.is_range)
+        return aggregate.top(node, param, block, self.annotations, is_range=self.is_range)
 
     def _call(self, node: ast.Call) -> Value:
         inside = self._inside(node)
@@ -350,11 +361,10 @@ def _check_parameter(node: ast.Aggregate, param: Floats) -> None:
         )
     if node.op == "limit_ratio":
         return
-    limit = 2.0**63
-    if (param >= limit).any():
-        raise QueryError(f"Scalar value {param.max():g} overflows int64")
-    if (param <= -limit).any():
-        raise QueryError(f"Scalar value {param.min():g} underflows int64")
+    if (param <= _LOWEST_INT).any():
+        raise QueryError(f"Scalar value {format_g(param.min())} underflows int64")
+    if (param >= _HIGHEST_INT).any():
+        raise QueryError(f"Scalar value {format_g(param.max())} overflows int64")
 
 
 def is_vector(expr: ast.Expr) -> bool:

@@ -32,10 +32,7 @@ SET_OPERATORS: Final = frozenset({"and", "or", "unless"})
 COMPARISONS: Final = frozenset({"==", "!=", "<=", "<", ">=", ">"})
 TRIMS: Final = frozenset({"</", ">/"})
 OPERATORS: Final = (
-    SET_OPERATORS
-    | COMPARISONS
-    | TRIMS
-    | {"+", "-", "*", "/", "%", "^", "atan2", "=~", "!~", "=", "@"}
+    SET_OPERATORS | COMPARISONS | TRIMS | {"+", "-", "*", "/", "%", "^", "atan2", "=~", "!~", "@"}
 )
 KEYWORDS: Final = frozenset(
     {
@@ -62,6 +59,8 @@ KEYWORDS: Final = frozenset(
 )
 _WORDS: Final = AGGREGATORS | KEYWORDS | SET_OPERATORS | {"atan2"}
 _DURATION_WORDS: Final = frozenset({"step", "range", "max_of", "min_of"})
+_EDGES: Final = _DURATION_WORDS | {"start", "end"}
+_DURATION_STARTS: Final = "srm"
 _FILLS: Final = frozenset({"fill", "fill_left", "fill_right"})
 _SPACES: Final = " \t\n\r"
 _DIGITS: Final = "0123456789"
@@ -105,7 +104,7 @@ class Token:
             return f"<aggr:{self.text}>"
         if self.kind in OPERATORS:
             return f"<op:{self.text}>"
-        return f"<{self.text}>" if self.kind in KEYWORDS else quote(self.text)
+        return f"<{self.text}>" if self.kind in KEYWORDS - _EDGES else self._shown()
 
     def _shown(self) -> str:
         if self.kind.endswith("IDENTIFIER") or len(self.text) <= 10:
@@ -140,8 +139,12 @@ def _is_name_char(char: str) -> bool:
     return char != "" and (char == "." or is_letter(char) or char in _DIGITS)
 
 
+def _is_alpha(char: str) -> bool:
+    return char == "_" or (char.isascii() and char.isalpha())
+
+
 def _ends_number(char: str) -> bool:
-    return char == "" or not (is_letter(char) or char in _DIGITS)
+    return char == "" or not (_is_alpha(char) or char in _DIGITS)
 
 
 class Lexer:
@@ -153,28 +156,31 @@ class Lexer:
         self._parens = 0
         self._in_braces = False
         self._in_brackets = False
+        self._before_number = False  # in brackets, as long as no number has come
         self._got_colon = False
         self._got_duration = False
 
     def next(self) -> Token:
         """Return the next token; EOF again and again at the end."""
-        self._skip()
+        self._skip(comments=not self._before_number)
         start = self._pos
         char = self._peek()
         if self._in_braces:
             return self._next_in_braces(start, char)
-        if self._in_brackets:
-            return self._next_in_brackets(start, char)
+        if self._before_number:
+            return self._next_before_number(start, char)
         if char == "":
             if self._parens:
                 raise LexError("unclosed left parenthesis", start)
+            if self._in_brackets:
+                raise LexError("unclosed left bracket", start)
             return Token("EOF", "", start)
         if char in _DIGITS or (char == "." and self._is_digit(1)):
             return self._number(start)
         if char in "\"'`":
             return self._string(start, char)
         if is_letter(char) or char == ":":
-            return self._word(start)
+            return self._word_in_brackets(start, char) if self._in_brackets else self._word(start)
         return self._sign(start, char)
 
     def _peek(self, ahead: int = 0) -> str:
@@ -185,9 +191,9 @@ class Lexer:
         char = self._peek(ahead)
         return char != "" and char in _DIGITS
 
-    def _skip(self) -> None:
+    def _skip(self, *, comments: bool) -> None:
         """Go past blanks and comments."""
-        while (char := self._peek()) and (char in _SPACES or char == "#"):
+        while (char := self._peek()) and (char in _SPACES or (comments and char == "#")):
             if char == "#":
                 while (char := self._peek()) and char not in "\r\n":
                     self._pos += 1
@@ -210,16 +216,18 @@ class Lexer:
         if char == "(":
             self._parens += 1
         elif char == ")":
-            self._parens -= 1
-            if self._parens < 0:
-                raise LexError("unexpected right parenthesis ')'", start)
+            self._close(start)
         elif char == "{":
             self._in_braces = True
         elif char == "[":
-            self._in_brackets = True
+            if self._in_brackets:
+                raise LexError("unexpected left bracket '['", start)
+            self._in_brackets = self._before_number = True
             self._got_colon = self._got_duration = False
         elif char == "]":
-            raise LexError("unexpected right bracket ']'", start)
+            if not self._in_brackets:
+                raise LexError("unexpected right bracket ']'", start)
+            self._in_brackets = False
         elif char not in ",*/%+-^=<>@":
             raise LexError(f"unexpected character: {_rune(char)}", start)
         return self._emit(char, start, 1)
@@ -247,33 +255,51 @@ class Lexer:
             raise LexError(f"unexpected character inside braces: {_rune(char)}", start)
         return self._emit(char, start, 1)
 
-    def _next_in_brackets(self, start: int, char: str) -> Token:
+    def _close(self, start: int) -> None:
+        self._parens -= 1
+        if self._parens < 0:
+            raise LexError("unexpected right parenthesis ')'", start + 1)
+
+    def _word_in_brackets(self, start: int, char: str) -> Token:
+        if char == ":":
+            if self._got_colon:
+                raise LexError("unexpected colon ':'", start)
+            self._got_colon = True
+            return self._emit(char, start, 1)
+        if char.lower() in _DURATION_STARTS and (word := self._duration_word(start)):
+            return word
+        raise LexError(f"unexpected character: {_rune(char)}, expected ':'", start)
+
+    def _duration_word(self, start: int) -> Token | None:
+        while _is_alpha(self._peek()):
+            self._pos += 1
+        word = self.text[start : self._pos].lower()
+        return self._emit(word, start) if word in _DURATION_WORDS else None
+
+    def _next_before_number(self, start: int, char: str) -> Token:
         if char == "":
             raise LexError("unexpected end of input in duration expression", start)
         if char == "]":
-            self._in_brackets = False
+            self._in_brackets = self._before_number = False
         elif char == ":":
             if not self._got_duration:
-                raise LexError("unexpected colon before duration in duration expression", start)
+                message = "unexpected colon before duration in duration expression"
+                raise LexError(message, start + 1)
             if self._got_colon:
-                raise LexError("unexpected repeated colon in duration expression", start)
+                raise LexError("unexpected repeated colon in duration expression", start + 1)
             self._got_colon = True
         elif char == "(":
             self._parens += 1
         elif char == ")":
-            self._parens -= 1
-            if self._parens < 0:
-                raise LexError("unexpected right parenthesis ')'", start)
+            self._close(start)
         elif char in _DIGITS or (char == "." and self._is_digit(1)):
             self._got_duration = True
+            self._before_number = False
             return self._number(start)
-        elif char.lower() in "srm":
-            while is_letter(self._peek()):
-                self._pos += 1
-            word = self.text[start : self._pos].lower()
-            if word in _DURATION_WORDS:
+        elif char.lower() in _DURATION_STARTS:
+            if word := self._duration_word(start):
                 self._got_duration = True
-                return self._emit(word, start)
+                return word
             raise LexError(f"unexpected character in duration expression: {_rune(char)}", start)
         elif char not in "+-*/%^,":
             raise LexError(f"unexpected character in duration expression: {_rune(char)}", start)

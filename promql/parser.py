@@ -10,10 +10,18 @@ from typing import Final
 from model.errors import ParseError
 from model.labels import METRIC_NAME, Matcher, MatchOp
 from promql import ast
-from promql.lexer import AGGREGATORS, COMPARISONS, SET_OPERATORS, TRIMS, Token
+from promql.functions.table import FUNCTIONS
+from promql.lexer import (
+    AGGREGATORS,
+    COMPARISONS,
+    SET_OPERATORS,
+    TRIMS,
+    Token,
+    is_unquoted_label,
+)
 from promql.parser_suffix import parse_at, parse_brackets, parse_extension, parse_offset
 from promql.parser_tokens import TokenReader
-from promql.regex import compile_anchored
+from promql.regex import compile_anchored, matches
 from promql.text import is_utf8, quote, unquote
 from promql.typecheck import check
 
@@ -43,6 +51,8 @@ _NAME_WORDS: Final = (
     | {"by", "without", "offset", "anchored", "smoothed", "fill", "fill_left", "fill_right"}
     | {"IDENTIFIER", "METRIC_IDENTIFIER"}
 )
+_FILLS: Final = frozenset({"fill", "fill_left", "fill_right"})
+_EXPRESSION_STARTS: Final = _NAME_WORDS | {"NUMBER", "DURATION", "STRING", "(", "{", "+", "-"}
 _LABEL_WORDS: Final = _NAME_WORDS | {"bool", "group_left", "group_right", "ignoring", "on", "atan2"}
 _MATCH_OPS: Final = {op.value: op for op in MatchOp}
 
@@ -61,9 +71,12 @@ def parse_selector(text: str) -> tuple[Matcher, ...]:
     """Parse a series selector, as ``match[]`` parameters carry.
 
     Raises:
-        ParseError: If it is anything else.
+        ParseError: If it is anything else, or would select every series.
     """
-    return Parser(text).parse_selector().matchers
+    matchers = Parser(text).selector().matchers
+    if all(matches(matcher, "") for matcher in matchers):
+        raise ParseError("match[] must contain at least one non-empty matcher", 0, len(text))
+    return matchers
 
 
 class Parser(TokenReader):
@@ -79,17 +92,18 @@ class Parser(TokenReader):
         check(expr, self.text, self.fail)
         return expr
 
-    def parse_selector(self) -> ast.VectorSelector:
-        """Return the selector that the whole text is."""
+    def selector(self) -> ast.VectorSelector:
+        """Return the text as a selector without modifiers."""
         token = self.token
-        if token.kind != "{" and token.kind not in _NAME_WORDS:
+        name = ""
+        if token.kind in _NAME_WORDS:
+            name = self.advance().text
+        elif token.kind != "{":
             self.unexpected()
-        name = "" if token.kind == "{" else self.advance().text
-        selector = self._selector(name, token.start)
+        found = self._selector(name, token.start)
         if self.token.kind != "EOF":
             self.unexpected()
-        check(selector, self.text, self.fail)
-        return selector
+        return found
 
     # ------------------------------------------------------------ expressions
 
@@ -156,25 +170,28 @@ class Parser(TokenReader):
         if token.kind in AGGREGATORS and self.token.kind in ("(", "by", "without"):
             return self._aggregate(token)
         if self.token.kind == "(" and token.kind in _CALLABLE_WORDS | {"IDENTIFIER"}:
-            name = token.text if token.kind == "IDENTIFIER" else token.kind
-            args = self._arguments()
+            name = token.text  # functions' names, unlike keywords, are in small letters
+            args = self._arguments(token)
             return ast.Call(token.start, self.last_end, name, args)
         return self._selector(token.text, token.start)
 
     # ------------------------------------------------------------ calls and aggregations
 
-    def _arguments(self) -> tuple[ast.Expr, ...]:
+    def _arguments(self, name: Token | None = None) -> tuple[ast.Expr, ...]:
+        """Parse arguments in parentheses; the function's name is looked up before anything behind them is read."""
         self.expect("(")
         args: list[ast.Expr] = []
-        if not self.take(")"):
+        if self.token.kind != ")":
             args.append(self.expression(0))
             while self.token.kind == ",":
                 comma = self.advance()
-                if self.token.kind == ")":
+                if self.token.kind not in _EXPRESSION_STARTS:
                     message = "trailing commas not allowed in function call args"
                     self.fail(message, comma.start, comma.end)
                 args.append(self.expression(0))
-            self.expect(")")
+        if name is not None and self.token.kind == ")" and name.text not in FUNCTIONS:
+            self.fail(f"unknown function with name {quote(name.text)}", name.start, name.end)
+        self.expect(")")
         return tuple(args)
 
     def _aggregate(self, op: Token) -> ast.Expr:
@@ -213,7 +230,11 @@ class Parser(TokenReader):
                 name = token.text
             else:
                 self.unexpected(context, "label")
-            if not name or not is_utf8(name) or (token.kind == "METRIC_IDENTIFIER" and not name):
+            if (
+                not is_utf8(name)
+                or not (token.kind == "STRING" or is_unquoted_label(name))
+                or not name
+            ):
                 message = f"invalid label name for grouping: {quote(name)}"
                 self.fail(message, token.start, token.end)
             self.advance()
@@ -237,6 +258,8 @@ class Parser(TokenReader):
             if self.token.kind in ("group_left", "group_right"):
                 left = self.advance().kind == "group_left"
                 card = ast.Card.MANY_TO_ONE if left else ast.Card.ONE_TO_MANY
+                if self.token.kind not in _EXPRESSION_STARTS | _FILLS:
+                    self.unexpected("grouping opts", '"("')
                 include = self._labels() if self.token.kind == "(" else ()
         while self.token.kind in ("fill", "fill_left", "fill_right"):
             kind = self.token.kind
@@ -282,11 +305,14 @@ class Parser(TokenReader):
                 return Matcher(METRIC_NAME, MatchOp.EQUAL, name)
             self.unexpected(context, "label matching operator")
         self.advance()
-        value = self.expect("STRING", context, "string")
+        value = self.token
+        if value.kind != "STRING":
+            self.unexpected(context, "string")
         matcher = Matcher(name, op, unquote(value.text))
         if op in (MatchOp.REGEX, MatchOp.NOT_REGEX):
             try:
                 compile_anchored(matcher.value)
             except ValueError as err:
                 self.fail(str(err), label.start, value.end)
+        self.advance()
         return matcher

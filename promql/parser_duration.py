@@ -1,6 +1,7 @@
 """The arithmetic of durations, in brackets and behind ``offset``: parsing and working out."""
 
 import math
+from dataclasses import replace
 from typing import Final
 
 from model.errors import QueryError
@@ -81,7 +82,7 @@ def _atom(parser: TokenReader, context: str, expected: str) -> ast.Duration:
     inner = _expression(parser, 0, context, expected)
     close = parser.expect(")", context, expected)
     if isinstance(inner, ast.DurationExpr):
-        return ast.DurationExpr(token.start, close.end, inner.op, inner.left, inner.right, True)
+        return replace(inner, wrapped=True)
     return ast.DurationExpr(token.start, close.end, "+", None, inner, True)
 
 
@@ -132,7 +133,7 @@ def _seconds(node: ast.Duration | None, step: float, length: float) -> float:
     if node.op == "/":
         return left / right
     if node.op == "%":
-        return math.fmod(left, right)
+        return math.nan if math.isinf(left) else math.fmod(left, right)
     if node.op == "^":
         return _power(left, right)
     return min(left, right) if node.op == "min_of" else max(left, right)

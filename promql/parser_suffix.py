@@ -1,19 +1,25 @@
 """What may follow a selector: ranges, sub-queries, ``offset``, ``@``, ``anchored`` and ``smoothed``."""
 
+import math
+from dataclasses import replace
+
 from promql import ast
 from promql.parser_duration import parse_duration_expr, parse_offset_expr
 from promql.parser_tokens import TokenReader
+from promql.text import format_float
 
 
 def parse_brackets(parser: TokenReader, expr: ast.Expr) -> ast.Expr:
     """Parse a range or the range and step of a sub-query behind an expression."""
     opening = parser.advance()
     length = parse_duration_expr(parser, "subquery or range selector")
-    if isinstance(length, ast.NumberLiteral) and length.value <= 0:
+    if isinstance(length, ast.NumberLiteral) and not length.value > 0:
         parser.fail("duration must be greater than 0", length.start, length.end)
     if parser.take(":"):
         return _subquery(parser, expr, length)
-    closing = parser.expect("]", "subquery or range", '":" or "]"')
+    closing = parser.token
+    if closing.kind != "]":
+        parser.unexpected("subquery or range", '":" or "]"')
     problem = ""
     if not isinstance(expr, ast.VectorSelector):
         problem = "ranges only allowed for vector selectors"
@@ -23,6 +29,7 @@ def parse_brackets(parser: TokenReader, expr: ast.Expr) -> ast.Expr:
         problem = "no @ modifiers allowed before range"
     if problem or not isinstance(expr, ast.VectorSelector):
         parser.fail(problem, opening.start, closing.end)
+    parser.advance()
     return ast.MatrixSelector(expr.start, closing.end, expr, length)
 
 
@@ -32,7 +39,7 @@ def _subquery(parser: TokenReader, expr: ast.Expr, length: ast.Duration) -> ast.
         step = parse_duration_expr(
             parser, "subquery selector", 'number, duration, step(), range(), or "]"'
         )
-        if isinstance(step, ast.NumberLiteral) and step.value <= 0:
+        if isinstance(step, ast.NumberLiteral) and not step.value > 0:
             parser.fail("duration must be greater than 0", step.start, step.end)
     closing = parser.expect("]", "subquery selector", '"]"')
     return ast.Subquery(expr.start, closing.end, expr, length, step)
@@ -41,11 +48,20 @@ def _subquery(parser: TokenReader, expr: ast.Expr, length: ast.Duration) -> ast.
 def parse_offset(parser: TokenReader, expr: ast.Expr) -> ast.Expr:
     """Parse ``offset`` behind a selector."""
     parser.advance()
-    offset = parse_offset_expr(parser)
+    offset: ast.Duration | None = parse_offset_expr(parser)
     shift = _shift_of(parser, expr, "offset modifier")
+    if isinstance(offset, ast.NumberLiteral):
+        offset = _offset_literal(offset)
     if shift.offset is not None:
         parser.fail("offset may not be set multiple times", expr.start, expr.end)
     return _shifted(parser, expr, ast.Shift(offset, shift.at))
+
+
+def _offset_literal(offset: ast.NumberLiteral) -> ast.NumberLiteral | None:
+    """Return a plain offset, None for one of less than a nanosecond; NaN is the lowest 64-bit number of them."""
+    if math.isnan(offset.value):
+        return replace(offset, value=-(2.0**63) / 1e9)
+    return offset if round(offset.value * 1e9) else None
 
 
 def parse_at(parser: TokenReader, expr: ast.Expr) -> ast.Expr:
@@ -54,21 +70,29 @@ def parse_at(parser: TokenReader, expr: ast.Expr) -> ast.Expr:
     at: int | ast.AtEdge
     if parser.token.kind in ("start", "end"):
         at = ast.AtEdge(parser.advance().kind)
-        parser.expect("(")
-        parser.expect(")")
-    else:
-        sign = parser.advance().kind if parser.token.kind in ("+", "-") else "+"
-        if parser.token.kind not in ("NUMBER", "DURATION"):
+        parser.expect("(", "@", "timestamp")
+        if parser.token.kind != ")":
             parser.unexpected("@", "timestamp")
-        seconds = parser.number().value * (-1 if sign == "-" else 1)
-        if not abs(seconds) < 2.0**63:  # NaN and Inf too
-            message = f"timestamp out of bounds for @ modifier: {seconds:f}"
-            parser.fail(message, expr.start, expr.end)
-        at = round(seconds * 1000)
+        shift = _unpinned(parser, expr)
+        parser.advance()
+        return _shifted(parser, expr, ast.Shift(shift.offset, at))
+    sign = parser.advance().kind if parser.token.kind in ("+", "-") else "+"
+    if parser.token.kind not in ("NUMBER", "DURATION"):
+        parser.unexpected("@", "timestamp")
+    seconds = parser.number_value() * (-1 if sign == "-" else 1)
+    if not abs(seconds) < 2.0**63:  # NaN and Inf too
+        shown = format_float(seconds) if not math.isfinite(seconds) else f"{seconds:f}"
+        parser.fail(f"timestamp out of bounds for @ modifier: {shown}", expr.start, expr.end)
+    shift = _unpinned(parser, expr)
+    parser.advance()
+    return _shifted(parser, expr, ast.Shift(shift.offset, round(seconds * 1000)))
+
+
+def _unpinned(parser: TokenReader, expr: ast.Expr) -> ast.Shift:
     shift = _shift_of(parser, expr, "@ modifier")
     if shift.at is not None:
         parser.fail("@ <timestamp> may not be set multiple times", expr.start, expr.end)
-    return _shifted(parser, expr, ast.Shift(shift.offset, at))
+    return shift
 
 
 def _shift_of(parser: TokenReader, expr: ast.Expr, what: str) -> ast.Shift:
@@ -103,16 +127,18 @@ def _shifted(parser: TokenReader, expr: ast.Expr, shift: ast.Shift) -> ast.Expr:
 def parse_extension(parser: TokenReader, expr: ast.Expr) -> ast.Expr:
     """Parse ``anchored`` or ``smoothed`` behind a selector."""
     word = parser.token.kind
-    parser.advance()
     if isinstance(expr, ast.MatrixSelector):
         inner = _extended(parser, expr.selector, word, expr)
-        return ast.MatrixSelector(expr.start, parser.last_end, inner, expr.range)
+        parser.advance()
+        return ast.MatrixSelector(expr.start, expr.end, inner, expr.range)
     if isinstance(expr, ast.Subquery):
         message = f"{word} modifier is not supported for subqueries"
         parser.fail(message, expr.start, expr.end)
     if not isinstance(expr, ast.VectorSelector):
         parser.fail(f"{word} modifier not implemented", expr.start, expr.end)
-    return _extended(parser, expr, word, expr)
+    inner = _extended(parser, expr, word, expr)
+    parser.advance()
+    return inner
 
 
 def _extended(
@@ -125,12 +151,4 @@ def _extended(
     if anchored and smoothed:
         message = "anchored and smoothed modifiers cannot be used together"
         parser.fail(message, at.start, at.end)
-    return ast.VectorSelector(
-        inner.start,
-        parser.last_end,
-        inner.name,
-        inner.matchers,
-        inner.shift,
-        anchored,
-        smoothed,
-    )
+    return replace(inner, anchored=anchored, smoothed=smoothed)

@@ -5,7 +5,7 @@ from typing import NoReturn
 from model.errors import ParseError
 from promql import ast
 from promql.lexer import Lexer, LexError, Token
-from promql.text import parse_duration_ms, parse_number, position, quote
+from promql.text import parse_duration_ms, parse_number, position
 
 
 class TokenReader:
@@ -57,22 +57,19 @@ class TokenReader:
             self.unexpected(context, expected)
         return self.advance()
 
+    def number_value(self) -> float:
+        """Read the number or duration literal looked at, and stay there; durations count in seconds."""
+        token = self.token
+        if token.kind not in ("NUMBER", "DURATION"):
+            self.unexpected()
+        plain = token.kind == "NUMBER"
+        try:
+            return parse_number(token.text) if plain else parse_duration_ms(token.text) / 1000
+        except ValueError as err:
+            self.fail(f"error parsing number: {err}" if plain else str(err), token.start, token.end)
+
     def number(self) -> ast.NumberLiteral:
         """Parse a number or duration literal; durations count in seconds."""
-        token = self.token
-        if token.kind == "NUMBER":
-            self.advance()
-            try:
-                value = parse_number(token.text)
-            except (ValueError, OverflowError):
-                message = f"error parsing number: strconv.ParseFloat: parsing {quote(token.text)}: invalid syntax"
-                self.fail(message, token.start, token.end)
-            return ast.NumberLiteral(token.start, token.end, value)
-        if token.kind != "DURATION":
-            self.unexpected()
+        token, value = self.token, self.number_value()
         self.advance()
-        try:
-            seconds = parse_duration_ms(token.text) / 1000
-        except ValueError as err:
-            self.fail(str(err), token.start, token.end)
-        return ast.NumberLiteral(token.start, token.end, seconds, duration=True)
+        return ast.NumberLiteral(token.start, token.end, value, token.kind == "DURATION")

@@ -2,13 +2,24 @@
 
 import re
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import re2
 
 from model.labels import Matcher, MatchOp
 
 _META = re.compile(r"[\\.+*?()|\[\]{}^$]")
+# what RE2 says, as Go's package of the same origin says it
+_REASONS: Final = {
+    "missing )": "missing closing )",
+    "missing ]": "missing closing ]",
+    "no argument for repetition operator": "missing argument to repetition operator",
+    "invalid repetition size": "invalid repeat count",
+    "bad repetition operator": "invalid nested repetition operator",
+    "invalid perl operator": "invalid or unsupported Perl syntax",
+    "invalid named capture group": "invalid named capture",
+    "trailing \\": "trailing backslash at end of expression",
+}
 
 
 @lru_cache(maxsize=512)
@@ -26,7 +37,8 @@ def compile_anchored(pattern: str) -> Any:
     except re2.error as err:
         reason = err.args[0]
         text = reason.decode() if isinstance(reason, bytes) else str(reason)
-        raise ValueError(f"error parsing regexp: {text}") from None
+        what, _, about = text.partition(": ")
+        raise ValueError(f"error parsing regexp: {_REASONS.get(what, what)}: `{about}`") from None
 
 
 def matches(matcher: Matcher, value: str) -> bool:

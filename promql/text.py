@@ -25,9 +25,7 @@ _QUOTED: Final = {v: "\\" + k for k, v in _SIMPLE_ESCAPES.items() if k != "'"}
 _ESCAPE: Final = re.compile(
     r"\\(?:x([0-9a-fA-F]{2})|([0-7]{3})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))", re.DOTALL
 )
-_DURATION: Final = re.compile(
-    r"(?:([0-9]+)y)?(?:([0-9]+)w)?(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?(?:([0-9]+)ms)?"
-)
+_DURATION_PART: Final = re.compile(r"([0-9]+)([^0-9]+)")
 _UNITS_MS: Final = (
     ("y", 365 * 86_400_000),
     ("w", 7 * 86_400_000),
@@ -37,6 +35,8 @@ _UNITS_MS: Final = (
     ("s", 1000),
     ("ms", 1),
 )
+_EXPONENT_FROM: Final = 6
+_UNIT_NAMES: Final = [name for name, _ in _UNITS_MS]
 MAX_DURATION_MS: Final = (2**63 - 1) // 1_000_000
 
 
@@ -89,16 +89,32 @@ def parse_number(text: str) -> float:
     """Read a number literal: decimal, hexadecimal, octal (leading 0), with exponent, ``Inf``, ``NaN``.
 
     Raises:
-        ValueError: If it is none.
+        ValueError: If it is none; worded as Go does.
     """
     plain = text.lower().replace("_", "")
     if plain in ("inf", "nan"):
         return float(plain)
-    if plain.startswith("0x"):
-        return float(int(plain, 16))
-    if re.fullmatch(r"0[0-7]+", plain):
-        return float(int(plain, 8))
-    return float(plain)
+    invalid = f"strconv.ParseFloat: parsing {quote(text)}: invalid syntax"
+    if text.endswith("_"):
+        raise ValueError(invalid)
+    octal = re.fullmatch(r"0[0-7]+", plain)
+    if plain.startswith("0x") or octal:
+        try:
+            value = int(plain, 8 if octal else 16)
+        except ValueError:
+            raise ValueError(invalid) from None
+        if value < 2**63:
+            return float(value)
+        if not octal:  # as a float it would need an exponent
+            raise ValueError(invalid)
+    try:
+        number = float(plain)
+    except ValueError:
+        raise ValueError(invalid) from None
+    if math.isinf(number):
+        message = f"strconv.ParseFloat: parsing {quote(text)}: value out of range"
+        raise ValueError(message)
+    return number
 
 
 def parse_duration_ms(text: str) -> int:
@@ -107,14 +123,25 @@ def parse_duration_ms(text: str) -> int:
     Raises:
         ValueError: If it is no duration; worded as Prometheus does.
     """
-    match = _DURATION.fullmatch(text)
-    if match is None or not text:
-        raise ValueError(f"not a valid duration string: {quote(text)}")
-    total = sum(
-        int(part) * size for part, (_, size) in zip(match.groups(), _UNITS_MS, strict=True) if part
-    )
-    if total > MAX_DURATION_MS:
-        raise ValueError("duration out of range")
+    if text == "0":
+        return 0
+    if not text:
+        raise ValueError("empty duration string")
+    invalid = f"not a valid duration string: {quote(text)}"
+    total, last, at = 0, -1, 0
+    while at < len(text):
+        match = _DURATION_PART.match(text, at)
+        if match is None or int(match[1]) >= 2**64:
+            raise ValueError(invalid)
+        if match[2] not in _UNIT_NAMES:
+            raise ValueError(f"unknown unit {quote(match[2])} in duration {quote(text)}")
+        unit = _UNIT_NAMES.index(match[2])
+        if unit <= last:  # from the largest to the smallest
+            raise ValueError(invalid)
+        total += int(match[1]) * _UNITS_MS[unit][1]
+        if total > MAX_DURATION_MS:
+            raise ValueError("duration out of range")
+        last, at = unit, match.end()
     return total
 
 
@@ -138,17 +165,17 @@ def format_float(value: float) -> str:
         return "NaN"
     if math.isinf(value):
         return "+Inf" if value > 0 else "-Inf"
-    text = format(Decimal(repr(value)), "f")
+    text = format(Decimal(repr(float(value))), "f")
     return text.removesuffix(".0")
 
 
 def format_g(value: float) -> str:
-    """Write a number as Go's ``%g``: shortest digits, exponent below 1e-4 and from 1e21 on."""
+    """Write a number as Go's ``%g``: shortest digits, an exponent below 1e-4 and from 1e6 on."""
     if math.isnan(value) or math.isinf(value):
         return format_float(value)
-    digits = Decimal(repr(value))
+    digits = Decimal(repr(float(value)))
     exponent = digits.adjusted() if value else 0
-    if -5 < exponent < 21:
+    if -5 < exponent < _EXPONENT_FROM:
         return format_float(value)
     sign, figures, _ = digits.as_tuple()
     text = "".join(map(str, figures)).rstrip("0") or "0"
@@ -158,6 +185,8 @@ def format_g(value: float) -> str:
 
 def position(text: str, offset: int) -> str:
     """Return ``line:column`` of an offset, from 1; columns count bytes as Prometheus's do."""
+    if not text:
+        return "unknown position"
     line = text.count("\n", 0, offset) + 1
     start = text.rfind("\n", 0, offset) + 1
     return f"{line}:{len(text[start:offset].encode('utf-8', 'surrogateescape')) + 1}"

@@ -101,8 +101,20 @@ class Chunk:
         """Return the sum of ``marks`` over [low, high) of each window; shape (k, S)."""
         running = self.running(marks)
         high = np.maximum(high, low)
+        if not np.isfinite(running[:, -1]).all():
+            return self._over_odd(marks, low, high)
         out: Floats = self.gather(running, high) - self.gather(running, low)
         return out
+
+    def _over_odd(self, marks: Any, low: Index, high: Index) -> Floats:
+        """Sum marks of which some are not finite, so that they count only in the windows that hold them."""
+        odd = ~np.isfinite(marks)
+        total = self.over(np.where(odd, 0.0, marks), low, high)
+        for value in (np.inf, -np.inf, np.nan):
+            same = np.isnan(marks) if np.isnan(value) else marks == value
+            if same.any():
+                total = total + np.where(self.over(same, low, high) > 0, value, 0.0)
+        return total
 
     def only(self, keep: Bools) -> Self:
         """Return the chunk with only the samples marked in ``keep`` (k, N)."""

@@ -7,6 +7,16 @@ from storage.logdb.settings import DAY_NS, LogDbSettings
 from storage.tsdb.settings import HOUR_MS, TsdbSettings
 
 
+class ExemplarsConfig(Section):
+    """Exemplars of all series together.
+
+    Attributes:
+        max: How many are kept, the newest; 0 keeps none.
+    """
+
+    max: int = Field(100_000, ge=0, le=10_000_000)
+
+
 class StorageConfig(Section):
     """The embedded store of series.
 
@@ -17,6 +27,7 @@ class StorageConfig(Section):
         max_series_per_target: Most series of one ``job`` and ``instance``; 0 is no limit.
         block_hours: Length of the blocks that are written to disk.
         cache_bytes: Memory for decoded frames.
+        exemplars: What is kept of exemplars.
     """
 
     retention_days: float = Field(15.0, ge=0)
@@ -25,6 +36,7 @@ class StorageConfig(Section):
     max_series_per_target: int = Field(0, ge=0)
     block_hours: int = Field(2, ge=1, le=24)
     cache_bytes: int = Field(32 << 20, ge=1 << 20)
+    exemplars: ExemplarsConfig = ExemplarsConfig()
 
     def tsdb_settings(self) -> TsdbSettings:
         """Return the section as the store takes it."""
@@ -35,6 +47,7 @@ class StorageConfig(Section):
             max_series_per_target=self.max_series_per_target,
             block_ms=self.block_hours * HOUR_MS,
             cache_bytes=self.cache_bytes,
+            max_exemplars=self.exemplars.max,
         )
 
 

@@ -17,7 +17,7 @@ from logship.config import LogshipConfig
 from model.errors import ConfigError, OperatorError
 from storage.config import LogDbConfig, StorageConfig
 from taskscope.paths import default_data_dir
-from taskscope.remote_config import RemoteWriteConfig
+from taskscope.remote_config import RemoteReadConfig, RemoteWriteConfig
 from web.config import QueryConfig, WebConfig
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -33,6 +33,7 @@ class TaskscopeConfig(Section):
         data_dir: Where everything is kept; the user's state folder if left out.
         external_labels: Added to every series that is sent on to another store.
         remote_write: Stores that get every sample that this one stores.
+        remote_read: The store that answers queries and rules instead of the embedded one; at most one.
     """
 
     cluster: str = Field(default="local", min_length=1)
@@ -50,6 +51,7 @@ class TaskscopeConfig(Section):
     web: WebConfig = WebConfig()
     external_labels: dict[str, str] = Field(default_factory=dict)
     remote_write: tuple[RemoteWriteConfig, ...] = ()
+    remote_read: tuple[RemoteReadConfig, ...] = Field(default=(), max_length=1)
 
     _base: Path = PrivateAttr(default_factory=Path.cwd)
 

@@ -1,4 +1,4 @@
-"""From the ``remote_write`` section to the queues that send."""
+"""From the sections ``remote_write`` and ``remote_read`` to what sends and reads."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,8 @@ from storage.remote.client import RemoteWriteClient
 from storage.remote.out.metrics import OutMetrics
 from storage.remote.out.queue import Relabel, RemoteWriteQueue
 from storage.remote.out.shard import Pace
-from taskscope.remote_config import RemoteWriteConfig
+from storage.remote.reader import RemoteQueryable
+from taskscope.remote_config import RemoteReadConfig, RemoteWriteConfig
 
 
 def make_queues(
@@ -81,6 +82,14 @@ def _queue(
         min_shards=queue.min_shards,
         max_shards=queue.max_shards,
         metadata_seconds=(one.metadata_config.send_interval if one.metadata_config.send else 0.0),
+    )
+
+
+def make_reader(one: RemoteReadConfig, base: Path) -> RemoteQueryable:
+    """Return the store that queries are answered by; relative files are meant from ``base``."""
+    context = tls_context(one.tls_config.build(base)) if one.url.startswith("https:") else None
+    return RemoteQueryable(
+        one.url, one.remote_timeout, one.credentials(base).header, context, one.headers
     )
 
 

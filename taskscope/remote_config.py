@@ -135,3 +135,22 @@ _RESERVED = frozenset({
     "authorization", "content-encoding", "content-length", "content-type", "host", "user-agent",
     "x-prometheus-remote-write-version",
 })  # fmt: skip
+
+
+class RemoteReadConfig(RemoteStoreConfig):
+    """The item of ``remote_read``: queries and rules are answered by that store instead of the embedded one.
+
+    Attributes:
+        url: Of its remote read endpoint; the rest of its API is beside it.
+    """
+
+    url: str
+    remote_timeout: Duration = 60.0
+
+    @field_validator("url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.path.endswith("/read"):
+            raise ValueError(f"{value!r} is no remote read URL; write http://host:9090/api/v1/read")
+        return value

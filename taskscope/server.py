@@ -25,7 +25,7 @@ from model.clock import Clock
 from model.errors import ConfigError
 from model.task import TaskSource
 from promql.engine import Engine, Limits
-from storage.interface import LogReader
+from storage.interface import LogReader, Queryable
 from storage.logdb.logdb import LogDb
 from storage.tsdb.db import Tsdb
 from taskscope.config import TaskscopeConfig
@@ -62,7 +62,12 @@ class Server:
         )
         self.logs: LogReader = self.logdb or _elasticsearch_reader(config)
         alerting, metrics = config.alerting, AlertingMetrics(registry)
-        evaluate = engine_evaluator(self.engine, self.tsdb)
+        self.queryable: Queryable = self.tsdb
+        if config.remote_read:
+            from taskscope.remote import make_reader
+
+            self.queryable = make_reader(config.remote_read[0], config.base)
+        evaluate = engine_evaluator(self.engine, self.queryable)
         self.external_url = alerting.external_url or f"http://{config.listen}"
         self.dispatcher = Dispatcher(
             make_receivers(alerting.receivers, write_line),

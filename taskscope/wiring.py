@@ -81,6 +81,7 @@ class Status:
 def build_up(config: TaskscopeConfig, file: Path | None, clock: Clock) -> Stack:
     """Put agent and server together in one process."""
     from logship.sink.embedded import EmbeddedSink
+    from storage.otlp.receiver import OtlpReceiver
     from storage.remote.receiver import RemoteWriteReceiver
     from taskscope.agent import Agent, build_tasks
     from taskscope.server import Server
@@ -97,8 +98,9 @@ def build_up(config: TaskscopeConfig, file: Path | None, clock: Clock) -> Stack:
     parts = Parts(
         clock=clock, version=version_text(), exposition=agent.collector.exposition, status=status,
         reload=reload, tasks=agent.tasks, health=agent.health,
-        queryable=server.tsdb, oldest_ms=lambda: server.tsdb.stats().min_time_ms, engine=server.engine, logs=server.logs, rules=server.rules,
+        queryable=server.queryable, oldest_ms=lambda: server.tsdb.stats().min_time_ms, engine=server.engine, logs=server.logs, rules=server.rules,
         targets=agent.collector.scrapes.targets, remote_write=RemoteWriteReceiver(server.tsdb, registry).ingest,
+        otlp_metrics=OtlpReceiver(server.tsdb, registry).ingest,
         exemplars=server.tsdb.exemplars, delete_series=server.tsdb.delete_series, clean_tombstones=server.tsdb.clean_tombstones,
         cardinality=server.tsdb.cardinality, config_yaml=partial(_yaml, server),
         flags=lambda: flags_of(config), runtime=lambda: runtime_of(config), allowed_hosts=config.web.allowed_hosts,
@@ -116,6 +118,7 @@ def build_server(config: TaskscopeConfig, file: Path | None, clock: Clock) -> St
     from discovery.registry import TaskRegistry
     from discovery.remote import PushedTasks
     from logship.wire import ingest
+    from storage.otlp.receiver import OtlpReceiver
     from storage.remote.receiver import RemoteWriteReceiver
     from taskscope.server import Server
 
@@ -132,8 +135,9 @@ def build_server(config: TaskscopeConfig, file: Path | None, clock: Clock) -> St
     parts = Parts(
         clock=clock, version=version_text(), exposition=lambda: _latest(registry), status=status,
         reload=reload, tasks=tasks, health=pushed,
-        queryable=server.tsdb, oldest_ms=lambda: server.tsdb.stats().min_time_ms, engine=server.engine, logs=server.logs, rules=server.rules,
+        queryable=server.queryable, oldest_ms=lambda: server.tsdb.stats().min_time_ms, engine=server.engine, logs=server.logs, rules=server.rules,
         remote_write=RemoteWriteReceiver(server.tsdb, registry).ingest,
+        otlp_metrics=OtlpReceiver(server.tsdb, registry).ingest,
         exemplars=server.tsdb.exemplars, delete_series=server.tsdb.delete_series, clean_tombstones=server.tsdb.clean_tombstones,
         cardinality=server.tsdb.cardinality, config_yaml=partial(_yaml, server),
         flags=lambda: flags_of(config), runtime=lambda: runtime_of(config),

@@ -22,6 +22,7 @@ from web.api import (
     syntax,
     targets,
     tasks,
+    words,
 )
 from web.api.answers import sentence, sentence_of
 from web.api.envelope import failure, failure_of
@@ -84,6 +85,7 @@ def create_app(
         ingest.blueprint(parts, metrics),
         logs.blueprint(parts, tails),
         tasks.blueprint(parts, usage),
+        words.blueprint(),
         operations.blueprint(parts),
         pages.blueprint(parts),
         docs.blueprint(),

@@ -54,6 +54,8 @@ class Parts:
         remote_write: Takes the body of a remote write request (snappy, protobuf) and the protocol's
             version (1 or 2), says what was written once it is durable. Raises BadWriteError (or
             another ValueError) if it, or a part of it, is wrong, StorageError if it cannot be stored.
+        otlp_metrics: Takes an OTLP metrics request, and whether it is JSON, returns the response in
+            the same form. Raises as above.
         ingest_logs: Takes an agent's log batches, returns what became of each. Raises as above.
         ingest_state: Takes an agent's tasks and their health. Raises ValueError.
         allowed_hosts: Names beside the loopback ones that the Host header may carry.
@@ -81,6 +83,7 @@ class Parts:
     runtime: Callable[[], Mapping[str, Any]] = dict
     targets: Callable[[], Mapping[str, Any]] | None = None
     remote_write: Callable[[bytes, int], Written] | None = None
+    otlp_metrics: Callable[[bytes, bool], bytes] | None = None
     ingest_logs: Callable[[bytes], bytes] | None = None
     ingest_state: Callable[[bytes], None] | None = None
     allowed_hosts: tuple[str, ...] = ()

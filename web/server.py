@@ -55,6 +55,8 @@ class WebServer:
             ident=None,  # no Server header
             clear_untrusted_proxy_headers=True,
             max_request_body_size=MAX_BODY_BYTES,
+            # megabyte answers stay in memory until they are sent, not in a temporary file
+            outbuf_overflow=MAX_BODY_BYTES,
             # lets a stream see that its reader has gone
             channel_request_lookahead=1,
         )

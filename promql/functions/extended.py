@@ -35,8 +35,7 @@ def between(before: Point, after: Point, at_ms: Ints, *, counter: bool) -> Float
     if counter:
         low = np.where(after.value < low, 0.0, low)
     with np.errstate(all="ignore"):
-        share = (at_ms - before.ts_ms) / (after.ts_ms - before.ts_ms)
-        return low + (after.value - low) * share
+        return low + (after.value - low) * (at_ms - before.ts_ms) / (after.ts_ms - before.ts_ms)
 
 
 @dataclass(frozen=True, slots=True)

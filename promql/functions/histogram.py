@@ -17,10 +17,10 @@ from promql.histogram import measure
 from promql.histogram.classic import (
     BUCKET_LABEL,
     Buckets,
+    Mendings,
     bucket_fraction,
     bucket_quantile,
     classic_buckets,
-    say_mended,
 )
 from promql.text import format_g, quote
 
@@ -98,7 +98,7 @@ def _say_about(call: CallContext, block: Block, rows: Index, text: str, node: Ex
         call.annotations.info(text + (f" for metric name {quote(name)}" if name else ""), node)
 
 
-def _quantiles(call: CallContext, block: Block, q: Floats, node: Expr) -> Block:
+def _quantiles(call: CallContext, block: Block, q: Floats, node: Expr, mendings: Mendings) -> Block:
     where, buckets = _split(call, block, node)
     parts = []
     if where.any():
@@ -111,7 +111,7 @@ def _quantiles(call: CallContext, block: Block, q: Floats, node: Expr) -> Block:
         parts.append(_native(block, where, values))
     if buckets is not None and (buckets.number > 0).any():
         values, merged, mended = bucket_quantile(q, buckets)
-        say_mended(call, block, merged, mended, node)
+        mendings.add(call, block, merged, mended, node)
         parts.append(_classic(block, buckets, values))
     return concat_blocks(parts) if parts else Block.empty(call.steps)
 
@@ -127,7 +127,10 @@ def run_histogram_quantile(call: CallContext) -> Block:
     q = call.scalar(0)
     block = call.vector(1)
     warn_quantile(call.annotations, q, call.node.args[0])
-    return _quantiles(call, block, q, call.node.args[1])
+    mendings = Mendings()
+    out = _quantiles(call, block, q, call.node.args[1], mendings)
+    mendings.say(call)
+    return out
 
 
 @function(
@@ -142,16 +145,17 @@ def run_histogram_quantile(call: CallContext) -> Block:
 def run_histogram_quantiles(call: CallContext) -> Block:
     """See the table."""
     block, label = call.vector(0), call.string(1)
-    parts = []
+    parts, mendings = [], Mendings()
     for i in range(2, len(call.node.args)):
         q = call.scalar(i)
         warn_quantile(call.annotations, q, call.node.args[i])
-        found = _quantiles(call, block, q, call.node.args[0])
+        found = _quantiles(call, block, q, call.node.args[0], mendings)
         for value in np.unique(q).tolist():
             at = (q == value) | (np.isnan(q) & np.isnan(value))
             part = replace(found, present=found.present & at).compact()
             column = LabelColumn(np.ones(part.size, dtype=np.int32), ["", _open_metrics(value)])
             parts.append(replace(part, labels=part.labels.with_column(label, column)))
+    mendings.say(call)
     return concat_blocks(parts)
 
 

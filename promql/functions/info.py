@@ -38,7 +38,7 @@ def run_info(call: CallContext) -> Block:
     names = _name_matchers([m for m in given if m.name == METRIC_NAME])
     wanted = [m for m in given if m.name != METRIC_NAME]
     name = column_of(base.labels, METRIC_NAME)
-    is_info = np.array([all(matches(m, text) for m in names) for text in _used(name)])
+    is_info = np.array([all(matches(m, text) for m in names) for text in _used(name)], dtype=bool)
     spared: Bools = is_info[_codes(name)]
     times = call.ts_ms if at_ms is None else np.full(call.steps, at_ms, dtype=np.int64)
     found = [

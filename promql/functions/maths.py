@@ -62,8 +62,18 @@ def run_round(call: CallContext) -> Block:
     return apply(call.vector(0), lambda v: np.floor(v * inverse + 0.5) / inverse)
 
 
+def greater(a: Floats, b: Floats) -> Floats:
+    """Return the greater of each two; NaN if either is, unless the other is +Inf."""
+    return np.where(np.isposinf(a) | np.isposinf(b), np.inf, np.maximum(a, b))
+
+
+def smaller(a: Floats, b: Floats) -> Floats:
+    """Return the smaller of each two; NaN if either is, unless the other is -Inf."""
+    return np.where(np.isneginf(a) | np.isneginf(b), -np.inf, np.minimum(a, b))
+
+
 def _clamp(block: Block, low: Floats, high: Floats) -> Block:
-    result = apply(block, lambda v: np.maximum(low, np.minimum(high, v)))
+    result = apply(block, lambda v: greater(low, smaller(high, v)))
     return result.with_values(result.values, result.present & ~(high < low)).compact()
 
 

@@ -13,6 +13,7 @@ from promql.functions.quantiles import quantile_of_sorted, warn_quantile
 from promql.functions.reduce import kahan, window_mean, window_reduce, window_sum
 from promql.functions.table import MATRIX, SCALAR, function
 from promql.histogram.over_time import histogram_windows
+from promql.text import format_g
 from promql.windows import Chunk, Windows
 
 FloatWindows = Callable[[Chunk], Floats]
@@ -22,7 +23,7 @@ def float_function(
     call: CallContext, windows: Windows, change: FloatWindows, least: int = 1
 ) -> Block:
     """Apply a function of floats to each window with at least ``least`` of them; histograms are left out."""
-    node = call.node.args[-1] if call.node.name == "quantile_over_time" else call.node.args[0]
+    node = call.node.args[0]
     parts: list[tuple[Floats, Bools]] = []
     for whole in windows.chunks:
         chunk, had = whole.floats()
@@ -108,8 +109,6 @@ def run_quantile(call: CallContext) -> Block:
     """Interpolates between the two nearest values."""
     q = call.scalar(0)
     windows = call.windows(1)
-    if windows.chunks:
-        warn_quantile(call.annotations, q, call.node.args[0])
 
     def change(chunk: Chunk) -> Floats:
         out = np.empty(chunk.shape)
@@ -117,7 +116,9 @@ def run_quantile(call: CallContext) -> Block:
             out[part] = _sorted_quantile(values, np.broadcast_to(inside, values.shape), q)
         return out
 
-    return float_function(call, windows, change)
+    block = float_function(call, windows, change)
+    warn_quantile(call.annotations, q[np.any(block.present, axis=0)], call.node.args[0])
+    return block
 
 
 def _mad(chunk: Chunk) -> Floats:
@@ -234,9 +235,6 @@ def run_integral(call: CallContext) -> Block:
     """The rule is 0 (left), 1 (right) or 2 (middle, the default); NaN counts as 0."""
     rule = call.scalar(1) if len(call.node.args) > 1 else np.full(call.steps, _MIDDLE)
     odd = ~np.isin(rule, (_LEFT, _RIGHT, _MIDDLE))
-    if odd.any():
-        text = f"integral method should be 0 (left), 1 (right) or 2 (middle), got {rule[odd][0]:g}"
-        call.annotations.warn(text, call.node.args[1])
     left = np.where(rule == _LEFT, 1.0, np.where(rule == _RIGHT, 0.0, 0.5))[:, None]
 
     def change(chunk: Chunk) -> Floats:
@@ -244,6 +242,7 @@ def run_integral(call: CallContext) -> Block:
         for part, values, times, inside in chunk.cells():
             known = np.where(np.isnan(values), 0.0, values)
             before, after = known[..., :-1], known[..., 1:]
+            before = np.where(inside[..., 1:], before, 0.0)  # endless times nothing is NaN
             seconds = np.where(inside[..., 1:], np.diff(times, axis=2) / 1000, 0.0)
             # both halves apart, so that nothing is lost where large values cancel
             from_left = np.where(left > 0, before * (seconds * left), 0.0)
@@ -253,4 +252,9 @@ def run_integral(call: CallContext) -> Block:
             out[part] = kahan(both)
         return out
 
-    return float_function(call, call.windows(0), change)
+    block = float_function(call, call.windows(0), change)
+    here = np.any(block.present, axis=0)
+    for value in dict.fromkeys(map(format_g, rule[odd & here].tolist())):
+        text = f"strategy should be 0, 1, or 2 (default), using 2, got {value}"
+        call.annotations.warn(text, call.node.args[1])
+    return block

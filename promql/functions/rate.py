@@ -180,21 +180,11 @@ def _histograms(whole: Task, out: WindowResults, seconds: float) -> None:
 
 
 def _say_no_counter(call: CallContext, block: Block) -> None:
-    """Tell which names do not look like a counter's; type labels are believed where there are any."""
+    """Tell which names do not look like a counter's."""
     names = block.labels.columns.get(METRIC_NAME)
     if names is None:
         return
-    rows = block.floats.any(axis=1)
-    kinds = block.labels.columns.get("__type__")
-    if kinds is not None:
-        pairs = zip(names.codes[rows].tolist(), kinds.codes[rows].tolist(), strict=True)
-        for code, kind_code in dict.fromkeys(pairs):
-            name, kind = names.values[code], kinds.values[kind_code]
-            if name and kind not in ("counter", "histogram"):
-                text = 'metric might not be a counter, __type__ label is not set to "counter" or "histogram", '
-                call.annotations.info(f"{text}got {quote(kind)}: {quote(name)}", call.node.args[0])
-        return
-    for code in dict.fromkeys(names.codes[rows].tolist()):
+    for code in dict.fromkeys(names.codes[block.floats.any(axis=1)].tolist()):
         name = names.values[code]
         if name and not name.endswith(_COUNTER_SUFFIXES):
             call.annotations.info(_NO_COUNTER + quote(name), call.node.args[0])

@@ -5,6 +5,7 @@ import numpy as np
 from model.samples import Floats
 from promql.block import Block
 from promql.call import CallContext
+from promql.functions.maths import greater, smaller
 from promql.functions.table import SCALAR, VECTOR, function
 
 
@@ -33,11 +34,12 @@ def run_end(call: CallContext) -> Floats:
 
 
 @function(
-    "step", returns=SCALAR, doc="Seconds between two steps of the query; 0 for an instant query."
+    "step", returns=SCALAR, doc="Seconds between two steps of the query; 0 if there is one only."
 )
 def run_step(call: CallContext) -> Floats:
     """See the table."""
-    return np.full(call.steps, call.query.step_ms / 1000)
+    single = call.query.start_ms == call.query.end_ms
+    return np.full(call.steps, 0.0 if single else call.query.step_ms / 1000)
 
 
 @function("range", returns=SCALAR, doc="Seconds from the first to the last step of the query.")
@@ -48,14 +50,14 @@ def run_range(call: CallContext) -> Floats:
 
 @function("min_of", SCALAR, SCALAR, returns=SCALAR, doc="The smaller of two scalars.")
 def run_min_of(call: CallContext) -> Floats:
-    """NaN if either is."""
-    return np.minimum(call.scalar(0), call.scalar(1))
+    """See ``smaller``."""
+    return smaller(call.scalar(0), call.scalar(1))
 
 
 @function("max_of", SCALAR, SCALAR, returns=SCALAR, doc="The greater of two scalars.")
 def run_max_of(call: CallContext) -> Floats:
-    """NaN if either is."""
-    return np.maximum(call.scalar(0), call.scalar(1))
+    """See ``greater``."""
+    return greater(call.scalar(0), call.scalar(1))
 
 
 @function("vector", SCALAR, doc="A vector of one series without labels.")

@@ -14,6 +14,11 @@ from promql.functions.table import VECTOR, function
 Seconds = npt.NDArray[np.int64]
 _DAY = 86_400
 
+# What is no 64-bit number of seconds counts as 2**63 of them, as the processor's conversion makes of it.
+# The calendar repeats after 400 years, so a time in the first ones stands for it.
+_CYCLE = 146_097 * _DAY
+_FAR_CYCLES, _FAR = divmod(2**63, _CYCLE)
+
 
 @function("timestamp", VECTOR, doc="The time of each sample, in seconds since the epoch.")
 def run_timestamp(call: CallContext) -> Block:
@@ -64,15 +69,15 @@ def _day_of_year(seconds: Seconds) -> Seconds:
 
 def _register(name: str, doc: str, part: Callable[[Seconds], npt.NDArray[np.int64]]) -> None:
     def change(values: Floats) -> Floats:
-        odd = ~(np.abs(values) < 2.0**53)
-        out = part(np.where(odd, 0, values).astype(np.int64)).astype(np.float64)
-        return np.where(odd, np.nan, out)
+        odd = ~(np.abs(values) < 2.0**63)
+        out = part(np.where(odd, _FAR, values).astype(np.int64)).astype(np.float64)
+        return out + np.where(odd & (name == "year"), 400.0 * _FAR_CYCLES, 0.0)
 
     @function(name, VECTOR, variadic=1, doc=doc)
     def run(call: CallContext) -> Block:
         if call.node.args:
             return apply(call.vector(0), change)
-        return Block.single(change(np.floor(call.ts_ms / 1000)))
+        return Block.single(change(np.trunc(call.ts_ms / 1000)))
 
 
 _register("minute", "Minute of the hour, 0 to 59.", lambda s: s // 60 % 60)

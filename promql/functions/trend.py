@@ -70,7 +70,7 @@ def run_double_exponential_smoothing(call: CallContext) -> Block:
     smoothing, trend = call.scalar(1), call.scalar(2)
     windows = call.windows(0)
     for what, factors, short in (("smoothing", smoothing, "sf"), ("trend", trend, "tf")):
-        odd = factors[~((factors > 0) & (factors < 1))]
+        odd = factors[(factors <= 0) | (factors >= 1)]  # NaN makes everything NaN
         if len(odd) and windows.chunks:
             message = f"invalid {what} factor. Expected: 0 < {short} < 1, got: {odd[0]:f}"
             raise QueryError(message)

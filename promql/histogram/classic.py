@@ -4,13 +4,15 @@ The buckets of one histogram are sorted by bound once for all steps; each step i
 arithmetic. Rules and tolerances are those of Prometheus's ``promql/quantile.go``.
 """
 
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 
 from model.samples import Bools, Floats
-from promql.annotations import Monotonicity
+from promql.annotations import Monotonicity, place_of
 from promql.ast import Expr
 from promql.block import Block, Index
 from promql.call import CallContext, metric_name
@@ -19,6 +21,11 @@ from promql.text import quote
 
 _SMALL_DELTA: Final = 1e-12  # quantile.go smallDeltaTolerance
 BUCKET_LABEL: Final = "le"
+_NUMBER: Final = re.compile(
+    r"[+-]?(?:inf(?:inity)?|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?"
+    r"|0x(?:[0-9a-f]+\.?[0-9a-f]*|\.[0-9a-f]+)p[+-]?[0-9]+)",
+    re.IGNORECASE | re.ASCII,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +81,14 @@ def classic_buckets(call: CallContext, block: Block, node: Expr) -> Buckets | No
 
 
 def _bound(text: str) -> float:
-    try:
-        return float(text.replace("_", "x"))
-    except ValueError:
+    """Read a bound as Go does: no blanks, no underscores, hexadecimal with an exponent; NaN if it is none."""
+    if not _NUMBER.fullmatch(text):
         return np.nan
+    try:
+        value = float.fromhex(text) if "x" in text.lower() else float(text)
+    except OverflowError:
+        return np.nan
+    return np.nan if np.isinf(value) and "i" not in text.lower() else value
 
 
 def _readable(text: str) -> bool:
@@ -155,7 +166,7 @@ def bucket_quantile(q: Floats, buckets: Buckets) -> tuple[Floats, Buckets, Mende
     with np.errstate(all="ignore"):
         rank = q * total
         before_last = np.arange(counts.shape[1])[None, :, None] < last
-        b = (before_last & (counts < rank[:, None, :])).sum(axis=1)
+        b = (before_last & ~(counts >= rank[:, None, :])).sum(axis=1)
         end, count = at(bounds, b), at(counts, b)
         previous = np.maximum(b - 1, 0)
         start = np.where(b == 0, 0.0, at(bounds, previous))
@@ -164,47 +175,75 @@ def bucket_quantile(q: Floats, buckets: Buckets) -> tuple[Floats, Buckets, Mende
         second = np.maximum(last[:, 0] - 1, 0)
         value = np.where((b == 0) & (end <= 0), end, inner)
         value = np.where(b == last[:, 0], at(bounds, second), value)
-    odd = (number < 2) | ~np.isposinf(top) | (total == 0) | np.isnan(total)
+    odd = (number < 2) | ~np.isposinf(top) | (total == 0)
     value = np.where(odd, np.nan, value)
     value = np.where(q < 0, -np.inf, np.where(q > 1, np.inf, np.where(np.isnan(q), np.nan, value)))
-    return value, buckets, mended
+    looked_at = (q >= 0) & (q <= 1) & np.isposinf(top)
+    return value, buckets, replace(mended, forced=mended.forced & looked_at)
 
 
-def say_mended(
-    call: CallContext, block: Block, buckets: Buckets, mended: Mended, node: Expr
-) -> None:
-    """Tell of histograms whose counts had to be mended."""
-    for i in np.flatnonzero(mended.forced.any(axis=1)).tolist():
-        steps = np.flatnonzero(mended.forced[i])
-        found = Monotonicity(
-            node.start,
-            int(call.ts_ms[steps[0]]),
-            int(call.ts_ms[steps[-1]]),
-            float(mended.min_bucket[i, steps].min()),
-            float(mended.max_bucket[i, steps].max()),
-            float(mended.max_diff[i, steps].max()),
-            len(steps),
-        )
-        call.annotations.forced_monotonicity(
-            metric_name(block.labels, int(buckets.first[i])), found
-        )
+@dataclass(slots=True)
+class Mendings:
+    """What one call had to mend, by metric name, over all its quantiles.
+
+    Attributes:
+        counts: Histograms mended at each step, int64, shape (T,).
+        notes: Where and how far.
+    """
+
+    counts: dict[str, Index] = field(default_factory=dict)
+    notes: dict[str, Monotonicity] = field(default_factory=dict)
+    _done: Bools | None = None
+
+    def add(
+        self, call: CallContext, block: Block, buckets: Buckets, mended: Mended, node: Expr
+    ) -> None:
+        """Take in histograms whose counts had to be mended; one that was mended stays so for the next quantile."""
+        forced = mended.forced if self._done is None else mended.forced & ~self._done
+        self._done = mended.forced if self._done is None else self._done | mended.forced
+        for i in np.flatnonzero(forced.any(axis=1)).tolist():
+            name = metric_name(block.labels, int(buckets.first[i]))
+            steps = np.flatnonzero(forced[i])
+            found = Monotonicity(
+                place_of(node),
+                int(call.ts_ms[steps[0]]),
+                int(call.ts_ms[steps[-1]]),
+                float(mended.min_bucket[i, steps].min()),
+                float(mended.max_bucket[i, steps].max()),
+                float(mended.max_diff[i, steps].max()),
+                0,
+            )
+            self.notes.setdefault(name, found).merge(found)
+            counts = self.counts.setdefault(name, np.zeros(call.steps, dtype=np.int64))
+            counts += forced[i]
+
+    def say(self, call: CallContext) -> None:
+        """Tell of it; the number of samples is Prometheus's, which adds what it has so far again at each step."""
+        for name, found in self.notes.items():
+            found.count = _repeated_count(self.counts[name].tolist())
+            call.annotations.forced_monotonicity(name, found)
+
+
+def _repeated_count(counts: Iterable[int]) -> int:
+    total = 0
+    for count in counts:
+        total = 2 * (total + count) % 2**64 if total else count
+    return total
 
 
 def bucket_fraction(lower: Floats, upper: Floats, buckets: Buckets) -> Floats:
     """Return the share of observations between two values; shape (h, T)."""
     buckets = _merge_equal_bounds(buckets)
-    counts = _make_monotonic(buckets).counts
-    number = buckets.number
+    counts, number = buckets.counts, buckets.number
     last = np.maximum(number - 1, 0)[:, None, :]
     total = np.take_along_axis(counts, last, axis=1)[:, 0]
     top = np.take_along_axis(buckets.bounds, last, axis=1)[:, 0]
     with np.errstate(all="ignore"):
-        value = (
-            _rank_of(upper, buckets.bounds, counts, number)
-            - _rank_of(lower, buckets.bounds, counts, number)
-        ) / total
+        ranks = [_rank_of(x, buckets.bounds, counts, number) for x in (lower, upper)]
+        low, high = (np.where(rank > total, total, rank) for rank in ranks)
+        value = (high - low) / total
     value = np.where(lower >= upper, 0.0, value)
-    odd = (number < 1) | ~np.isposinf(top) | (total == 0) | np.isnan(total)
+    odd = (number < 1) | ~np.isposinf(top) | (total == 0)
     return np.where(odd | np.isnan(lower) | np.isnan(upper), np.nan, value)
 
 

@@ -10,6 +10,7 @@ from model.histogram.resets import is_equal
 from model.samples import Bools, Floats
 from promql import ast
 from promql.annotations import Annotations
+from promql.block import Index
 from promql.histogram.arithmetic import combine, divided, scaled
 from promql.histogram.trim import trimmed_above, trimmed_below
 from promql.text import quote
@@ -37,6 +38,34 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """Something to be said about some elements (n, T); a warning or an info."""
+
+    where: Bools
+    text: str
+    warning: bool = False
+
+
+def say_last(node: ast.Binary, notes: list[tuple[Note, Index]], annotations: Annotations) -> None:
+    """Say of each step only what is to be said of its last element, as Prometheus does.
+
+    Args:
+        node: The operation.
+        notes: Each with the place of its rows in the order of evaluation, shape (n,).
+        annotations: Where it is said.
+    """
+    if not notes:
+        return
+    places = [
+        np.where(note.where, order[:, None], -1).max(axis=0, initial=-1) for note, order in notes
+    ]
+    last = np.max(places, axis=0)
+    for (note, _), place in zip(notes, places, strict=True):
+        if ((place == last) & (place >= 0)).any():
+            (annotations.warn if note.warning else annotations.info)(note.text, node)
+
+
+@dataclass(frozen=True, slots=True)
 class Operands:
     """What an operation on histograms is given: both sides, and the places (n, T) it is about."""
 
@@ -44,7 +73,6 @@ class Operands:
     left: Side
     right: Side
     where: Bools
-    notes: Annotations
 
 
 @dataclass(slots=True)
@@ -56,12 +84,16 @@ class Outcome:
         present: bool, shape (n, T): where there is anything.
         pools: Histograms, in order.
         numbers: float64, shape (n, T): floats that came of histograms.
+        failed: bool, shape (n, T): where the operation is not possible.
+        notes: What is to be said.
     """
 
     index: Int32s
     present: Bools
     pools: list[HistogramPool]
     numbers: Floats
+    failed: Bools
+    notes: list[Note]
 
     def put(self, where: Bools, pool: HistogramPool) -> None:
         """Set results, in row order of ``where``."""
@@ -75,9 +107,7 @@ class Outcome:
         return HistogramColumn(self.index, concat_pools(self.pools)) if self.pools else None
 
 
-def operate_histograms(
-    node: ast.Binary, left: Side, right: Side, present: Bools, annotations: Annotations
-) -> Outcome:
+def operate_histograms(node: ast.Binary, left: Side, right: Side, present: Bools) -> Outcome:
     """Work out the elements of which at least one side is a histogram.
 
     The result of a comparison is the left side's histogram where it holds.
@@ -85,7 +115,8 @@ def operate_histograms(
     shape = present.shape
     lh, rh = left.is_hist(shape) & present, right.is_hist(shape) & present
     index = np.full(shape, -1, dtype=np.int32)
-    out = Outcome(index, np.zeros(shape, dtype=bool), [], np.zeros(shape))
+    none = np.zeros(shape, dtype=bool)
+    out = Outcome(index, none, [], np.zeros(shape), none.copy(), [])
     for kinds, where in (
         ("float histogram", ~lh & rh),
         ("histogram float", lh & ~rh & present),
@@ -100,9 +131,10 @@ def operate_histograms(
                 continue
             one, other = kinds.split()
             text = f"{_INCOMPATIBLE}{quote(node.op)}: {one} {node.op} {other}"
-            annotations.info(text, node)
+            out.notes.append(Note(where, text))
+            out.failed |= where
             continue
-        run(Operands(node, left, right, where, annotations), out)
+        run(Operands(node, left, right, where), out)
     return out
 
 
@@ -136,19 +168,26 @@ def _add(it: Operands, out: Outcome) -> None:
     minus = it.node.op == "-"
     done = combine(_pool(it.left, it.where), _pool(it.right, it.where), -1.0 if minus else 1.0)
     what = "subtraction" if minus else "addition"
-    if not done.possible.all():
-        it.notes.warn(
-            f"incompatible bucket layout encountered for binary operator {it.node.op}", it.node
-        )
-    if done.collision.any():
-        it.notes.warn(f"conflicting counter resets during histogram {what}", it.node)
-    if (done.reconciled & done.possible).any():
-        it.notes.info(f"mismatched custom buckets were reconciled during {what}", it.node)
+
+    def say(rows: Bools, text: str, *, warning: bool) -> Bools:
+        where = it.where.copy()
+        where[it.where] = rows
+        if rows.any():
+            out.notes.append(Note(where, text, warning))
+        return where
+
+    layout = f"incompatible bucket layout encountered for binary operator {it.node.op}"
+    out.failed |= say(~done.possible, layout, warning=True)
+    clash = f"conflicting counter resets during histogram {what}"
+    out.failed |= say(done.collision, clash, warning=True)
+    good = done.possible & ~done.collision
+    mended = f"mismatched custom buckets were reconciled during {what}"
+    say(done.reconciled & good, mended, warning=False)
     if minus:
         done.pool.hint[:] = GAUGE
     kept = it.where.copy()
-    kept[it.where] = done.possible
-    out.put(kept, done.pool.take(done.possible))
+    kept[it.where] = good
+    out.put(kept, done.pool.take(good))
 
 
 def _compare(*, equal: bool) -> Run:

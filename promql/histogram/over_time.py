@@ -4,7 +4,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from model.histogram.pool import HistogramColumn, HistogramPool, Int32s, concat_pools
+from model.histogram.pool import (
+    NOT_RESET,
+    RESET,
+    HistogramColumn,
+    HistogramPool,
+    Int32s,
+    concat_pools,
+)
 from model.samples import Bools, Floats
 from promql.block import Block
 from promql.call import CallContext
@@ -110,11 +117,25 @@ def _add_up(
         bad = where.copy()
         bad[where] = ~done.possible
         say_mixed_buckets(call, windows, whole, bad, node)
-    if done.collision.any():
+    if _collide(windows.pool, rows, window):
         call.annotations.warn("conflicting counter resets during histogram aggregation", node)
-    if done.reconciled.any():
+    if (done.reconciled & done.possible).any():
         text = "mismatched custom buckets were reconciled during aggregation"
         call.annotations.info(text, node)
     where = where.copy()
     where[where] = done.possible
     out.histograms(whole, where, done.pool.take(done.possible))
+
+
+def _collide(pool: HistogramPool, rows: Index, window: Index) -> bool:
+    """Tell whether a window held a reset and its opposite, up to where the kind of buckets changed."""
+    custom, hint = pool.custom[rows], pool.hint[rows]
+    starts = np.flatnonzero(np.diff(window, prepend=-1))
+    changed = custom != custom[starts[window]]
+    before = np.cumsum(changed) - changed
+    looked_at = before == before[starts[window]]
+    seen = [
+        np.bincount(window[looked_at & (hint == kind)], minlength=len(starts)) > 0
+        for kind in (RESET, NOT_RESET)
+    ]
+    return bool((seen[0] & seen[1]).any())

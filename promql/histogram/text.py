@@ -25,7 +25,13 @@ def histogram_texts(pool: HistogramPool) -> list[str]:
             wide = pool.zero_threshold[row]
             parts.append(_bucket("[", -wide, wide, "]", pool.zero_count[row]))
         parts += [
-            _bucket("(", lower[row, i], upper[row, i], "]", pool.positive[row, i])
+            _bucket(
+                "[" if np.isneginf(lower[row, i]) else "(",
+                lower[row, i],
+                upper[row, i],
+                "]",
+                pool.positive[row, i],
+            )
             for i in np.flatnonzero(pool.positive[row])
         ]
         out.append("{" + ", ".join(parts) + "}")

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from storage.tsdb.deletions import Deletion
 from storage.tsdb.files import fsync_directory
 from storage.tsdb.head import Head
 from storage.tsdb.index import SeriesIndex
+from storage.tsdb.readers import Readers
 from storage.tsdb.settings import TsdbSettings
 
 log = logging.getLogger(__name__)
@@ -30,6 +32,7 @@ class Blocks:
         damaged: Called for every block that is set aside.
 
     Attributes:
+        readers: Who reads now; the files of blocks that went stay until they are done.
         all: Every block in the order they were written; replaced as a whole.
     """
 
@@ -40,6 +43,7 @@ class Blocks:
         self._settings = settings
         self._damaged = damaged
         self.all: tuple[Block, ...] = ()
+        self.readers = Readers()
         self._tables = threading.RLock()
         self._asked_ms: dict[int, int] = {}
         self._clean: dict[int, Deletion] = {}
@@ -100,15 +104,13 @@ class Blocks:
         """Let readers see one block in place of those that it was made of, and delete these."""
         gone = set(old)
         self.all = (*(b for b in self.all if b not in gone), new)
-        for block in old:
-            remove_block(block.path)
+        self._remove(old)
 
     def drop_emptied(self, blocks: Sequence[Block], deletions: Sequence[Deletion]) -> None:
         """Delete blocks of which nothing is left; the newest block stays, it says what is in blocks."""
         gone = [block for block in blocks if block is not self.all[-1]]
         self.all = tuple(b for b in self.all if b not in gone)
-        for block in gone:
-            remove_block(block.path)
+        self._remove(gone)
         if len(gone) < len(blocks):
             self.note_clean(self.all[-1], deletions)
 
@@ -127,7 +129,7 @@ class Blocks:
         with self._tables:
             for block in self.touching(mint, maxt):
                 try:
-                    block.table(index)
+                    block.tables(index, mint, maxt)
                 except DamagedError as error:
                     self.all = tuple(b for b in self.all if b is not block)
                     self._set_aside(block.path, error)
@@ -167,6 +169,16 @@ class Blocks:
             read = [refs for block in self.all for refs in block.known_refs()]
             return index.forget([*head.refs_in_use(), *read])
 
+    def release_unused(self, index: SeriesIndex, head: Head) -> Refs:
+        """Let the index take the identity of series that nothing has named for long; the caller holds the head's lock.
+
+        Returns:
+            Refs that are to be recycled when all who read now are done.
+        """
+        with self._tables:
+            read = [refs for block in self.all for refs in block.known_refs()]
+            return index.release([*head.refs_in_use(), *head.refs_of_layouts(), *read])
+
     def retain(self, now_ms: int) -> int:
         """Drop the blocks that retention does not cover, and return how many went.
 
@@ -189,10 +201,15 @@ class Blocks:
                 total -= block.size_bytes
         if gone:
             self.all = tuple(keep)
-            for block in gone:
-                remove_block(block.path)
+            self._remove(gone)
             log.info("%d blocks are past retention and were dropped", len(gone))
         return len(gone)
+
+    def _remove(self, blocks: Iterable[Block]) -> None:
+        for block in blocks:
+            self._clean.pop(block.meta.sequence, None)
+            self._asked_ms.pop(block.meta.sequence, None)
+            self.readers.afterwards(partial(remove_block, block.path))
 
     def _set_aside(self, path: Path, error: DamagedError) -> None:
         aside = self.directory.with_name("quarantine")

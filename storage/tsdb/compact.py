@@ -2,26 +2,24 @@
 
 import errno
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from model.errors import StorageError
-from model.samples import Ints, no_samples
-from storage.interface import TS_PAD, Refs
 from storage.tsdb.block import Block, remove_block
 from storage.tsdb.blocks import Blocks
 from storage.tsdb.blockwriter import BlockWriter
-from storage.tsdb.chunk import FRAME_SERIES, Chunk, encode_chunk
+from storage.tsdb.chunk import Chunk
 from storage.tsdb.failpoint import reach
 from storage.tsdb.head import Head
-from storage.tsdb.join import MOST_COLUMNS, join
+from storage.tsdb.join import join
+from storage.tsdb.late import late_chunks
 from storage.tsdb.levels import lengths
 from storage.tsdb.merging import Merger
 from storage.tsdb.reserve import Reserve
-from storage.tsdb.samples import Samples, groups_of
+from storage.tsdb.samples import SAMPLE_BYTES, Samples
 from storage.tsdb.settings import TsdbSettings
 from storage.tsdb.wal import Wal
 from storage.tsdb.walgroup import SegmentInfo
@@ -91,7 +89,7 @@ class Compactor:
             self._write_windows(until, now_ms)
         if self._head.lane.size and (
             windows_over
-            or self._head.lane.size >= self._settings.lane_samples
+            or self._head.lane.bytes >= self._settings.lane_samples * SAMPLE_BYTES
             or now_ms - self._head.lane.since_ms >= block_ms
         ):
             self._write_late(now_ms)
@@ -172,39 +170,3 @@ class Compactor:
             if len(found) <= _OLD_WINDOWS:
                 return [samples.take(window == one) for one in found.tolist()]
         return [samples]
-
-
-def late_chunks(
-    samples: Samples, metric_codes: Callable[[Refs], npt.NDArray[np.int32]]
-) -> Iterator[Chunk]:
-    """Cut settled samples into chunks of one frame: series of one metric and of like length."""
-    refs, starts = groups_of(samples.refs)
-    starts, counts = starts[:-1], np.diff(starts)
-    pieces = -(-counts // MOST_COLUMNS)
-    number = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    row_ref = np.repeat(refs, pieces)
-    row_start = np.repeat(starts, pieces) + number * MOST_COLUMNS
-    row_stop = np.minimum(row_start + MOST_COLUMNS, np.repeat(starts + counts, pieces))
-    size = row_stop - row_start
-    size_class = np.ceil(np.log2(size)).astype(np.int64)
-    order = np.lexsort((row_start, metric_codes(row_ref), size_class))
-    edges = np.flatnonzero(np.diff(size_class[order])) + 1
-    for part in np.split(order, edges):
-        for first in range(0, len(part), FRAME_SERIES):
-            rows = part[first : first + FRAME_SERIES]
-            yield _late_chunk(samples, row_ref[rows], row_start[rows], size[rows])
-
-
-def _late_chunk(samples: Samples, refs: Refs, starts: Ints, sizes: Ints) -> Chunk:
-    width = int(sizes.max())
-    columns = np.arange(width)
-    here = columns < sizes[:, None]
-    where = (starts[:, None] + columns)[here]
-    ts = np.full((len(refs), width), TS_PAD, dtype=np.int64)
-    values = no_samples((len(refs), width))
-    ts[here] = samples.ts_ms[where]
-    values[here] = samples.values[where]
-    if (ts == ts[0]).all():
-        ts = ts[:1]
-    bounds = np.array([0, len(refs)], dtype=np.int64)
-    return encode_chunk(refs, bounds, ts, values, late=True)

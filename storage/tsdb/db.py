@@ -4,8 +4,9 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from prometheus_client import CollectorRegistry
@@ -42,11 +43,14 @@ from storage.tsdb.replay import replay
 from storage.tsdb.resets import taken
 from storage.tsdb.samples import Samples
 from storage.tsdb.settings import TsdbSettings
+from storage.tsdb.stack import Stack
 from storage.tsdb.stats import Cardinality, TsdbStats
 from storage.tsdb.survey import count, look
 from storage.tsdb.wal import Wal
 
 log = logging.getLogger(__name__)
+
+_RELEASE_MS: Final = 10 * 60_000  # series that are gone are looked for so often
 
 
 class Tsdb:
@@ -91,6 +95,7 @@ class Tsdb:
         self._thread: threading.Thread | None = None
         self._keeping = threading.Lock()
         self._running = False
+        self._released_ms = 0
 
     # ------------------------------------------------------------ life
 
@@ -104,7 +109,7 @@ class Tsdb:
         self._lock_file = open_directory(self._directory)
         try:
             self._blocks.open()
-            self._deletions.open()
+            lost_deletions = self._deletions.open()
             self._head.persisted_ms = self._blocks.head_until_ms
             late_from = self._blocks.late_from_segment
             pending = Pending(self._deletions, self._head)
@@ -112,6 +117,8 @@ class Tsdb:
                 self._directory / "wal", self._head, late_from, now_ms(self._clock), pending.before
             )
             pending.finish()
+            self._metrics.failures.labels("wal_damaged").inc(found.damaged)
+            self._metrics.failures.labels("deletions_damaged").inc(lost_deletions)
             self._head.set_floor(self._blocks.late_until_ms)
             self._wal.segments = found.segments
             self._metadata = found.metadata
@@ -181,7 +188,7 @@ class Tsdb:
 
     def series(self, labels: Sequence[Labels]) -> Refs:
         """See ``storage.interface.Appender``."""
-        return self._index.intern(labels)
+        return self._index.handles.of(self._index.intern(labels))
 
     def append_samples(
         self,
@@ -195,13 +202,14 @@ class Tsdb:
         """See ``storage.interface.Appender``.
 
         Raises:
+            UnknownSeriesError: If a series was forgotten, see ``TsdbSettings.forget_ms``.
             StorageError: If the store is not running.
         """
-        samples = Samples(
-            refs, ts_ms, values, start_ms, None if histograms is None else taken(histograms)
-        )
+        stack = None if histograms is None else Stack.levelled(taken(histograms))
         with self._head.lock:
             self._check_running()
+            known = self._index.handles.refs(refs)
+            samples = Samples(known, ts_ms, values, start_ms, stack)
             self._head.append_late(samples, now_ms(self._clock))
             ticket = self._wal.samples(samples)
         self._metrics.late.inc(samples.size)
@@ -215,8 +223,9 @@ class Tsdb:
         """
         with self._head.lock:
             self._check_running()
-            new = self._head.append_exemplars(refs, exemplars)
-            return self._wal.exemplars(refs[new], [exemplars[number] for number in new])
+            known = self._index.handles.refs(refs)
+            new = self._head.append_exemplars(known, exemplars)
+            return self._wal.exemplars(known[new], [exemplars[number] for number in new])
 
     def set_metadata(self, metadata: Mapping[str, Metadata]) -> None:
         """See ``storage.interface.Appender``."""
@@ -311,6 +320,7 @@ class Tsdb:
         unloaded = self._blocks.unload_idle(now)
         if written or merged or dropped or unloaded:
             self._blocks.forget_unused(self._index, self._head)
+        self._release(now)
         self._metrics.show(
             series=self._index.live,
             frames=sum(len(chunk.bounds) - 1 for chunk in self._head.sealed),
@@ -318,6 +328,21 @@ class Tsdb:
             block_bytes=self._blocks.size_bytes,
             wal_bytes=self._wal.size_bytes,
         )
+
+    def _release(self, now: int) -> None:
+        """Let series that are gone for long make room for others."""
+        if now - self._released_ms < _RELEASE_MS:
+            return
+        self._released_ms = now
+        with self._head.lock:
+            gone = self._blocks.release_unused(self._index, self._head)
+            if not len(gone):
+                return
+            self._head.reset(gone)
+            self._wal.flush()
+            self._wal.begin_segment()  # within one segment a number means one series
+        self._blocks.readers.afterwards(partial(self._index.recycle, gone))
+        log.debug("%d series are gone and make room for others", len(gone))
 
     def _forget_deletions(self) -> None:
         if not self._deletions.all:

@@ -6,6 +6,7 @@ the deleted range. (Prometheus hides those until it has compacted.)
 """
 
 import json
+import logging
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,10 +21,11 @@ from model.labels import Matcher, MatchOp
 from model.samples import Bools, no_samples
 from storage.interface import Refs
 from storage.tsdb.chunk import Piece
-from storage.tsdb.damage import DamagedError
 from storage.tsdb.files import replace_synced
 from storage.tsdb.head import Head
 from storage.tsdb.index import SeriesIndex
+
+log = logging.getLogger(__name__)
 
 Lookup = npt.NDArray[np.int32]
 
@@ -72,23 +74,31 @@ class Deletions:
         self._path = path
         self.all: tuple[Deletion, ...] = ()
 
-    def open(self) -> None:
-        """Read the file, if there is one.
+    def open(self) -> int:
+        """Read the file, if there is one, and return how many lines of it are damaged.
 
         Raises:
-            DamagedError: If it is not what was written; it is not overwritten.
             StorageError: If it cannot be read.
         """
         try:
-            text = self._path.read_text(encoding="utf-8")
+            lines = self._path.read_bytes().splitlines()
         except FileNotFoundError:
-            return
-        except (OSError, UnicodeDecodeError) as error:
-            raise DamagedError(f"{self._path}: {error}") from error
-        crc, _, body = text.partition("\n")
-        if crc != f"{zlib.crc32(body.encode()):08x}":
-            raise DamagedError(f"{self._path}: damaged: the checksum is wrong")
-        self.all = tuple(_decode(row) for row in json.loads(body))
+            return 0
+        except OSError as error:
+            raise StorageError(f"{self._path}: {error.strerror}") from error
+        found = []
+        for line in lines:
+            crc, _, body = line.partition(b" ")
+            if crc == _crc(body):
+                found.append(_decode(json.loads(body)))
+        self.all = tuple(found)
+        if len(found) < len(lines):
+            log.error(
+                "%s: %d deletions cannot be read; what they deleted is back as far as blocks hold it",
+                self._path,
+                len(lines) - len(found),
+            )
+        return len(lines) - len(found)
 
     def add(self, deletion: Deletion) -> None:
         """Remember a deletion, durably.
@@ -117,9 +127,10 @@ class Deletions:
         ]
 
     def _write(self, every: tuple[Deletion, ...]) -> None:
-        body = json.dumps([_encode(deletion) for deletion in every])
+        bodies = [json.dumps(_encode(deletion)).encode() for deletion in every]
         try:
-            replace_synced(self._path, f"{zlib.crc32(body.encode()):08x}\n{body}".encode())
+            lines = [_crc(body) + b" " + body + b"\n" for body in bodies]
+            replace_synced(self._path, b"".join(lines))
         except OSError as error:
             raise StorageError(f"{self._path}: {error.strerror}") from error
         self.all = every
@@ -178,6 +189,10 @@ def _without(piece: Piece, cut: Cut) -> Piece:
     if column is not None:
         column = HistogramColumn(np.where(gone, np.int32(-1), column.index), column.pool)
     return replace(piece, values=values, histograms=column, dense=False)
+
+
+def _crc(body: bytes) -> bytes:
+    return f"{zlib.crc32(body):08x}".encode()
 
 
 def _encode(deletion: Deletion) -> dict[str, object]:

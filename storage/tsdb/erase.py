@@ -4,7 +4,7 @@ import numpy as np
 
 from model.samples import Bools, is_no_sample, no_samples
 from storage.tsdb.chunk import Chunk, encode_chunk, times_of
-from storage.tsdb.join import values_of
+from storage.tsdb.join import frames_of
 
 
 def erased(chunk: Chunk, gone: Bools, mint: int, maxt: int) -> Chunk | None:
@@ -21,7 +21,7 @@ def erased(chunk: Chunk, gone: Bools, mint: int, maxt: int) -> Chunk | None:
         return chunk
     ts = times_of(chunk)
     columns = (ts[0] >= mint) & (ts[0] <= maxt)
-    values = values_of(chunk).copy()
+    values = np.concatenate([frame.values for frame in frames_of(chunk)])
     values[np.ix_(rows, columns)] = no_samples(1)
     some = ~is_no_sample(values).all(axis=1)
     if not some.any():

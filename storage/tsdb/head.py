@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from model.errors import StorageError
+from model.errors import StorageError, UnknownSeriesError
 from model.labels import Labels
 from model.samples import Exemplar, Floats, Ints, ScrapeBatch, is_no_sample, no_samples
 from storage.interface import TS_PAD, Refs
@@ -38,6 +38,7 @@ class Layout:
         slot: Slot in the slab, -1 if it holds none.
         last_ms: Time of the newest column.
         used_ms: When it was last appended to, by the store's clock.
+        parked_ms: When it gave its slot back, or was made.
     """
 
     id: int
@@ -49,6 +50,7 @@ class Layout:
     slot: int = -1
     last_ms: int = _LOWEST
     used_ms: int = 0
+    parked_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,9 @@ class Head:
                 take = np.sort(len(refs) - 1 - backwards)
                 once = refs[take]
             order, bounds = frame_order(self.index.metric_codes(once))
-            made = Layout(self._next_layout, refs, take, once, order, bounds, used_ms=now_ms)
+            made = Layout(
+                self._next_layout, refs, take, once, order, bounds, used_ms=now_ms, parked_ms=now_ms
+            )
             self._next_layout += 1
             self._layouts[made.id] = made
             self._layout_ids[key] = made.id
@@ -129,11 +133,11 @@ class Head:
         """Return a layout by its id.
 
         Raises:
-            StorageError: If there is none.
+            UnknownSeriesError: If there is none.
         """
         layout = self._layouts.get(layout_id)
         if layout is None:
-            raise StorageError(f"layout {layout_id} is not known; register its series again")
+            raise UnknownSeriesError(f"layout {layout_id} is not known; register its series again")
         return layout
 
     def append(self, layout: Layout, batch: ScrapeBatch, now_ms: int) -> Taken:
@@ -221,7 +225,8 @@ class Head:
             if idle >= idle_ms and layout.slot >= 0:
                 with self.lock:
                     self._park(layout)
-            elif idle >= forget_ms and layout.slot < 0:
+                    layout.parked_ms = now_ms
+            elif min(idle, now_ms - layout.parked_ms) >= forget_ms and layout.slot < 0:
                 with self.lock:
                     del self._layouts[layout.id]
                     del self._layout_ids[layout.given.tobytes()]
@@ -244,6 +249,14 @@ class Head:
         late = self.lane.view()
         lanes = [run.refs for run in late.runs] + [one.refs for one in late.waiting]
         return [self.exemplars.refs(), *slots, *lanes, *(chunk.refs for chunk in self.sealed)]
+
+    def refs_of_layouts(self) -> list[Refs]:
+        """Return the refs of all layouts that are known; the caller holds the lock."""
+        return [layout.given for layout in self._layouts.values()]
+
+    def reset(self, refs: Refs) -> None:
+        """Forget how new the samples of some series are, that are given away to other labels."""
+        self._newest.clear(refs)
 
     def seal(self, layout: Layout, columns: int) -> None:
         """Move a layout's oldest columns into chunks, cut at the edges of blocks."""

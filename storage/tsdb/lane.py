@@ -14,11 +14,10 @@ import numpy.typing as npt
 from storage.interface import Refs
 from storage.tsdb.samples import (
     Samples,
-    compacted,
     concat,
     groups_of,
     ranges,
-    settled_whole,
+    settle,
 )
 
 _WAITING: Final = 65_536
@@ -42,7 +41,7 @@ class Run:
     @classmethod
     def of(cls, samples: Samples) -> "Run":
         """Build from samples in any order."""
-        settled = settled_whole(samples)
+        settled = settle(samples)
         refs, starts = groups_of(settled.refs)
         return cls(settled, refs, starts)
 
@@ -77,15 +76,9 @@ class LaneView:
             known = refs < len(lookup)
             hit = np.zeros(len(known), dtype=np.bool_)
             hit[known] = lookup[refs[known]] >= 0
-            parts.append(_positions(self._waiting_at(hit), lookup, mint, maxt))
+            found = concat(list(self.waiting)).take(hit)
+            parts.append(_positions(found, lookup, mint, maxt))
         return [part for part in parts if part.size]
-
-    def _waiting_at(self, hit: npt.NDArray[np.bool_]) -> Samples:
-        if all(one.histograms is None for one in self.waiting):
-            return concat(list(self.waiting)).take(hit)
-        ends = np.cumsum([one.size for one in self.waiting])[:-1]
-        parts = zip(self.waiting, np.split(hit, ends), strict=True)
-        return concat([compacted(one.take(mask)) for one, mask in parts if mask.any()])
 
     def present(self, mint: int, maxt: int) -> Refs:
         """Return the refs of the series that have samples in the range; may name one twice."""
@@ -113,8 +106,10 @@ class Lane:
         self._runs: tuple[Run, ...] = ()
         self._waiting: tuple[Samples, ...] = ()
         self._waits = 0
+        self._waiting_bytes = 0
         self._view = LaneView((), ())
         self.size = 0
+        self.bytes = 0
         self.since_ms = 0
 
     def view(self) -> LaneView:
@@ -128,6 +123,7 @@ class Lane:
                 self.since_ms = now_ms
             self._waiting += (samples,)
             self._waits += samples.size
+            self._waiting_bytes += samples.nbytes
             if self._waits >= _WAITING or len(self._waiting) >= 1024:
                 self.tidy()
             self._publish()
@@ -139,6 +135,7 @@ class Lane:
             if len(left) < len(self._waiting):
                 self._waiting = left
                 self._waits -= samples.size
+                self._waiting_bytes -= samples.nbytes
                 self._publish()
 
     def tidy(self) -> None:
@@ -146,11 +143,15 @@ class Lane:
         with self._lock:
             if not self._waiting:
                 return
-            runs = [*self._runs, Run.of(concat(list(self._waiting)))]
+            waiting = concat(list(self._waiting))
+            if waiting.histograms is not None:
+                waiting = replace(waiting, histograms=waiting.histograms.joined())
+            runs = [*self._runs, Run.of(waiting)]
             while len(runs) >= _FAN and _level(runs[-_FAN]) <= _level(runs[-1]):
                 last = [run.samples for run in runs[-_FAN:]]
                 runs[-_FAN:] = [Run.of(concat(last))]
-            self._runs, self._waiting, self._waits = tuple(runs), (), 0
+            self._runs, self._waiting = tuple(runs), ()
+            self._waits = self._waiting_bytes = 0
             self._publish()
 
     def freeze(self) -> Samples:
@@ -159,7 +160,7 @@ class Lane:
             self.tidy()
             self._frozen, self._runs = (*self._frozen, *self._runs), ()
             self._publish()
-            return settled_whole(concat([run.samples for run in self._frozen]))
+            return settle(concat([run.samples for run in self._frozen]))
 
     def release(self, now_ms: int) -> None:
         """Forget what was frozen."""
@@ -188,6 +189,7 @@ class Lane:
     def _publish(self) -> None:
         runs = (*self._frozen, *self._runs)
         self.size = sum(run.samples.size for run in runs) + self._waits
+        self.bytes = sum(run.samples.nbytes for run in runs) + self._waiting_bytes
         self._view = LaneView(runs, self._waiting)
 
 

@@ -47,6 +47,8 @@ def lengths(settings: TsdbSettings) -> list[int]:
 def next_merge(blocks: Sequence[Block], settings: TsdbSettings, until_ms: int) -> Merge | None:
     """Return the merge that is most due, or None; only windows that end before ``until_ms`` are touched."""
     for length in lengths(settings):
+        if settings.longest_block_ms and length > settings.longest_block_ms:
+            break
         windows: dict[int, list[Block]] = {}
         for block in sorted(blocks, key=lambda b: b.meta.rank):
             number = block.meta.mint // length

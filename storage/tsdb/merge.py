@@ -16,7 +16,7 @@ from model.histogram.pool import HistogramColumn
 from model.samples import Bools, Ints, is_no_sample, is_stale, no_samples
 from storage.interface import TS_PAD, Group
 from storage.tsdb.chunk import Piece
-from storage.tsdb.pools import cut, one_pool, outward, same_pool
+from storage.tsdb.pools import one_pool, outward, same_pool
 from storage.tsdb.samples import (
     Samples,
     groups_of,
@@ -26,6 +26,8 @@ from storage.tsdb.samples import (
     settle,
 )
 from storage.tsdb.slab import SlabPart
+from storage.tsdb.stack import Stack
+from storage.tsdb.typed import cut_column
 
 _WORD = 2**64 - 1
 _SPREAD = 0x9E3779B97F4A7C15
@@ -54,8 +56,12 @@ class Parts:
     late: list[Piece | Samples] = field(default_factory=list)
 
 
-def assemble(parts: Parts) -> tuple[Bools, tuple[Group, ...]]:
+def assemble(parts: Parts, *, inside: bool = False) -> tuple[Bools, tuple[Group, ...]]:
     """Merge the parts.
+
+    Args:
+        parts: What was found.
+        inside: True if the answer stays in the store: histograms keep the hints that it keeps.
 
     Returns:
         ``(found, groups)``: which positions have a sample, and their groups; ``rows`` of the
@@ -89,7 +95,8 @@ def assemble(parts: Parts) -> tuple[Bools, tuple[Group, ...]]:
     sources: list[Piece | Samples] = [*pieces, *late]
     groups.extend(_side_by_side([p for p in sources if isinstance(p, Piece)], ragged))
     groups.extend(_sample_by_sample(sources, ragged))
-    return _numbered(parts.size, groups)
+    found, kept = _numbered(parts.size, groups)
+    return found, tuple(kept if inside else outward(kept))
 
 
 def _shared_times(late: Sequence[Piece | Samples]) -> list[Piece | Samples]:
@@ -120,7 +127,7 @@ def _as_pieces(group: Group) -> Iterator[Piece]:
         values = group.values[rows, :width]
         dense = group.dense or (group.histograms is None and not is_stale(values).any())
         start = None if group.start_ms is None else group.start_ms[rows, :width]
-        column = cut(group.histograms, rows, slice(width))
+        column = cut_column(group.histograms, rows, slice(width))
         yield Piece(next(_numbers), pos, ts[:width], values, dense, start, column)
 
 
@@ -132,7 +139,7 @@ def _as_samples(group: Group) -> Samples:
         ts[here],
         group.values[here],
         None if group.start_ms is None else group.start_ms[here],
-        None if group.histograms is None else group.histograms.take(here),
+        None if group.histograms is None else Stack.of(group.histograms.take(here)),
     )
 
 
@@ -273,13 +280,14 @@ def _sample_by_sample(sources: Sequence[Piece | Samples], ragged: Bools) -> list
             values = source.values[sel].reshape(-1)
             pos = np.repeat(source.pos[sel], width)
             here = ~is_no_sample(values)
-            start, column = source.start_ms, source.histograms
+            start, stack = source.start_ms, None
             if start is not None:
                 start = start[sel].reshape(-1)
-            if column is not None:
-                column = HistogramColumn(column.index[sel].reshape(-1), column.pool)
-                here |= column.index >= 0
-            every = Samples(pos, np.tile(source.ts_ms, len(sel)), values, start, column)
+            if source.histograms is not None:
+                index = source.histograms.index[sel].reshape(-1)
+                stack = Stack(index, (source.histograms.pool,))
+                here |= index >= 0
+            every = Samples(pos, np.tile(source.ts_ms, len(sel)), values, start, stack)
             found.append(every.take(here))
     return ragged_groups(settle(same_pool(found)))
 
@@ -304,7 +312,8 @@ def ragged_groups(samples: Samples) -> list[Group]:
         once, ts_row = _distinct(ts)
         dense = samples.histograms is None and not is_stale(values).any()
         rows = series[members].astype(np.int32)
-        column = scattered(samples.histograms, values.shape, here, where)
+        stack = scattered(samples.histograms, values.shape, here, where)
+        column = None if stack is None else HistogramColumn(stack.index, stack.pools[0])
         start = scattered_starts(samples.start_ms, values.shape, here, where)
         groups.append(Group(rows, once, ts_row, values, dense, column, start))
     return groups
@@ -323,7 +332,7 @@ def _distinct(ts: Ints) -> tuple[Ints, npt.NDArray[np.int32]]:
     return once, inverse.astype(np.int32)
 
 
-def _numbered(size: int, groups: Sequence[Group]) -> tuple[Bools, tuple[Group, ...]]:
+def _numbered(size: int, groups: Sequence[Group]) -> tuple[Bools, list[Group]]:
     """Leave out series without a sample and number the rest."""
     found = np.zeros(size, dtype=np.bool_)
     kept = []
@@ -333,7 +342,7 @@ def _numbered(size: int, groups: Sequence[Group]) -> tuple[Bools, tuple[Group, .
             found[one.rows] = True
             kept.append(one)
     number = (np.cumsum(found) - 1).astype(np.int32)
-    return found, tuple(replace(g, rows=number[g.rows]) for g in outward(kept))
+    return found, [replace(g, rows=number[g.rows]) for g in kept]
 
 
 def _without_empty(group: Group) -> Group:
@@ -372,5 +381,5 @@ def late_source(piece: Piece, mint: int, maxt: int) -> Piece | Samples:
         ts[here],
         piece.values[here],
         None if piece.start_ms is None else piece.start_ms[here],
-        None if piece.histograms is None else piece.histograms.take(here),
+        None if piece.histograms is None else Stack.of(piece.histograms.take(here)),
     )

@@ -11,7 +11,8 @@ from model.samples import is_no_sample
 from storage.interface import Group
 from storage.tsdb.chunk import Piece
 from storage.tsdb.resets import shown, told
-from storage.tsdb.samples import Samples, compacted_column, concat
+from storage.tsdb.samples import Samples, concat
+from storage.tsdb.stack import Stack
 
 Source = Piece | Samples
 
@@ -23,7 +24,7 @@ def one_pool(
     sources = [*late, *pieces]
     if all(s.histograms is None for s in sources):
         return late, pieces
-    columns = [None if s.histograms is None else compacted_column(s.histograms) for s in sources]
+    columns = [None if s.histograms is None else _stack(s.histograms).gathered() for s in sources]
     found = [c.pool for c in columns if c is not None]
     whole = concat_pools(found) if found else None
     offset = 0
@@ -33,33 +34,30 @@ def one_pool(
             out.append(replace(source, histograms=None))
             continue
         index = np.where(column.index >= 0, column.index + np.int32(offset), np.int32(-1))
-        out.append(replace(source, histograms=HistogramColumn(index, whole)))
+        if isinstance(source, Piece):
+            out.append(replace(source, histograms=HistogramColumn(index, whole)))
+        else:
+            out.append(replace(source, histograms=Stack(index, (whole,))))
         offset += column.pool.size
     kept = [s for s in out[len(late) :] if isinstance(s, Piece)]
     return out[: len(late)], kept
 
 
+def _stack(histograms: HistogramColumn | Stack) -> Stack:
+    return histograms if isinstance(histograms, Stack) else Stack.of(histograms)
+
+
 def same_pool(parts: Sequence[Samples]) -> Samples:
     """Put samples that share a pool behind one another."""
-    pool = next((p.histograms.pool for p in parts if p.histograms is not None), None)
-    if pool is None:
+    pools = next((p.histograms.pools for p in parts if p.histograms is not None), None)
+    if pools is None:
         return concat(list(parts))
     every = concat([replace(p, histograms=None) for p in parts])
     index = [
         np.full(p.size, -1, dtype=np.int32) if p.histograms is None else p.histograms.index
         for p in parts
     ]
-    return replace(every, histograms=HistogramColumn(np.concatenate(index), pool))
-
-
-def cut(
-    column: HistogramColumn | None, rows: npt.NDArray[np.integer], columns: slice
-) -> HistogramColumn | None:
-    """Return some rows and columns; None if no histogram is left."""
-    if column is None:
-        return None
-    index = column.index[rows, columns]
-    return HistogramColumn(index, column.pool) if (index >= 0).any() else None
+    return replace(every, histograms=Stack(np.concatenate(index), pools))
 
 
 def outward(groups: Sequence[Group]) -> list[Group]:

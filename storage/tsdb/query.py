@@ -36,6 +36,10 @@ class Querier:
             StorageError: If a block cannot be read.
             QueryError: If a regular expression is not valid RE2.
         """
+        with self._blocks.readers.reading():
+            return self._select(matchers, mint, maxt, hints)
+
+    def _select(self, matchers: Sequence[Matcher], mint: int, maxt: int, hints: Hints) -> SeriesSet:
         if hints.series_only:
             return SeriesSet(self._index.table(self._matching(matchers, mint, maxt)), ())
         refs = self._blocks.select(self._index, matchers, mint, maxt)
@@ -46,13 +50,15 @@ class Querier:
 
     def label_names(self, matchers: Sequence[Matcher], mint: int, maxt: int) -> list[str]:
         """See ``Queryable``."""
-        return self._index.names(self._matching(matchers, mint, maxt))
+        with self._blocks.readers.reading():
+            return self._index.names(self._matching(matchers, mint, maxt))
 
     def label_values(
         self, name: str, matchers: Sequence[Matcher], mint: int, maxt: int
     ) -> list[str]:
         """See ``Queryable``."""
-        return self._index.values(name, self._matching(matchers, mint, maxt))
+        with self._blocks.readers.reading():
+            return self._index.values(name, self._matching(matchers, mint, maxt))
 
     def sealed_table(self) -> FrameTable:
         """Return which series are in which sealed frames of the head."""
@@ -98,7 +104,10 @@ class Querier:
         return mask
 
     def _in_block(self, block: Block, mint: int, maxt: int) -> Refs:
-        refs = block.table(self._index).present(mint, maxt)
+        tables = block.tables(self._index, mint, maxt)
+        refs = np.concatenate(
+            [np.empty(0, np.int64), *(table.present(mint, maxt) for table in tables)]
+        )
         low, high = max(mint, block.meta.mint), min(maxt, block.meta.maxt)
         for deletion in self._deleted(block):
             if deletion.mint <= low and deletion.maxt >= high:

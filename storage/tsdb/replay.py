@@ -27,7 +27,7 @@ class Replayed:
         segments: The segments by number.
         metadata: What is known of metric families.
         samples: Number of samples brought back.
-        damaged: Number of segments that could not be read to their end, torn tails left out.
+        damaged: Number of places that could not be read, torn tails left out.
     """
 
     segments: dict[int, SegmentInfo] = field(default_factory=dict)
@@ -64,6 +64,10 @@ def replay(
     return found
 
 
+class _UnknownError(Exception):
+    """A record names a series whose definition is lost."""
+
+
 class _Segment:
     """One segment while it is read: its numbers and what they stand for now."""
 
@@ -77,33 +81,42 @@ class _Segment:
         self._late = late
         self._refs: Growable[np.int64] = Growable(np.int64, -1)
         self._layouts: dict[int, Layout] = {}
+        self._unknown = 0
 
     def read(self, path: Path) -> None:
-        """Read one file; damage ends it and is logged."""
+        """Read one file; damage is left out and logged."""
         try:
             for item in records.read(path.read_bytes()):
                 if isinstance(item, Damage):
                     self._say(path, item)
-                    break
-                self._take(*item)
+                    continue
+                try:
+                    self._take(*item)
+                except _UnknownError:
+                    self._unknown += 1
         except OSError as error:
             raise StorageError(f"{path}: {error.strerror}") from error
         except StorageError as error:
             raise StorageError(f"{path}: {error}") from error
+        if self._unknown:
+            log.error(
+                "%s: %d records are lost with the definitions of their series", path, self._unknown
+            )
 
     def _say(self, path: Path, damage: Damage) -> None:
-        lost = self._info.bytes - damage.offset
         if damage.torn:
             log.info(
-                "%s: the last group was not written whole; its %d bytes are left out", path, lost
+                "%s: the last group was not written whole; its %d bytes are left out",
+                path,
+                damage.size,
             )
             return
         self._found.damaged += 1
         log.error(
-            "%s: damaged at byte %d; %d bytes are lost, going on with the next segment",
+            "%s: damaged at byte %d; %d bytes are lost, going on behind them",
             path,
             damage.offset,
-            lost,
+            damage.size,
         )
 
     def _take(self, kind: Kind, payload: memoryview) -> None:
@@ -137,7 +150,10 @@ class _Segment:
 
     def _scrape(self, scrape: records.Scrape) -> None:
         self._info.max_ts_ms = max(self._info.max_ts_ms, scrape.ts_ms)
-        layout = self._layouts[scrape.layout_id]
+        layout = self._layouts.get(scrape.layout_id)
+        if layout is None:
+            self._unknown += 1
+            return
         if scrape.ts_ms <= layout.last_ms or scrape.ts_ms < self._head.persisted_ms:
             return  # there already: groups are written twice after a failed fsync
         layout.used_ms = self._now_ms
@@ -145,4 +161,9 @@ class _Segment:
         self._found.samples += len(scrape.values)
 
     def _known(self, refs: Refs) -> Refs:
-        return self._refs.data[refs]
+        if int(refs.max(initial=-1)) >= len(self._refs.data):
+            raise _UnknownError
+        known = self._refs.data[refs]
+        if (known < 0).any():
+            raise _UnknownError
+        return known

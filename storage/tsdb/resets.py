@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from model.histogram.pool import GAUGE, NOT_RESET, RESET, UNKNOWN, HistogramColumn, HistogramPool
 from model.histogram.resets import is_reset
-from model.samples import Bools
+from model.samples import Bools, Floats
 
 FELL: Final = 4  # a reset that the store found; RESET to the outside
 
@@ -83,7 +83,7 @@ def _fell(pool: HistogramPool, current: Rows, previous: Rows) -> Bools:
     for first, counts in ((pool.first, pool.positive), (pool.negative_first, pool.negative)):
         if counts.shape[1]:
             same &= first[current] == first[previous]
-            np.logical_or(fell, (counts[current] < counts[previous]).any(axis=1), out=fell)
+            np.logical_or(fell, _any_less(counts, current, previous), out=fell)
     if pool.bounds.shape[1]:
         left, right = pool.bounds[current], pool.bounds[previous]
         same &= ((left == right) | (np.isnan(left) & np.isnan(right))).all(axis=1)
@@ -96,3 +96,14 @@ def _fell(pool: HistogramPool, current: Rows, previous: Rows) -> Bools:
         )
         fell[rest] = is_reset(now, before)
     return fell
+
+
+def _any_less(counts: Floats, current: Rows, previous: Rows) -> Bools:
+    """Tell where any count is less than in the row before."""
+    low, high = int(previous.min()), int(current.max()) + 1
+    if high - low > 2 * len(current) or not (current == previous + 1).all():
+        out: Bools = np.any(counts[current] < counts[previous], axis=1)
+        return out
+    part = counts[low:high]  # rows behind one another need not be gathered
+    less: Bools = np.any(part[1:] < part[:-1], axis=1)
+    return less[previous - low]

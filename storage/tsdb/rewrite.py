@@ -13,12 +13,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from model.samples import Bools, is_no_sample, no_samples
+from model.samples import Bools, is_no_sample
 from storage.interface import TS_PAD, Group, Refs
 from storage.tsdb.block import Block
 from storage.tsdb.blockwriter import BlockWriter
 from storage.tsdb.chunk import (
-    FRAME_SERIES,
     Chunk,
     FrameCache,
     FrameTable,
@@ -29,10 +28,13 @@ from storage.tsdb.chunk import (
 from storage.tsdb.codec import check_frame
 from storage.tsdb.deletions import Deletions, cuts, without
 from storage.tsdb.index import SeriesIndex
-from storage.tsdb.join import MOST_COLUMNS, join
+from storage.tsdb.join import join
+from storage.tsdb.late import MOST_COLUMNS, late_chunks
 from storage.tsdb.limits import SeriesLimits
 from storage.tsdb.merge import Parts, assemble
+from storage.tsdb.samples import Samples, settle
 from storage.tsdb.sources import add_pieces
+from storage.tsdb.stack import Stack
 
 _SAMPLES_AT_ONCE: Final = 500_000
 _SHARED: Final = 4  # series with the same times that are worth a chunk of their own
@@ -118,7 +120,7 @@ class Rewrite:
                 what = cuts(deleted, self.index, lookup, len(refs))
                 pieces = without(table.pieces(lookup, *_EVER, cache), what)
                 add_pieces(parts, pieces, *_EVER, late=meta.late)
-            found, groups = assemble(parts)
+            found, groups = assemble(parts, inside=True)
             for group in groups:
                 yield from chunks_of(group, refs[found], self.index)
 
@@ -134,12 +136,13 @@ class Rewrite:
 
 
 def chunks_of(group: Group, refs: Refs, index: SeriesIndex) -> Iterator[Chunk]:
-    """Encode a group; series that share their times with others get shared times, the rest their own."""
+    """Encode a group: floats that share their times with others as scrapes are, the rest as late samples."""
     shares = np.bincount(group.ts_row, minlength=len(group.ts_ms))
+    plain = group.start_ms is None and group.histograms is None
     rest = []
     for ts_row in range(len(group.ts_ms)):
         rows = np.flatnonzero(group.ts_row == ts_row)
-        if shares[ts_row] < _SHARED and len(group.ts_ms) > 1:
+        if not plain or (shares[ts_row] < _SHARED and len(group.ts_ms) > 1):
             rest.append(rows)
             continue
         ts = group.ts_ms[ts_row : ts_row + 1]
@@ -151,29 +154,24 @@ def chunks_of(group: Group, refs: Refs, index: SeriesIndex) -> Iterator[Chunk]:
             values = group.values[np.ix_(rows[order], columns)]
             yield encode_chunk(mine[order], bounds, ts[:, columns], values)
     if rest:
-        yield from _own_chunks(group, np.concatenate(rest), refs, index)
+        yield from late_chunks(_samples(group, np.concatenate(rest), refs), index.metric_codes)
 
 
-def _own_chunks(
-    group: Group, rows: npt.NDArray[np.intp], refs: Refs, index: SeriesIndex
-) -> Iterator[Chunk]:
-    order = rows[np.argsort(index.metric_codes(refs[group.rows[rows]]), kind="stable")]
-    for first in range(0, len(order), FRAME_SERIES):
-        some = order[first : first + FRAME_SERIES]
-        for start in range(0, group.values.shape[1], MOST_COLUMNS):
-            columns = slice(start, start + MOST_COLUMNS)
-            ts, values = group.ts_ms[group.ts_row[some], columns], group.values[some, columns]
-            here = (ts != TS_PAD) & ~is_no_sample(values)
-            kept = np.flatnonzero(here.any(axis=1))
-            if not len(kept):
-                continue
-            width = int(here.sum(axis=1).max())
-            own = np.full((len(kept), width), TS_PAD, dtype=np.int64)
-            packed = no_samples((len(kept), width))
-            to = np.arange(width) < here[kept].sum(axis=1)[:, None]
-            own[to], packed[to] = ts[kept][here[kept]], values[kept][here[kept]]
-            bounds = np.array([0, len(kept)], dtype=np.int64)
-            yield encode_chunk(refs[group.rows[some[kept]]], bounds, own, packed, late=True)
+def _samples(group: Group, rows: npt.NDArray[np.intp], refs: Refs) -> Samples:
+    ts, values = group.ts_ms[group.ts_row[rows]], group.values[rows]
+    column = None if group.histograms is None else group.histograms.take(rows)
+    here = (ts != TS_PAD) & ~is_no_sample(values)
+    if column is not None:
+        here |= column.index >= 0
+    return settle(
+        Samples(
+            np.repeat(refs[group.rows[rows]], here.sum(axis=1)),
+            ts[here],
+            values[here],
+            None if group.start_ms is None else group.start_ms[rows][here],
+            None if column is None else Stack.of(column.take(here)),
+        )
+    )
 
 
 def _own_times(chunk: Chunk) -> bool:

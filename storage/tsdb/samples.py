@@ -1,19 +1,19 @@
 """Samples with their own timestamps as columns: put behind one another, sorted, cut."""
 
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from model.histogram.pool import HistogramColumn, concat_columns
 from model.samples import Floats, Ints
 from storage.interface import Refs
-from storage.tsdb.resets import kept_hints, told
+from storage.tsdb.stack import Stack
 
 _TIME_BITS: Final = 40  # 34 years of ms; together with 2**23 refs they fit into one sort key
 _TIME_ROOM: Final = 1 << _TIME_BITS
 _REF_ROOM: Final = 1 << 23
+SAMPLE_BYTES: Final = 24  # of a float without a start timestamp
 
 Where = npt.NDArray[np.integer] | npt.NDArray[np.bool_]
 
@@ -27,14 +27,14 @@ class Samples:
         ts_ms: int64, shape (n,).
         values: float64, shape (n,); NO_SAMPLE where there is a histogram.
         start_ms: int64, shape (n,), 0 for none; None if no sample has one.
-        histograms: ``index`` of shape (n,); None if all are floats.
+        histograms: Of shape (n,); None if all are floats.
     """
 
     refs: npt.NDArray[np.int64]
     ts_ms: Ints
     values: Floats
     start_ms: Ints | None = None
-    histograms: HistogramColumn | None = None
+    histograms: Stack | None = None
 
     @property
     def size(self) -> int:
@@ -44,8 +44,8 @@ class Samples:
     @property
     def nbytes(self) -> int:
         """Size in memory."""
-        size = 24 * self.size if self.start_ms is None else 32 * self.size
-        return size + column_bytes(self.histograms)
+        size = (SAMPLE_BYTES if self.start_ms is None else SAMPLE_BYTES + 8) * self.size
+        return size if self.histograms is None else size + self.histograms.nbytes
 
     def take(self, where: Where) -> "Samples":
         """Return the samples at an index array or mask; the pool stays as it is."""
@@ -56,14 +56,6 @@ class Samples:
             None if self.start_ms is None else self.start_ms[where],
             None if self.histograms is None else self.histograms.take(where),
         )
-
-
-def column_bytes(column: HistogramColumn | None) -> int:
-    """Return the size of a column's arrays."""
-    if column is None:
-        return 0
-    arrays: dict[str, npt.NDArray[Any]] = column.pool.columns()
-    return column.index.nbytes + sum(a.nbytes for a in arrays.values())
 
 
 def concat(parts: list[Samples]) -> Samples:
@@ -82,7 +74,7 @@ def concat(parts: list[Samples]) -> Samples:
         np.concatenate([p.ts_ms for p in parts]),
         np.concatenate([p.values for p in parts]),
         start,
-        concat_columns([p.histograms for p in parts], [(p.size,) for p in parts]),
+        Stack.concat([p.histograms for p in parts], [p.size for p in parts]),
     )
 
 
@@ -106,46 +98,6 @@ def settle(samples: Samples) -> Samples:
     return samples.take(order if last.all() else order[last])
 
 
-def compacted(samples: Samples) -> Samples:
-    """Leave out of the pool what no sample uses, and put the rest into the samples' order."""
-    if samples.histograms is None:
-        return samples
-    return replace(samples, histograms=compacted_column(samples.histograms))
-
-
-def compacted_column(column: HistogramColumn) -> HistogramColumn | None:
-    """Leave out of a pool what is not used, in the order of use; None if nothing is."""
-    here = column.index >= 0
-    used = column.index[here]
-    if not len(used):
-        return None
-    if len(used) == column.pool.size and used[0] == 0 and (np.diff(used) == 1).all():
-        return column
-    pool = kept_hints(column.pool.take(used), used)
-    index = np.full(column.index.shape, -1, dtype=np.int32)
-    index[here] = np.arange(len(used), dtype=np.int32)
-    return HistogramColumn(index, pool)
-
-
-def with_hints(samples: Samples) -> Samples:
-    """Find out where histograms of settled samples fell against the one before them."""
-    column = samples.histograms
-    if column is None:
-        return samples
-    index, refs = column.index, samples.refs
-    previous = np.full_like(index, -1)
-    previous[1:] = np.where(refs[1:] == refs[:-1], index[:-1], np.int32(-1))
-    here = index >= 0
-    pool = told(column.pool, index[here], previous[here])
-    return replace(samples, histograms=HistogramColumn(index, pool))
-
-
-def settled_whole(samples: Samples) -> Samples:
-    """Settle samples, their pool in the same order and with hints."""
-    settled = settle(samples)
-    return settled if settled.histograms is None else with_hints(compacted(settled))
-
-
 def groups_of(refs: Refs) -> tuple[Refs, npt.NDArray[np.int64]]:
     """Return the distinct refs of a sorted column, and where each begins, the end included."""
     edges = np.flatnonzero(refs[1:] != refs[:-1]) + 1
@@ -166,14 +118,14 @@ def ranges(starts: npt.NDArray[np.int64], stops: npt.NDArray[np.int64]) -> npt.N
 
 
 def scattered(
-    column: HistogramColumn | None, shape: tuple[int, ...], here: Where, where: Where
-) -> HistogramColumn | None:
-    """Lay a column's histograms out in a matrix: those at ``where`` go to ``here``."""
-    if column is None:
+    stack: Stack | None, shape: tuple[int, ...], here: Where, where: Where
+) -> Stack | None:
+    """Lay histograms out in a matrix: those at ``where`` go to ``here``."""
+    if stack is None:
         return None
     index = np.full(shape, -1, dtype=np.int32)
-    index[here] = column.index[where]
-    return HistogramColumn(index, column.pool) if (index >= 0).any() else None
+    index[here] = stack.index[where]
+    return Stack(index, stack.pools) if (index >= 0).any() else None
 
 
 def scattered_starts(

@@ -53,7 +53,7 @@ class Server(Protocol):
         ...
 
 
-class _Http:
+class Http:
     """The requests, for whoever can send one."""
 
     def send(self, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
@@ -88,7 +88,7 @@ def _seconds(ms: int) -> str:
     return f"{ms / 1000:.3f}"
 
 
-class Process(_Http):
+class Process(Http):
     """``taskscope server``, a new process for each block."""
 
     def __init__(self) -> None:
@@ -117,6 +117,11 @@ class Process(_Http):
             time.sleep(0.01)
         self.ready_seconds.append(time.monotonic() - began)
         self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self._port}"
 
     def _is_ready(self) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=5)
@@ -147,7 +152,7 @@ class Process(_Http):
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-class InProcess(_Http):
+class InProcess(Http):
     """The server's store, engine and endpoints in this process; quick, and the same from the API on."""
 
     def __init__(self) -> None:

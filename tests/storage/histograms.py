@@ -1,5 +1,6 @@
 """Native histograms in a small notation, for tests of stores."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -26,7 +27,7 @@ class Histogram:
 
     @property
     def count(self) -> float:
-        return self.zero + sum(self.positive.values()) + sum(self.negative.values())
+        return math.fsum([self.zero, *self.positive.values(), *self.negative.values()])
 
     def hinted(self, hint: str) -> "Histogram":
         return replace(self, hint=hint)

@@ -37,9 +37,12 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
 def test_settings_are_made_from_days_and_hours(tmp_path: Path) -> None:
     """Days and hours become ms."""
     path = tmp_path / "storage.yml"
-    path.write_text("retention_days: 0.5\nblock_hours: 4\nretention_bytes: 1000\n")
+    path.write_text(
+        "retention_days: 0.5\nblock_hours: 4\nretention_bytes: 1000\nexemplars: {max: 7}\n"
+    )
 
     settings = validate(load(path), StorageConfig).tsdb_settings()
 
     assert (settings.retention_ms, settings.block_ms) == (43_200_000, 14_400_000)
     assert settings.retention_bytes == 1000
+    assert settings.max_exemplars == 7

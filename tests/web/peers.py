@@ -8,7 +8,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +18,34 @@ from urllib.parse import urlencode
 from model.labels import Labels
 from storage.remote.client import RemoteWriteClient
 from storage.remote.encode import encode_labels
-from storage.remote.wire import SAMPLE_TAG, SERIES_TAG, TIME_TAG, VALUE_TAG, delimited, varint
+from storage.remote.encode_histograms import encode_histogram
+from storage.remote.wire import (
+    EXEMPLAR_TAG,
+    HISTOGRAM_TAG,
+    SAMPLE_TAG,
+    SERIES_TAG,
+    TIME_TAG,
+    VALUE_TAG,
+    delimited,
+    varint,
+)
 from taskscope.clock import SystemClock
 from taskscope.config import load_config
 from taskscope.wiring import build_server
 from tests.needs import leave_out
+from tests.promql.histograms import Hist, to_pool
 
 READY_SECONDS = 20.0
 Points = Sequence[tuple[int, float]]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What one series is sent, all with times in ms."""
+
+    points: Points = ()
+    histograms: Sequence[tuple[int, Hist]] = ()
+    exemplars: Sequence[tuple[int, float, Labels]] = ()
 
 
 def find_program(name: str) -> str:
@@ -78,9 +98,9 @@ class Peer:
             with error:
                 return Answer(error.code, error.read())
 
-    def write(self, series: dict[Labels, Points]) -> None:
+    def write(self, series: Mapping[Labels, Written]) -> None:
         """Send samples by remote write 1.0."""
-        message = b"".join(_series(labels, points) for labels, points in series.items())
+        message = b"".join(_series(labels, written) for labels, written in series.items())
         client = RemoteWriteClient(f"{self.url}/api/v1/write")
         client.post(message)
         client.close()
@@ -93,13 +113,25 @@ class Peer:
             time.sleep(0.1)
 
 
-def _series(labels: Labels, points: Points) -> bytes:
-    samples = [
-        bytes((VALUE_TAG,)) + struct.pack("<d", value) + bytes((TIME_TAG,)) + varint(ts)
-        for ts, value in points
-    ]
-    listed = b"".join(delimited(SAMPLE_TAG, one) for one in samples)
-    return delimited(SERIES_TAG, encode_labels(labels) + listed)
+def _series(labels: Labels, written: Written) -> bytes:
+    parts = [encode_labels(labels)]
+    for ts, value in written.points:
+        parts.append(delimited(SAMPLE_TAG, _double(VALUE_TAG, value) + _time(TIME_TAG, ts)))
+    for ts, value, carried in written.exemplars:
+        parts.append(
+            delimited(EXEMPLAR_TAG, encode_labels(carried) + _double(0x11, value) + _time(0x18, ts))
+        )
+    for ts, hist in written.histograms:
+        parts.append(delimited(HISTOGRAM_TAG, encode_histogram(to_pool([hist]), 0, ts)))
+    return delimited(SERIES_TAG, b"".join(parts))
+
+
+def _double(tag: int, value: float) -> bytes:
+    return bytes((tag,)) + struct.pack("<d", value)
+
+
+def _time(tag: int, ts_ms: int) -> bytes:
+    return bytes((tag,)) + varint(ts_ms)
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from model.labels import METRIC_NAME, Labels
-from tests.web.peers import Answer, Peer, Points, prometheus, taskscope
+from tests.promql.histograms import Hist
+from tests.web.peers import Answer, Peer, Written, prometheus, taskscope
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
@@ -56,25 +57,70 @@ groups:
     expr: label_replace(requests_total, "app", "x", "", "")
 """
 MATCH = "match[]"
+# a request that has both is taken floats first
+OUT_OF_ORDER = "storage: {tsdb: {out_of_order_time_window: 1h}}\n"
 
 
-def series() -> dict[Labels, Points]:
-    """Return counters, values that are hard to print, names beyond ASCII and a classic histogram."""
+def histograms(growth: float) -> dict[str, Hist]:
+    """Return histograms of every kind, by the value of a label."""
+    return {
+        "both": Hist(
+            schema=1,
+            count=12 * growth,
+            sum=18.4,
+            zero_count=2 * growth,
+            zero_threshold=0.001,
+            positive={0: 1 * growth, 1: 2 * growth, 4: 1.5 * growth},
+            negative={0: 3 * growth, 2: 2.5 * growth},
+        ),
+        "wide zero": Hist(
+            schema=0,
+            count=6 * growth,
+            sum=math.inf,
+            zero_count=growth,
+            zero_threshold=0.75,
+            positive={0: 2 * growth, 1: growth},
+            negative={0: 2 * growth},
+        ),
+        "custom": Hist(
+            schema=-53,
+            count=10 * growth,
+            sum=5.5,
+            positive={0: 2 * growth, 1: 3 * growth, 3: 5 * growth},
+            bounds=(-1.0, 0.5, 2.0),
+        ),
+        "empty": Hist(),
+    }
+
+
+def series() -> dict[Labels, Written]:
+    """Return counters, values that are hard to print, names beyond ASCII, histograms, exemplars."""
     every = range(20, -1, -1)
-    found: dict[Labels, Points] = {}
+    found: dict[Labels, Written] = {}
+    for kind in histograms(1):
+        rising = [(NOW_MS - MINUTE_MS * k, histograms(21 - k)[kind]) for k in every]
+        found[Labels.of({METRIC_NAME: "hist", "kind": kind})] = Written(histograms=rising)
+    mixed = [(NOW_MS - MINUTE_MS * k, histograms(21 - k)["both"]) for k in every if k % 2]
+    floats = [(NOW_MS - MINUTE_MS * k, float(k)) for k in every if not k % 2]
+    found[Labels.of({METRIC_NAME: "mixed"})] = Written(points=floats, histograms=mixed)
+    exemplars = [
+        (NOW_MS - 60_000, 0.25, Labels.of({"trace_id": "a1"})),
+        (NOW_MS - 500, 1e-7, Labels.of({"trace_id": "b2", "span_id": "ü"})),
+    ]
+    found[Labels.of({METRIC_NAME: "traced_total"})] = Written([(NOW_MS, 1.0)], (), exemplars)
     for number, app in enumerate(("shop", "billing", 'a"b\\c<d>&', "ünï"), 1):
         for task in "ab":
             labels = {METRIC_NAME: "requests_total", "app": app, "task": task}
             points = [(NOW_MS - MINUTE_MS * k, float((20 - k) * number * 4)) for k in every]
-            found[Labels.of(labels)] = points
+            found[Labels.of(labels)] = Written(points)
     for number, value in enumerate(SPECIAL):
         labels = {METRIC_NAME: "gauge", "i": f"{number:02d}"}
-        found[Labels.of(labels)] = [(NOW_MS - 30_000, value), (NOW_MS, value)]
-    found[Labels.of({METRIC_NAME: "utf.8 name", "dotted.label": "x"})] = [(NOW_MS, 1.0)]
+        found[Labels.of(labels)] = Written([(NOW_MS - 30_000, value), (NOW_MS, value)])
+    found[Labels.of({METRIC_NAME: "utf.8 name", "dotted.label": "x"})] = Written([(NOW_MS, 1.0)])
     for bound, growth in (("0.1", 3), ("1", 7), ("+Inf", 9)):
         labels = {METRIC_NAME: "d_bucket", "le": bound}
         points = [(NOW_MS - MINUTE_MS * k, float(growth * (20 - k))) for k in every]
-        found[Labels.of(labels)] = points
+        found[Labels.of(labels)] = Written(points)
     return found
 
 
@@ -86,7 +132,7 @@ def peers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Peer, Peer
     rules.write_text(RULES)
     config = f"alerting:\n  shipped_rules: false\n  rule_files: [{rules}]\n"
     with (
-        prometheus(folder, config=f"rule_files: [{rules}]\n") as theirs,
+        prometheus(folder, config=f"rule_files: [{rules}]\n{OUT_OF_ORDER}") as theirs,
         taskscope(folder, config=config) as ours,
     ):
         for peer in (theirs, ours):
@@ -129,8 +175,26 @@ INSTANT = [
     "rate(gauge[5m])",
     "histogram_quantile(0.9, rate(d_bucket[5m]))",
     "histogram_quantile(2, rate(d_bucket[5m]))",
+    "hist",
+    "hist[3m]",
+    "mixed",
+    "mixed[5m]",
+    "rate(hist[5m])",
+    "sum(hist)",
+    "histogram_count(hist)",
+    'hist{kind="both"} * 1e9',
 ]
-RANGE = ["1", "time()", "gauge", "requests_total", "nothing", "sum(requests_total)", "avg(gauge)"]
+RANGE = [
+    "1",
+    "time()",
+    "gauge",
+    "requests_total",
+    "nothing",
+    "sum(requests_total)",
+    "avg(gauge)",
+    "hist",
+    "mixed",
+]
 BAD_QUERY: list[dict[str, Any]] = [
     {},
     {"query": ""},
@@ -198,6 +262,8 @@ REST: list[tuple[str, dict[str, Any]]] = [
     ("query_exemplars", {}),
     ("query_exemplars", {"query": "1"}),
     ("query_exemplars", {"query": "gauge"}),
+    ("query_exemplars", {"query": "rate(traced_total[1m]) + up"}),
+    ("query_exemplars", {"query": "traced_total", "start": NOW - 30, "end": NOW}),
     ("query_exemplars", {"query": "gauge", "start": 5, "end": 1}),
     ("query_exemplars", {"query": "gauge", "start": "x"}),
     ("query_exemplars", {"query": "sum("}),
@@ -384,7 +450,7 @@ def test_deleted_samples_are_gone(peers: tuple[Peer, Peer]) -> None:
     for peer in peers:
         points = [(NOW_MS - MINUTE_MS * k, float(k)) for k in range(10, -1, -1)]
         labels = [Labels.of({METRIC_NAME: "doomed", "k": k}) for k in "xy"]
-        peer.write(dict.fromkeys(labels, points))
+        peer.write(dict.fromkeys(labels, Written(points)))
         whole = peer.ask("admin/tsdb/delete_series", {MATCH: 'doomed{k="x"}'}, method="POST")
         part = {MATCH: 'doomed{k="y"}', "start": NOW - 180}
         rest = peer.ask("admin/tsdb/delete_series", part, method="PUT")

@@ -44,7 +44,7 @@ def blueprint(parts: Parts) -> Blueprint:
         found = known()
         active = found["activeTargets"] if state in ("", "any", "active") else ()
         dropped = found["droppedTargets"] if state in ("", "any", "dropped") else None
-        counts = None if dropped is None else Counter(one["scrapePool"] for one in dropped)
+        counts = None if dropped is None else _dropped_counts(found)
         chosen = [one for one in active if pool in ("", one["scrapePool"])]
         return success_of(
             {
@@ -79,6 +79,11 @@ def blueprint(parts: Parts) -> Blueprint:
         return success_of({"scrapePools": sorted(pools)})
 
     return routes
+
+
+def _dropped_counts(found: Mapping[str, Any]) -> dict[str, int]:
+    counts = {one["scrapePool"]: 0 for one in found["activeTargets"]}
+    return counts | Counter(one["scrapePool"] for one in found["droppedTargets"])
 
 
 def _active(one: Mapping[str, Any]) -> dict[str, Any]:

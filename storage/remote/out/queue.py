@@ -171,12 +171,12 @@ class RemoteWriteQueue:
         with self._lock:
             self._units.append(unit)
         newest = 0
-        for layout, ts_ms, values in taken.scrapes:
-            self._scrape(layout, ts_ms, values, unit)
+        for ts_ms, item in _in_time_order(taken):
             newest = max(newest, ts_ms)
-        for samples in taken.samples:
-            self._loose(samples, taken.labels, unit)
-            newest = max(newest, int(samples.ts_ms.max(initial=0)))
+            if isinstance(item, Samples):
+                self._loose(item, taken.labels, unit)
+            else:
+                self._scrape(item[0], ts_ms, item[1], unit)
         if newest:
             self._metrics.highest.set(newest / 1000)
         self._done(unit)
@@ -237,7 +237,7 @@ class RemoteWriteQueue:
         floats = ~is_no_sample(samples.values)
         chosen = [one for one, is_float in zip(labels, floats.tolist(), strict=True) if is_float]
         data, count = encode_samples(chosen, samples.ts_ms[floats], samples.values[floats])
-        column = samples.histograms
+        column = None if samples.histograms is None else samples.histograms.gathered()
         if column is not None:
             for n in np.flatnonzero(column.index >= 0).tolist():
                 row, ts_ms = int(column.index[n]), int(samples.ts_ms[n])
@@ -325,3 +325,22 @@ class RemoteWriteQueue:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StorageError(f"{self._state}: {reason_of(error)}") from error
+
+
+def _in_time_order(
+    taken: Taken,
+) -> list[tuple[int, Samples | tuple[FollowedLayout, Floats]]]:
+    """Return scrapes and samples by time: in the log, what was taken within 100 ms has no order."""
+    items: list[tuple[int, Samples | tuple[FollowedLayout, Floats]]] = [
+        (ts_ms, (layout, values)) for layout, ts_ms, values in taken.scrapes
+    ]
+    for samples in taken.samples:
+        ordered = samples.take(np.argsort(samples.ts_ms, kind="stable"))
+        edges = np.flatnonzero(np.diff(ordered.ts_ms)) + 1
+        if not taken.scrapes:
+            edges = edges[:0]  # nothing can come between
+        for rows in np.split(np.arange(ordered.size), edges):
+            part = ordered.take(rows)
+            items.append((int(part.ts_ms[-1]), part))
+    items.sort(key=lambda item: item[0])
+    return items

@@ -9,9 +9,10 @@ import numpy as np
 
 from model.labels import Labels
 from model.samples import Floats, Ints, is_no_sample
-from storage.interface import TS_PAD, Hints
+from storage.interface import TS_PAD, Group, Hints
 from storage.tsdb.db import Tsdb
-from tests.storage.tsdb.crash_writer import LATE, SERIES, STEP_MS
+from tests.storage.histograms import histogram_at
+from tests.storage.tsdb.crash_writer import LATE, SERIES, STEP_MS, histogram
 
 _LAST_METRIC = (SERIES - 1) // 12 * 12  # first series of the metric that deletions take
 
@@ -46,6 +47,7 @@ class Ledger:
         self._tried: dict[tuple[int, int], list[float]] = defaultdict(list)
         self._late: dict[tuple[int, int], int] = {}
         self._deleted: dict[int, list[tuple[int, int, bool]]] = defaultdict(list)
+        self._exemplar_ms = 0
         self.empty = True
         for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
             if line.endswith("\n"):
@@ -61,6 +63,8 @@ class Ledger:
         elif kind == "late":  # whatever was tried before it is overwritten
             tried = self._tried[target, ts]
             self._late[target, ts] = tried.index(float(number))
+        elif kind == "exemplar":
+            self._exemplar_ms = ts
         else:
             self._deleted[target].append((number, ts, kind == "deleted"))
 
@@ -74,6 +78,9 @@ class Ledger:
                 verdict.twice.append(str(labels))
             found[key] = (ts, values)
             verdict.checked += len(ts)
+        exemplars = [e.ts_ms for one in db.exemplars([[]], 0, 2**62) for e in one.exemplars]
+        if max(exemplars, default=0) < self._exemplar_ms:
+            verdict.lost.append(f"the exemplar at {self._exemplar_ms}")
         none = np.empty(0, np.int64), np.empty(0)
         for target in range(3):
             for i in range(SERIES):
@@ -118,7 +125,22 @@ def _series(db: Tsdb) -> Iterator[tuple[Labels, Ints, Floats]]:
     found = db.select([], 0, 2**62, Hints())
     for group in found.groups:
         absent = is_no_sample(group.values) | (group.ts_ms == TS_PAD)[group.ts_row]
+        numbers = group.values.copy()
+        if group.histograms is not None:
+            absent &= group.histograms.index < 0
+            for row, column in np.argwhere(group.histograms.index >= 0).tolist():
+                numbers[row, column] = _number(group, row, column)
         for row, ts_row, values, gone in zip(
-            group.rows.tolist(), group.ts_row.tolist(), group.values, absent, strict=True
+            group.rows.tolist(), group.ts_row.tolist(), numbers, absent, strict=True
         ):
             yield found.labels.labels(row), group.ts_ms[ts_row][~gone], values[~gone]
+
+
+def _number(group: Group, row: int, column: int) -> float:
+    """Return what wrote a histogram; NaN if any part of it is not as it was written."""
+    assert group.histograms is not None
+    found = histogram_at(group.histograms.pool, int(group.histograms.index[row, column]))
+    number = found.positive.get(0, 0.0)
+    ts = int(group.ts_ms[group.ts_row[row], column])
+    started = group.start_ms is not None and group.start_ms[row, column] == ts - number
+    return number if started and found == histogram(int(number), ts) else np.nan

@@ -2,7 +2,8 @@
 
 Arguments: directory of the store, ledger, time of the first scrape (ms), and optionally ``place:n``: the
 process kills itself when it reaches that failpoint for the n-th time. Values say what wrote them: a
-scrape's value is its time in seconds plus the series' number, a late sample's is a running number.
+scrape's value is its time in seconds plus the series' number, a late sample's is a running number,
+which a late histogram has in its first bucket.
 Every third round the writer also deletes a range of one metric.
 """
 
@@ -17,14 +18,17 @@ import numpy as np
 from prometheus_client import CollectorRegistry
 
 from model.labels import Labels, Matcher, MatchOp
-from model.samples import ScrapeBatch
+from model.samples import NO_SAMPLE, Exemplar, ScrapeBatch
 from storage.tsdb import failpoint
 from storage.tsdb.db import Tsdb
 from storage.tsdb.settings import TsdbSettings
 from tests.fakes.clock import FakeClock
+from tests.storage.histograms import Histogram, column_of
 
 SERIES = 120
 LATE = 7  # series of a target that get late samples
+LATE_FLOATS = 4  # those behind get histograms
+EXEMPLARY = Labels.of({"__name__": "exemplary"})
 STEP_MS = 15_000
 SETTINGS = TsdbSettings(
     retention_ms=0,
@@ -54,6 +58,12 @@ def deleted_matchers(target: int) -> list[Matcher]:
         Matcher("__name__", MatchOp.EQUAL, name),
         Matcher("instance", MatchOp.EQUAL, instance),
     ]
+
+
+def histogram(number: int, ts: int) -> Histogram:
+    """Return the histogram that says what wrote it; a gauge, so that its hint stays."""
+    buckets = {0: float(number), 1 + ts // STEP_MS % 5: 1.0}
+    return Histogram(buckets, {3: 2.0}, sum=number / 3, hint="gauge")
 
 
 def die_at(place: str, times: int) -> Callable[[str], None]:
@@ -101,9 +111,18 @@ def main(directory: str, ledger: str, first_ms: str, die: str = "") -> None:
                 target, ts = rng.randrange(3), now - rng.randrange(1, 90) * STEP_MS - 1
                 refs = db.series(every[target][:LATE])
                 written = np.full(LATE, float(number))
+                written[LATE_FLOATS:] = NO_SAMPLE[0]
+                hist = histogram(number, ts)
+                column = column_of([0.0] * LATE_FLOATS + [hist] * (LATE - LATE_FLOATS))
+                starts = np.where(np.arange(LATE) < LATE_FLOATS, 0, ts - number)
                 note(f"try {target} {number} {ts}")
-                db.append_samples(refs, np.full(LATE, ts), written).wait()
+                db.append_samples(
+                    refs, np.full(LATE, ts), written, start_ms=starts, histograms=column
+                ).wait()
                 note(f"late {target} {number} {ts}")
+                exemplar = Exemplar(Labels(), number, now)
+                db.append_exemplars(db.series([EXEMPLARY]), [exemplar]).wait()
+                note(f"exemplar {target} {number} {now}")
                 if number == 1:
                     print("ready", flush=True)
             if rng.random() < 0.02:

@@ -185,10 +185,10 @@ def test_a_torn_tail_is_left_out(
     db.stop()
 
 
-def test_damage_in_the_middle_costs_the_rest_of_its_segment(
+def test_damage_in_the_middle_costs_only_what_it_hit(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """After a bad checksum reading goes on with the next segment, and says what was lost."""
+    """After a bad checksum reading goes on with the next whole record, and says what was lost."""
     db = open_store(tmp_path, segment_bytes=1500)
     fill(db, 0, 40)
     db.stop()
@@ -216,7 +216,7 @@ def test_an_unknown_version_is_refused(tmp_path: Path) -> None:
     fill(db, 0, 2)
     db.stop()
     path = segments(tmp_path)[0]
-    path.write_bytes(path.read_bytes().replace(b"TSCPWAL\x02", b"TSCPWAL\x63", 1))
+    path.write_bytes(b"TSCPWAL\x63" + bytes(range(200)))  # what it holds is for that version to say
 
     with pytest.raises(StorageError, match=r"wal.*version 99 is unknown"):
         open_store(tmp_path)
@@ -275,8 +275,8 @@ def test_a_flipped_byte_never_makes_up_a_sample(
         caplog.set_level(logging.INFO)
         (other / "wal" / path.name).write_bytes(flipped)
         there, exemplars = read_back(other)
-        assert there == list(range(10, 10 + len(there)))
-        assert exemplars == list(range(10, 10 + len(exemplars)))
+        assert set(there) <= set(range(10, 14))
+        assert set(exemplars) <= set(range(10, 14))
         said = [r for r in caplog.records if "are lost" in r.message or "are left out" in r.message]
         assert bool(said) == (len(there) + len(exemplars) < 8), "or a spare byte was hit"
         caplog.clear()

@@ -27,7 +27,7 @@ const MARKER_PIXELS = 8; // closer ones would hide what they mark
 function seriesColor(one, index) {
   if (one.color) return `var(${one.color})`;
   if (index < NAMED_COLORS) return `var(--series-${index + 1})`;
-  const hue = Math.round(index * 137.5) % 360;
+  const hue = Math.round(index * 137.5 + 100) % 360;
   return `light-dark(hsl(${hue} 55% 42%), hsl(${hue} 55% 68%))`;
 }
 
@@ -154,7 +154,7 @@ export class Chart {
     return {
       width: Math.max(this.body.clientWidth, 200),
       height: this.height,
-      padding: [8, 8, 0, 0],
+      padding: [8, 16, 0, 0],
       legend: { show: false },
       cursor: { sync: { key: sync.key, filters: { sub: (type) => SHARED_EVENTS.has(type) } }, drag: { x: true, y: false, setScale: false }, points: { size: 6 }, focus: { prox: 24 } },
       scales: {
