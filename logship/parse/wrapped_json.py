@@ -10,7 +10,7 @@ from logship.parse.json_lines import JsonLines
 from logship.parse.learn import learn
 from logship.parse.lines import json_file
 from logship.parse.template import Template
-from logship.parse.wrapped import HEAD, Wrapped, line_starts, without_html_escapes
+from logship.parse.wrapped import HEAD, Wrapped
 from model.samples import Ints
 
 TEMPLATES_MAX: Final = 16  # known at a time
@@ -32,8 +32,7 @@ class WrappedJson:
             Their records (without texts) and columns; None if lines are something else, or most
             of them fit no template.
         """
-        shorter = without_html_escapes(data)
-        lines = Wrapped.find(shorter)
+        lines = Wrapped.find(data)
         if lines is None:
             return None
         parts, left = self._by_template(lines)
@@ -46,7 +45,7 @@ class WrappedJson:
             parts.append((left, columns))
         records = Records(
             [],
-            ((lines.starts if shorter is data else line_starts(data)) + start).tolist(),
+            (lines.offsets + start).tolist(),
             lines.streams,
             lines.runtime_ns,
             None,
