@@ -134,14 +134,18 @@ def fraction(pool: HistogramPool, lower: Floats, upper: Floats) -> tuple[Floats,
     """Return the share of observations between two values, and where NaN observations were left out."""
     line = all_buckets(pool)
     only_positive, only_negative = _one_sided(pool)
-    around_zero = (line.lower <= 0) & (line.upper >= 0)
+    custom = pool.custom[:, None]
+    around_zero = ~custom & (line.lower <= 0) & (line.upper >= 0)
+    from_zero = (around_zero & only_positive[:, None]) | (
+        custom & np.isneginf(line.lower) & (line.upper > 0)
+    )
     line = Line(
-        np.where(around_zero & only_positive[:, None], 0.0, line.lower),
+        np.where(from_zero, 0.0, line.lower),
         np.where(around_zero & only_negative[:, None], 0.0, line.upper),
         line.counts,
         line.zero,
     )
-    linear = pool.custom[:, None] | around_zero
+    linear = custom | around_zero
     nan_sum = np.isnan(pool.sum)
     buckets = line.counts.sum(axis=1)
     count = np.where(nan_sum, buckets, pool.count)
