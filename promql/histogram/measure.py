@@ -74,6 +74,8 @@ def quantile(pool: HistogramPool, q: Floats) -> tuple[Floats, Bools, Bools]:
         at = np.where(forward, at_up, at_down)
         rows = np.arange(pool.size)
         lower, upper, inside = line.lower[rows, at], line.upper[rows, at], counts[rows, at]
+        none = ~some.any(axis=1)  # observations, but no bucket that holds them
+        lower, upper = np.where(none, 0.0, lower), np.where(none, 0.0, upper)
         count = np.minimum(np.where(forward, up[rows, at], down[rows, at]), total)
         lower, upper, fixed, value = _edges(pool, lower, upper)
         short = ~fixed & (count < rank)
