@@ -53,4 +53,10 @@ docs: install ## the reference pages made from the code
 promqltest: install ## Prometheus's own scripts against the engine, passed/total by file
 	@$(BIN)/python -m tests.promql.promqltest
 
-.PHONY: help install run fmt lint check services test docs promqltest
+chaos-tsdb: install ## 200 times kill -9 on the series store, at random and at failpoints; KILLS=n SEED=n
+	@$(BIN)/python -m tests.chaos.tsdb --kills $(or $(KILLS),200) $(if $(SEED),--seed $(SEED))
+
+promqltest-http: install ## the same over HTTP: remote write in, query out, a fresh server for each block
+	@$(BIN)/python -m tests.promql.over_http $(ARGS)
+
+.PHONY: help install run fmt lint check services test docs promqltest promqltest-http chaos-tsdb

@@ -26,8 +26,8 @@ from model.errors import DeliveryError
 from model.log import LogBatch, Spans
 from model.task import ContainerID, TaskID, TaskIdentity
 from storage.interface import LogQuery
-from storage.logdb.config import LogDbSettings
 from storage.logdb.logdb import LogDb
+from storage.logdb.settings import LogDbSettings
 
 START_NS = 1_767_225_600_000_000_000
 PER_BATCH = 2000

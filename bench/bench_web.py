@@ -19,9 +19,10 @@ from prometheus_client import CollectorRegistry
 from model.labels import METRIC_NAME, Labels, LabelTable
 from model.samples import NO_SAMPLE
 from promql.engine import Engine
+from promql.result import Matrix
 from taskscope.clock import SystemClock
 from tests.fakes.store import MemoryStore
-from web.api import encoding
+from web.api.matrix import matrix
 from web.app import create_app
 from web.parts import Parts
 from web.server import WebServer
@@ -57,6 +58,10 @@ def matrices(series: int, steps: int) -> dict[str, npt.NDArray[np.float64]]:
     }
 
 
+def _joined(result: Matrix) -> bytes:
+    return b"".join(matrix(result))
+
+
 def encode(series: int, steps: int) -> None:
     """Print what a point costs."""
     labels = LabelTable.from_labels(
@@ -65,8 +70,9 @@ def encode(series: int, steps: int) -> None:
     times = START_MS + STEP_MS * np.arange(steps, dtype=np.int64)
     print(f"matrix of {series} series x {steps} steps{'us/point':>26}{'MB':>8}")
     for name, values in matrices(series, steps).items():
-        size = len(encoding.matrix(labels, times, values))
-        seconds = cpu_seconds(partial(encoding.matrix, labels, times, values), 5)
+        result = Matrix(labels, times, values)
+        size = sum(map(len, matrix(result)))
+        seconds = cpu_seconds(partial(_joined, result), 5)
         print(f"  {name:<44}{seconds / values.size * 1e6:>8.3f}{size / 1e6:>8.1f}")
     plain = matrices(series, steps)["full mantissa"]
 

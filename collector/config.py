@@ -17,9 +17,9 @@ from collector.scrape.target import (
     Credentials,
     ScrapeJob,
     Tls,
-    parse_duration,
     split_address,
 )
+from configfile.duration import parse_duration
 from configfile.validate import Section
 
 _LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
@@ -28,7 +28,7 @@ _NAMES_ONLY: Final = frozenset({"labelmap", "labeldrop", "labelkeep"})
 
 
 def _duration(value: Any) -> Any:
-    return parse_duration(value) if isinstance(value, str) else value
+    return parse_duration(value) / 1000 if isinstance(value, str) else value
 
 
 def _size(value: Any) -> Any:
@@ -60,6 +60,11 @@ class BasicAuthConfig(Section):
             raise ValueError("password and password_file exclude each other")
         return self
 
+    def build(self, base: Path) -> Credentials:
+        """Return what to send; files are relative to ``base``."""
+        secret, file = self.password.get_secret_value(), _file(base, self.password_file)
+        return Credentials("Basic", secret, file, self.username)
+
 
 class AuthorizationConfig(Section):
     """``authorization``."""
@@ -76,6 +81,11 @@ class AuthorizationConfig(Section):
             raise ValueError("type must not be basic; use basic_auth")
         return self
 
+    def build(self, base: Path) -> Credentials:
+        """Return what to send; files are relative to ``base``."""
+        secret, file = self.credentials.get_secret_value(), _file(base, self.credentials_file)
+        return Credentials(self.type.strip(), secret, file)
+
 
 class TlsConfig(Section):
     """``tls_config``."""
@@ -85,6 +95,13 @@ class TlsConfig(Section):
     key_file: str = ""
     server_name: str = ""
     insecure_skip_verify: bool = False
+
+    def build(self, base: Path) -> Tls:
+        """Return how certificates are judged; files are relative to ``base``."""
+        files = {
+            name: _file(base, getattr(self, name)) for name in ("ca_file", "cert_file", "key_file")
+        }
+        return Tls(**{**self.model_dump(), **files})
 
 
 class RelabelConfig(Section):
@@ -142,7 +159,7 @@ class StaticSdConfig(Section):
 
 
 class FileSdConfig(Section):
-    """One item of ``file_sd_configs``; files are looked at every few seconds."""
+    """One item of ``file_sd_configs``; changed files are seen within seconds, all are read again after the interval."""
 
     files: tuple[str, ...]
     refresh_interval: Duration = 300.0
@@ -163,32 +180,12 @@ class HttpClientConfig(Section):
 
     def credentials(self, base: Path) -> Credentials:
         """Return what to send; files are relative to ``base``."""
-        basic, bearer = self.basic_auth, self.authorization
-        if basic is not None:
-            return Credentials(
-                "Basic",
-                basic.password.get_secret_value(),
-                _file(base, basic.password_file),
-                basic.username,
-            )
-        if bearer is not None:
-            return Credentials(
-                bearer.type.strip(),
-                bearer.credentials.get_secret_value(),
-                _file(base, bearer.credentials_file),
-            )
-        return Credentials()
+        auth = self.basic_auth or self.authorization
+        return auth.build(base) if auth is not None else Credentials()
 
     def tls(self, base: Path) -> Tls:
         """Return how certificates are judged; files are relative to ``base``."""
-        tls = self.tls_config
-        return Tls(
-            _file(base, tls.ca_file),
-            _file(base, tls.cert_file),
-            _file(base, tls.key_file),
-            tls.server_name,
-            tls.insecure_skip_verify,
-        )
+        return self.tls_config.build(base)
 
 
 class ScrapeConfigConfig(HttpClientConfig):
@@ -203,7 +200,7 @@ class ScrapeConfigConfig(HttpClientConfig):
     honor_labels: bool = False
     honor_timestamps: bool = True
     enable_compression: bool = True
-    follow_redirects: Literal[False] = False
+    follow_redirects: bool = True
     static_configs: tuple[StaticSdConfig, ...] = ()
     file_sd_configs: tuple[FileSdConfig, ...] = ()
     relabel_configs: tuple[RelabelConfig, ...] = ()
@@ -254,9 +251,10 @@ class ScrapeConfigConfig(HttpClientConfig):
             self.label_value_length_limit,
             self.body_size_limit,
             self.target_limit,
+            self.follow_redirects,
         )
         files = tuple(
-            FileConfig(tuple(_file(base, name) for name in config.files))
+            FileConfig(tuple(_file(base, name) for name in config.files), config.refresh_interval)
             for config in self.file_sd_configs
         )
         static = tuple(StaticConfig(c.targets, c.labels) for c in self.static_configs)

@@ -18,7 +18,7 @@ from dashboards.grafana import (
     Row,
     Step,
 )
-from dashboards.panels import LEVEL_COLORS, logs, stat, table, timeseries
+from dashboards.panels import lines_by_level, logs, stat, table, timeseries
 from dashboards.selectors import (
     APP,
     APPS,
@@ -251,17 +251,8 @@ def _logs() -> Row:
     return Row(
         "Logs",
         (
-            timeseries(
-                "Log lines by level",
-                "Lines a second; lines that name no level are none.",
-                Query(
-                    f"sum by (level) (rate(log_lines_total{{{APPS}}}[$__rate_interval]))",
-                    "{{level}}",
-                ),
-                unit=LINES_PER_SECOND,
-                stacked=True,
-                colors=LEVEL_COLORS,
-                width=12,
+            lines_by_level(
+                "Log lines by level", "Lines a second; lines that name no level are none.", APPS
             ),
             timeseries(
                 "Errors by app, top 10",

@@ -12,6 +12,7 @@ from dashboards.grafana import (
     ELASTICSEARCH,
     GREEN,
     GREY,
+    LINES_PER_SECOND,
     PROMETHEUS,
     RED,
     YELLOW,
@@ -177,6 +178,21 @@ def logs(title: str, description: str, query: str, *, height: int = 12) -> Item:
         extraJson={"fieldConfig": {"defaults": {"unit": "none"}}},
     )
     return Item(panel, COLUMNS, height)
+
+
+def lines_by_level(title: str, description: str, selector: str, *, height: int = 8) -> Item:
+    """Return log lines a second by level, as log shipping counted them."""
+    rate = f"rate(log_lines_total{{{selector}}}[$__rate_interval])"
+    return timeseries(
+        title,
+        description,
+        Query(f"sum by (level) ({rate})", "{{level}}"),
+        unit=LINES_PER_SECOND,
+        stacked=True,
+        colors=LEVEL_COLORS,
+        width=12,
+        height=height,
+    )
 
 
 def log_volume(title: str, description: str, query: str, *, width: int) -> Item:

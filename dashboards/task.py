@@ -10,7 +10,6 @@ from dashboards.grafana import (
     COUNT,
     GREEN,
     GREY,
-    LINES_PER_SECOND,
     PER_SECOND,
     RATIO,
     RED,
@@ -21,7 +20,7 @@ from dashboards.grafana import (
     Row,
     Step,
 )
-from dashboards.panels import LEVEL_COLORS, log_volume, logs, stat, timeline, timeseries
+from dashboards.panels import lines_by_level, log_volume, logs, stat, timeline, timeseries
 from dashboards.selectors import CLUSTER, LOGS_OF_TASKS, ONE_APP, TASK, TASKS
 
 _STATES: Final = {
@@ -268,17 +267,10 @@ def _logs() -> Row:
     return Row(
         "Logs",
         (
-            timeseries(
+            lines_by_level(
                 "Lines by level",
                 "Lines a second as they were read, also those that no log store keeps.",
-                Query(
-                    f"sum by (level) (rate(log_lines_total{{{TASKS}}}[$__rate_interval]))",
-                    "{{level}}",
-                ),
-                unit=LINES_PER_SECOND,
-                stacked=True,
-                colors=LEVEL_COLORS,
-                width=12,
+                TASKS,
                 height=6,
             ),
             log_volume(

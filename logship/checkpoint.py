@@ -6,13 +6,14 @@ is used: positions that are too old cost duplicates, which document ids make har
 """
 
 import logging
-import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import msgspec
+
+from storage.files import place
 
 FORMAT: Final = 1
 NAME: Final = "checkpoint"
@@ -60,8 +61,6 @@ class CheckpointFile:
     def __init__(self, directory: Path) -> None:
         self._path = directory / NAME
         self._previous = directory / f"{NAME}.previous"
-        self._temporary = directory / f"{NAME}.new"
-        self._directory = directory
 
     def load(self) -> Loaded:
         """Return the entries of the newest good file; never raises for what it holds."""
@@ -85,26 +84,18 @@ class CheckpointFile:
         """Write durably.
 
         Raises:
-            OSError: If it cannot be written; the file before is untouched.
+            OSError: If it cannot be written; the file before is there, under one of its two names.
         """
         body = msgspec.json.encode(_File(FORMAT, entries))
         data = b"taskscope-logship %d %08x\n" % (FORMAT, zlib.crc32(body)) + body
-        descriptor = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(descriptor, view) :]
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        if self._path.exists():
-            self._path.replace(self._previous)
-        self._temporary.replace(self._path)
-        directory = os.open(self._directory, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+
+        def write(temporary: Path) -> None:
+            temporary.touch(0o600)
+            temporary.write_bytes(data)
+            if self._path.exists():
+                self._path.replace(self._previous)
+
+        place(self._path, write)
 
 
 def _decode(data: bytes) -> list[Entry]:

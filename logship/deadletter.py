@@ -9,9 +9,10 @@ import orjson
 
 from logship import ecs
 from model.log import LogBatch
+from storage.files import rotate
 
 FILE_BYTES_MAX: Final = 32 << 20
-FILES_MAX: Final = 4
+KEPT_FILES: Final = 3
 
 
 class DeadLetters:
@@ -45,15 +46,6 @@ class DeadLetters:
             }
             lines.append(orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE))
         with self._lock:
-            self._rotate()
+            rotate(self.path, KEPT_FILES, at_bytes=FILE_BYTES_MAX)
             with self.path.open("ab") as file:
                 file.write(b"".join(lines))
-
-    def _rotate(self) -> None:
-        if not self.path.exists() or self.path.stat().st_size < FILE_BYTES_MAX:
-            return
-        for number in range(FILES_MAX - 1, 0, -1):
-            older = self.path.with_name(f"{self.path.name}.{number}")
-            newer = self.path.with_name(f"{self.path.name}.{number - 1}") if number > 1 else self.path  # fmt: skip
-            if newer.exists():
-                newer.replace(older)

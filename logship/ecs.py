@@ -6,16 +6,18 @@ fields go into the flattened object ``fields``, so no application can break the 
 """
 
 from base64 import b32hexencode
-from collections.abc import Iterable
+from collections.abc import Sequence
 from hashlib import blake2b
-from itertools import repeat
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 
 from model.identity import ecs_fields
 from model.log import LEVEL_NAMES, Flag, LogBatch, Spans
 from model.samples import Ints
+
+Chars = npt.NDArray[np.uint8]
 
 ECS_VERSION = "8.11.0"
 # Flag -> what stands in log.flags (Filebeat's words where it has one)
@@ -36,6 +38,8 @@ _MARKS = [
 ]  # fmt: skip
 
 _THREE_DIGITS = np.frombuffer(b"".join(b"%03d" % n for n in range(1000)), dtype=np.uint8).reshape(-1, 3)  # fmt: skip
+_TRACE_CHARS = 32
+_JOINED = 1024  # pieces at once: join keeps 80 bytes for each, which shall stay in the cache
 _DOT, _ZULU, _QUOTE, _BACKSLASH, _FIRST_PRINTED = b'.Z"\\ '
 
 
@@ -51,7 +55,14 @@ def document_id(source_id: str, offset: int) -> str:
 
 def timestamps(ts_ns: Ints) -> list[bytes]:
     """Return ISO 8601 times with nanoseconds, in UTC."""
-    seconds, nanos = np.divmod(ts_ns, 1_000_000_000)
+    times: list[bytes] = _time_chars(ts_ns).view("S30").ravel().tolist()
+    return times
+
+
+def _time_chars(ts_ns: Ints) -> Chars:
+    """Return ``timestamps`` as characters, shape (n, 30)."""
+    seconds = ts_ns // 1_000_000_000
+    nanos = (ts_ns - seconds * 1_000_000_000).astype(np.uint32)
     edges = np.flatnonzero(np.concatenate(([True], seconds[1:] != seconds[:-1])))
     texts = np.datetime_as_string(seconds[edges].view("M8[s]")).astype("S19")
     chars = np.empty((len(ts_ns), 30), dtype=np.uint8)
@@ -59,67 +70,106 @@ def timestamps(ts_ns: Ints) -> list[bytes]:
     chars[:, :19] = np.repeat(
         texts.view(np.uint8).reshape(-1, 19), np.diff(edges, append=len(ts_ns)), axis=0
     )
-    millis, rest = np.divmod(nanos, 1_000_000)
-    micros, rest = np.divmod(rest, 1_000)
-    for at, thousandth in ((20, millis), (23, micros), (26, rest)):
+    millis = nanos // 1_000_000
+    micros = nanos // 1_000
+    for at, thousandth in ((20, millis), (23, micros - millis * 1_000), (26, nanos - micros * 1_000)):  # fmt: skip
         chars[:, at : at + 3] = _THREE_DIGITS[thousandth]
     chars[:, 29] = _ZULU
-    times: list[bytes] = chars.view("S30").ravel().tolist()
-    return times
+    return chars
 
 
-def _hexadecimal(offsets: Ints) -> list[bytes]:
-    """Return ``%x`` of each offset; they rise, so mostly all have as many digits as the last."""
-    width = len(f"{offsets[-1]:x}")
-    if len(f"{offsets[0]:x}") != width:
-        return list(map(b"%x".__mod__, offsets.tolist()))
-    digits = np.frombuffer(offsets.astype(">u8").tobytes().hex().encode(), dtype=np.uint8)
-    column = np.ascontiguousarray(digits.reshape(-1, 16)[:, 16 - width :])
-    texts: list[bytes] = column.view(f"S{width}").ravel().tolist()
-    return texts
+def _blocks(pieces: Sequence[bytes | Chars], size: int) -> list[bytes]:
+    """Return for each of n rows its pieces, joined: bytes are for all rows, characters of shape (n, width) row by row.
+
+    No row may end in NUL.
+    """
+    row = b"".join([piece if isinstance(piece, bytes) else bytes(piece.shape[1]) for piece in pieces])  # fmt: skip
+    width = len(row)
+    block = np.empty((size, width), dtype=np.uint8)
+    block[:] = np.frombuffer(row, dtype=np.uint8)
+    at = 0
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            at += len(piece)
+        else:
+            block[:, at : at + piece.shape[1]] = piece
+            at += piece.shape[1]
+    rows: list[bytes] = block.view(f"S{width}").ravel().tolist()
+    return rows
+
+
+def _heads(batch: LogBatch, action: bytes, opening: bytes, head: bytes) -> list[bytes]:
+    """Return what stands before each record's level: it is as long for all whose offsets have as many digits."""
+    offsets = batch.offsets
+    times = _time_chars(batch.ts_ns)
+    before, between = opening + b'"@timestamp":"', b'"' + head + b',"log.offset":'
+    heads: list[bytes] = []
+    first = 0
+    while first < len(offsets):
+        decimals, digits = len(str(offsets[first])), len(f"{offsets[first]:x}")
+        same = (offsets[first:] < min(10**decimals, 16**digits)) & (offsets[first:] >= max(10 ** (decimals - 1), 16 ** (digits - 1)))  # fmt: skip
+        count = len(same) if same.all() else max(1, int(same.argmin()))
+        rows = slice(first, first + count)
+        numbers = orjson.dumps(offsets[rows], option=orjson.OPT_SERIALIZE_NUMPY)
+        decimal = np.frombuffer(numbers, dtype=np.uint8, offset=1).reshape(count, -1)[:, :-1]
+        pieces: list[bytes | Chars] = [before, times[rows], between, decimal]
+        if action:
+            hexadecimal = np.frombuffer(offsets[rows].astype(">u8").tobytes().hex().encode(), dtype=np.uint8)  # fmt: skip
+            pieces = [action, hexadecimal.reshape(count, 16)[:, 16 - digits :], *pieces]
+        heads += _blocks(pieces, count)
+        first += count
+    return heads
 
 
 def documents(batch: LogBatch) -> list[bytes]:
     """Return one JSON document per record."""
-    return _splice(batch, [], b"{", b"}")
+    return _splice(batch, b"", b"{", b"}\n").split(b"\n")[:-1]
 
 
-def bulk(batch: LogBatch, index: str) -> list[bytes]:
-    """Return per record its two lines of a ``_bulk`` body, each with its newline.
+def bulk(batch: LogBatch, index: str) -> bytes:
+    """Return the ``_bulk`` body of the records: two lines each; ``records`` parts it.
 
     Args:
         batch: The records.
         index: Data stream to create them in, "" where the request names it.
     """
-    if not len(batch):
-        return []
     where = b'"_index":' + orjson.dumps(index) + b"," if index else b""
     action = b'{"create":{' + where + b'"_id":"' + source_key(batch.source_id).encode() + b"-"
-    return _splice(batch, [repeat(action), _hexadecimal(batch.offsets)], b'"}}\n{', b"}\n")
+    return _splice(batch, action, b'"}}\n{', b"}\n")
 
 
-def _splice(
-    batch: LogBatch, before: list[Iterable[bytes]], opening: bytes, ending: bytes
-) -> list[bytes]:
-    """Join the pieces of each record, some its own, most the same for all; column by column, without a loop."""
-    if not len(batch):
-        return []
+def records(body: bytes) -> list[bytes]:
+    """Return the two lines of each record of a ``_bulk`` body."""
+    lines = body.split(b"\n")
+    return [b"%b\n%b\n" % pair for pair in zip(lines[:-1:2], lines[1::2], strict=True)]
+
+
+def _splice(batch: LogBatch, action: bytes, opening: bytes, ending: bytes) -> bytes:
+    """Join the pieces of all records, some their own, most the same for all; column by column, without a loop.
+
+    ``action`` is followed by the hexadecimal offset, unless it is empty.
+    """
+    size = len(batch)
+    if not size:
+        return b""
     head, tail = _constants(batch)
     codes = batch.levels + len(LEVEL_NAMES) * batch.flags.astype(np.int64)
     fields = _pieces(batch.buf, batch.fields)
-    pieces = [
-        *before,
-        repeat(opening + b'"@timestamp":"'),
-        timestamps(batch.ts_ns),
-        repeat(b'"' + head + b',"log.offset":'),
-        orjson.dumps(batch.offsets, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b","),
-        map(_MARKS.__getitem__, codes.tolist()),
+    if b"\n" in batch.buf:  # between the values of an object that somebody wrapped by hand
+        fields = [own.replace(b"\n", b" ") for own in fields]
+    all_have = all(fields)
+    columns: list[list[bytes]] = [
+        _heads(batch, action, opening, head),
+        list(map(_MARKS.__getitem__, codes.tolist())),
         _messages(batch),
-        *([repeat(b'","fields":'), fields] if all(fields) else [[b'","fields":' + own if own else b'"' for own in fields]]),
-        _rest(batch),
-        repeat(tail + ending),
+        *([[b'","fields":'] * size, fields] if all_have else [[b'","fields":' + own if own else b'"' for own in fields]]),
+        *_rest(batch),
+        [tail + ending] * size,
     ]  # fmt: skip
-    return list(map(b"".join, zip(*pieces, strict=False)))
+    flat = [b""] * (len(columns) * size)
+    for number, column in enumerate(columns):
+        flat[number :: len(columns)] = column
+    return b"".join([b"".join(flat[at : at + _JOINED]) for at in range(0, len(flat), _JOINED)])
 
 
 def _pieces(buf: bytes, spans: Spans) -> list[bytes]:
@@ -152,17 +202,22 @@ def _plain(text: bytes) -> bool:
     return text.isascii() and not special.any()
 
 
-def _rest(batch: LogBatch) -> Iterable[bytes]:
-    """Return what only some records have."""
-    traces = batch.trace_ids
+def _rest(batch: LogBatch) -> list[list[bytes]]:
+    """Return what only some records have, as one more column or none."""
+    traces, size = batch.trace_ids, len(batch)
     if not traces and not batch.original_bytes.any():
-        return repeat(b"")
-    rest = [b""] * len(batch)
+        return []
+    if len(traces) == size and not batch.original_bytes.any():
+        together = "".join(map(traces.__getitem__, range(size))).encode()
+        if len(together) == _TRACE_CHARS * size:
+            chars = np.frombuffer(together, dtype=np.uint8).reshape(size, _TRACE_CHARS)
+            return [_blocks([b',"trace.id":"', chars, b'"'], size)]
+    rest = [b""] * size
     for row, trace in traces.items():
         rest[row] = b',"trace.id":"%b"' % trace.encode()
     for row in np.flatnonzero(batch.original_bytes).tolist():
         rest[row] += b',"log.original_bytes":%d' % batch.original_bytes[row]
-    return rest
+    return [rest]
 
 
 def _constants(batch: LogBatch) -> tuple[bytes, bytes]:

@@ -16,7 +16,6 @@ import msgspec
 import numpy as np
 import orjson
 
-from logship.batches import take
 from logship.identities import identity_of
 from logship.parse.batch import Origin, Tally, build
 from logship.parse.columns import Columns
@@ -27,12 +26,13 @@ from logship.redact import Redactor
 from model.clock import Clock
 from model.log import Level
 from model.task import TaskIdentity
+from storage.files import rotate
 
 DATASET: Final = "task.event"
 NAME: Final = "events"
 KEY: Final = "taskscope/events"
 FILE_BYTES_MAX: Final = 4 << 20
-FILES_MAX: Final = 4
+KEPT_FILES: Final = 3
 
 
 class EventLog:
@@ -64,7 +64,7 @@ class EventLog:
             option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS,
         )
         with self._lock:
-            self._rotate()
+            rotate(self.path, KEPT_FILES, at_bytes=FILE_BYTES_MAX)
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             try:
                 if _torn(self.path):
@@ -72,17 +72,6 @@ class EventLog:
                 os.write(descriptor, line)
             finally:
                 os.close(descriptor)
-
-    def _rotate(self) -> None:
-        try:
-            if self.path.stat().st_size < FILE_BYTES_MAX:
-                return
-        except FileNotFoundError:
-            return
-        for number in range(FILES_MAX - 1, 0, -1):
-            newer = self.path.with_name(f"{NAME}.{number - 1}") if number > 1 else self.path
-            if newer.exists():
-                newer.replace(self.path.with_name(f"{NAME}.{number}"))
 
 
 def _torn(path: Path) -> bool:
@@ -120,7 +109,7 @@ class EventParser:
 
     def lines(self, lines: Lines, origin: Origin, read_ns: int, *, closing: bool, final: bool = False) -> Parsed:  # fmt: skip
         """See ``Parser.lines``."""
-        columns, owners, starts = Columns.empty(0), [], []
+        columns, owners, starts, times = Columns.empty(0), [], [], []
         for text, offset in zip(lines.texts, lines.starts[:-1], strict=True):
             try:
                 event = _EVENT.decode(text)
@@ -129,10 +118,11 @@ class EventParser:
                 continue  # a torn line: the crash that tore it is what lost it
             columns.message.append(event.message.encode())
             columns.fields.append(b"" if bytes(event.fields) in (b"{}", b"null") else bytes(event.fields))  # fmt: skip
-            columns.times.append(event.ts_ns)
+            times.append(event.ts_ns)
             columns.levels.append(min(max(event.level, 0), int(Level.FATAL)))
             owners.append(owner)
             starts.append(offset)
+        columns.times = times
         end = lines.starts[-1]
         records = Records([""] * len(starts), starts, [], lambda: None, None, {}, {}, end)
         if not starts:
@@ -145,5 +135,5 @@ class EventParser:
             source = (
                 f"{whole.source_id}/{owner.task_id}"  # see parse.batch: a source holds its range
             )
-            parts.append(replace(take(whole, rows), identity=owner, source_id=source))
+            parts.append(replace(whole.take(rows), identity=owner, source_id=source))
         return Parsed(parts, end, tally)

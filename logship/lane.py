@@ -14,7 +14,6 @@ from typing import Final
 
 import numpy as np
 
-from logship.batches import take
 from logship.deadletter import DeadLetters
 from logship.metrics import LogshipMetrics
 from logship.sink.base import Sink
@@ -58,6 +57,7 @@ class Lane:
         self._sink = sink
         self._dead_letters = dead_letters
         self._metrics = metrics
+        self._buffered = metrics.buffer_bytes.labels(self.name)
         self._clock = clock
         self._buffer_bytes = buffer_bytes
         self._timeout_seconds = timeout_seconds
@@ -81,12 +81,20 @@ class Lane:
         return self._status
 
     def put(self, chunk: Chunk) -> None:
-        """Take a chunk; the reader asks ``has_room`` first."""
+        """Take a chunk; the reader asks ``has_room`` first, and says ``go`` when it has no more for now."""
         with self._changed:
             self._chunks.append(chunk)
             self._queued += chunk.size
+            if self._queued >= REQUEST_BYTES:
+                self._changed.notify_all()
+
+    def go(self) -> None:
+        """Deliver what was put: many small chunks are one delivery, and one waking."""
+        with self._changed:
+            if not self._chunks:
+                return
             self._changed.notify_all()
-        self._metrics.buffer_bytes.labels(self.name).set(self._queued)
+        self._buffered.set(self._queued)
 
     def start(self) -> None:
         """Start delivering."""
@@ -120,7 +128,6 @@ class Lane:
             except Exception as error:
                 self._metrics.errors.labels("lane", type(error).__name__).inc()
                 self._say(ok=False, message=f"{self.name}: {type(error).__name__}: {error}")
-                delivered = False
                 self._abandon.wait(BACKOFF_MAX_SECONDS / 10)
                 with self._changed:  # nothing is lost: the same chunks come again
                     self._chunks.extendleft(reversed(chunks))
@@ -131,7 +138,7 @@ class Lane:
                 chunk.source.acked[self.name] = chunk.end
             with self._changed:
                 self._queued -= sum(chunk.size for chunk in chunks)
-            self._metrics.buffer_bytes.labels(self.name).set(self._queued)
+            self._buffered.set(self._queued)
             self._on_delivered()
 
     def _next(self) -> list[Chunk] | None:
@@ -172,6 +179,7 @@ class Lane:
         while pending:
             attempt += 1
             pause: float | None = None
+            last = self._stopping.is_set()
             try:
                 deliveries = self._sink.write(pending, self._timeout_seconds)
             except DeliveryError as error:
@@ -186,8 +194,11 @@ class Lane:
                 else:
                     self._say(ok=True, message="delivering")
                 pending = left
-            if pause is not None and self._abandon.wait(pause):
+            if pause is None:
+                continue
+            if last or self._abandon.is_set():  # the lines wait in their files
                 return False
+            self._stopping.wait(pause)  # then one more try
         return True
 
     def _sort(self, batches: Sequence[LogBatch], deliveries: Sequence[Delivery], attempt: int) -> list[LogBatch]:  # fmt: skip
@@ -202,12 +213,12 @@ class Lane:
                 continue
             again = delivery.retryable
             if len(again):
-                left.append(take(batch, again))
+                left.append(batch.take(again))
                 why = delivery.reasons.get(int(again[0]), f"status {status[again[0]]}")
                 self._say(ok=False, message=f"{self.name} wants records later: {why}")
             refused = np.flatnonzero(status == 400)
             if len(refused):
-                self._bury(take(batch, refused), {n: delivery.reasons.get(int(row), "") for n, row in enumerate(refused.tolist())}, attempt)  # fmt: skip
+                self._bury(batch.take(refused), {n: delivery.reasons.get(int(row), "") for n, row in enumerate(refused.tolist())}, attempt)  # fmt: skip
         return left
 
     def _bury(self, batch: LogBatch, reasons: dict[int, str], attempt: int) -> None:

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from model.catalog import CATALOG
+from model.catalog import declared
 
 
 class LogshipMetrics:
@@ -10,11 +10,10 @@ class LogshipMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def counter(name: str) -> Counter:
-            return Counter(f"taskscope_logship_{name}", CATALOG[f"taskscope_logship_{name}_total"].help, CATALOG[f"taskscope_logship_{name}_total"].labels, registry=registry)  # fmt: skip
+            return Counter(*declared(f"taskscope_logship_{name}_total"), registry=registry)
 
         def gauge(name: str) -> Gauge:
-            metric = CATALOG[f"taskscope_logship_{name}"]
-            return Gauge(metric.name, metric.help, metric.labels, registry=registry)
+            return Gauge(*declared(f"taskscope_logship_{name}"), registry=registry)
 
         self.received = counter("received_records")
         self.sent = counter("sent_records")

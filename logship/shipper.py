@@ -16,9 +16,10 @@ from prometheus_client import CollectorRegistry
 
 from logship.checkpoint import CheckpointFile
 from logship.deadletter import DeadLetters
-from logship.events import EventLog
+from logship.events import KEY, EventLog
 from logship.lane import Lane, SinkStatus
 from logship.ledger import Ledger
+from logship.memory import keep_freed
 from logship.metrics import LogshipMetrics
 from logship.redact import Redactor
 from logship.sink.base import Sink
@@ -26,6 +27,7 @@ from logship.source.chunk import Chunk, Stream
 from logship.source.docker_api import ApiStream
 from logship.source.finder import Finder
 from logship.source.known import KnownFiles
+from logship.turn import TURN
 from model.clock import Clock
 from model.samples import SeriesBlock, SeriesSource
 from model.task import (
@@ -38,7 +40,6 @@ from model.task import (
     TaskStatus,
 )
 
-EVENTS: Final = "taskscope/events"
 KEEP_SECONDS: Final = 7 * 86_400  # positions of files that are gone, in case they come back
 _log = logging.getLogger(__name__)
 
@@ -83,7 +84,9 @@ class Shipper:
         registry: CollectorRegistry,
         *,
         events: EventLog | None = None,
+        redactor: Redactor | None = None,
     ) -> None:
+        """Make it; nothing starts. ``redactor`` is one that the caller has already."""
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._tasks = tasks
         self._settings = settings
@@ -110,9 +113,8 @@ class Shipper:
         self._warnings = list(loaded.warnings)
         self._known = KnownFiles(loaded.entries)
         names = [sink.name for sink in sinks]
-        redactor = Redactor() if settings.redact else None
         self._finder = Finder(
-            redactor,
+            (redactor or Redactor()) if settings.redact else None,
             self._known,
             names,
             dataset=settings.dataset,
@@ -120,7 +122,7 @@ class Shipper:
         )
         self._streams: dict[str, Stream] = {}
         if events is not None:
-            self._streams[EVENTS] = self._finder.events(_nobody(), events.path)
+            self._streams[KEY] = self._finder.events(_nobody(), events.path)
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -131,6 +133,7 @@ class Shipper:
 
     def start(self) -> None:
         """Start; returns when the logs of the tasks known now are open."""
+        keep_freed()
         self._find(self._tasks.snapshot())
         for lane in self._lanes:
             lane.start()
@@ -199,6 +202,8 @@ class Shipper:
                 self._metrics.errors.labels("reader", type(error).__name__).inc()
                 stream.problem = f"{stream.key}: {type(error).__name__}: {error}"
                 _log.exception("a log cannot be read; the others go on")
+        for lane in self._lanes:
+            lane.go()
         self._retire(streams)
         self._metrics.open_files.set(len(streams))
         now = self._clock.monotonic()
@@ -223,7 +228,8 @@ class Shipper:
                 self._starved = True
                 continue
             if chunk is None or not stream.fits(lane.name, chunk):
-                chunk = stream.read(lane.name, self._clock.monotonic(), self._clock.now_ns())
+                with TURN:
+                    chunk = stream.read(lane.name, self._clock.monotonic(), self._clock.now_ns())
             if chunk is None:
                 continue
             stream.advance(lane.name, chunk)

@@ -1,5 +1,6 @@
 """``LogBatch`` as bytes, for the way from agent to server: msgpack of columns, zstd around it."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final
@@ -17,6 +18,7 @@ CONTENT_TYPE: Final = "application/vnd.taskscope.logs"
 MAGIC: Final = b"TSL1"
 BODY_BYTES_MAX: Final = 64 << 20  # unpacked
 _LEVEL: Final = 1
+_TRACE_ID: Final = re.compile(r"[0-9a-f]{32}").fullmatch
 
 
 class _Batch(msgspec.Struct, array_like=True):
@@ -172,7 +174,7 @@ def _column(data: bytes) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
 
 
 def _check(batch: LogBatch) -> None:
-    """Refuse what would make a reader of the batch look outside its buffer."""
+    """Refuse what would make a reader look outside the buffer, or a document other than it says."""
     size = len(batch)
     columns = (
         batch.message.starts, batch.message.ends, batch.fields.starts, batch.fields.ends,
@@ -188,3 +190,5 @@ def _check(batch: LogBatch) -> None:
         raise ValueError("a batch of logs has an unknown level")
     if any(not 0 <= row < size for row in batch.trace_ids):
         raise ValueError("a batch of logs has a trace id of no record")
+    if not all(map(_TRACE_ID, batch.trace_ids.values())):
+        raise ValueError("a batch of logs has a trace id that is not 32 hex digits")

@@ -7,6 +7,7 @@ TaskscopeError
 │   ├── ParseError         ... with the position
 │   └── QueryLimitError    ... too many samples or too slow (HTTP 422 / 503)
 ├── StorageError           a store cannot read or write
+│   └── UnknownSeriesError a layout or reference was unused for long; register its series again
 ├── DeliveryError          a sink or receiver took nothing; ``retryable`` says whether to try again
 └── DiscoveryError         a runtime cannot be asked which tasks it has
 """
@@ -87,6 +88,10 @@ class QueryLimitError(QueryError):
 
 class StorageError(TaskscopeError):
     """A store cannot read or write; the message names the file."""
+
+
+class UnknownSeriesError(StorageError):
+    """A layout or reference was not used for so long that the store forgot it; register its series again."""
 
 
 class DeliveryError(TaskscopeError):

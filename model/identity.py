@@ -4,6 +4,7 @@ Prometheus labels are few and fixed. ECS 8 gives most fields a home; what it lac
 ``taskscope.task.*``. OpenTelemetry names are those of the resource semantic conventions.
 """
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Final
 
@@ -25,6 +26,7 @@ VOCABULARIES: Final[dict[str, tuple[str, str, str]]] = {
 
 PROMETHEUS_LABELS: Final = tuple(p for p, _, _ in VOCABULARIES.values() if p)
 ECS_FIELDS: Final[dict[str, str]] = {name: ecs for name, (_, ecs, _) in VOCABULARIES.items()}
+RESOURCE_ATTRIBUTES: Final[dict[str, str]] = {name: o for name, (_, _, o) in VOCABULARIES.items()}
 # The short words of Taskscope's own log queries ("app:shop level:error") and their ECS fields.
 QUERY_FIELDS: Final[dict[str, str]] = {
     **ECS_FIELDS,
@@ -50,10 +52,13 @@ def ecs_fields(identity: TaskIdentity) -> dict[str, str]:
     return {field: value for field, value in pairs if value}
 
 
-def resource_attributes(identity: TaskIdentity) -> dict[str, str]:
-    """Return the OpenTelemetry resource attributes of the task; empty values are left out."""
-    pairs = ((otel, getattr(identity, name)) for name, (_, _, otel) in VOCABULARIES.items())
-    return {attribute: value for attribute, value in pairs if value}
+def labels_of_resource(attributes: Mapping[str, str]) -> dict[str, str]:
+    """Return the label pairs that an OpenTelemetry resource gives to its series."""
+    return {
+        label: attributes[attribute]
+        for label, _, attribute in VOCABULARIES.values()
+        if label and attributes.get(attribute)
+    }
 
 
 if {f.name for f in fields(TaskIdentity)} != set(VOCABULARIES):  # pragma: no cover

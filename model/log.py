@@ -1,6 +1,6 @@
 """Log lines on their way: batches of bytes with columns beside them, never an object per line."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Final
 
@@ -34,6 +34,10 @@ class Spans:
 
     starts: Ints
     ends: Ints
+
+    def take(self, rows: npt.NDArray[np.intp]) -> "Spans":
+        """Return the pieces named, in that order."""
+        return Spans(self.starts[rows], self.ends[rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,21 @@ class LogBatch:
         """Return one record's message; for tests and single records only."""
         return self.buf[self.message.starts[index] : self.message.ends[index]].decode(
             "utf-8", "replace"
+        )
+
+    def take(self, rows: npt.NDArray[np.intp]) -> "LogBatch":
+        """Return the records named, in that order, over the same buffer."""
+        places = {old: new for new, old in enumerate(rows.tolist())} if self.trace_ids else {}
+        return replace(
+            self,
+            message=self.message.take(rows),
+            fields=self.fields.take(rows),
+            ts_ns=self.ts_ns[rows],
+            levels=self.levels[rows],
+            offsets=self.offsets[rows],
+            flags=self.flags[rows],
+            original_bytes=self.original_bytes[rows],
+            trace_ids={places[i]: v for i, v in self.trace_ids.items() if i in places},
         )
 
 

@@ -61,6 +61,15 @@ class ScrapeBatch:
     values: Floats
 
 
+@dataclass(frozen=True, slots=True)
+class Exemplar:
+    """One measurement that went into a sample, and what it belongs to (usually ``trace_id``)."""
+
+    labels: Labels
+    value: float
+    ts_ms: int
+
+
 class Ticket(Protocol):
     """The receipt of an append."""
 

@@ -48,6 +48,15 @@ class Engine:
     def __init__(self, limits: Limits = Limits()) -> None:
         self._limits = limits
 
+    @property
+    def limits(self) -> Limits:
+        """What one query may use."""
+        return self._limits
+
+    def with_lookback(self, lookback_ms: int) -> "Engine":
+        """Return an engine whose samples count as now for so long."""
+        return Engine(replace(self._limits, lookback_ms=lookback_ms))
+
     def instant(
         self, queryable: Queryable, expr: str, ts_ms: int, *, cancelled: Cancelled = _never
     ) -> Result:
@@ -67,7 +76,8 @@ class Engine:
         """
         tree = parse(expr)
         at = np.array([ts_ms], dtype=np.int64)
-        run = self._evaluator(queryable, tree, at, QueryRange(ts_ms, ts_ms, 0), cancelled)
+        query = QueryRange(ts_ms, ts_ms, 0)
+        run = self._evaluator(queryable, tree, at, query, cancelled, sub_queries=":" in expr)
         value: Scalar | String | Vector | Matrix
         if type_of(tree) is ValueType.MATRIX:
             value = _range_vector(_shown_windows(run.evaluate_windows(tree)))
@@ -122,11 +132,16 @@ class Engine:
         query: QueryRange,
         cancelled: Cancelled,
         is_range: bool = False,
+        *,
+        sub_queries: bool = True,
     ) -> Evaluator:
         budget = Budget(self._limits.max_samples, cancelled)
         lookback = self._limits.lookback_ms
         run = Evaluator(queryable, at, query, Annotations(), budget, lookback, is_range)
-        return replace(run, once=once(tree, run.pinned), bare=without_buckets(tree))
+        bare = without_buckets(tree)
+        if len(at) == 1 and not sub_queries:
+            return replace(run, bare=bare)  # nothing is worked out at several steps
+        return replace(run, once=once(tree, run.pinned), bare=bare)
 
 
 def _result(run: Evaluator, value: Scalar | String | Vector | Matrix, expr: str) -> Result:
@@ -136,6 +151,8 @@ def _result(run: Evaluator, value: Scalar | String | Vector | Matrix, expr: str)
 
 def _marked(block: Block) -> Floats:
     """Return the values with NO_SAMPLE where there is no float."""
+    if block.hist is None and block.present.all():
+        return block.values
     out = no_samples(block.values.shape)
     floats = block.floats
     out[floats] = block.values[floats]

@@ -1,7 +1,8 @@
-"""How a file comes to the disk whole: beside its place, synced, renamed. For the log store and for everybody's state files."""
+"""How a file comes to the disk whole (beside its place, synced, renamed), and how one that grows is rotated. For everybody's files."""
 
 import os
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 
@@ -47,3 +48,24 @@ def sync_path(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def rotate(path: Path, kept: int, *, at_bytes: int = 0) -> None:
+    """Make room for a new file: ``path`` becomes ``path.1``, ``path.1`` becomes ``path.2`` ...
+
+    By renaming, so that a reader that has one open can go on to its end.
+
+    Args:
+        path: The file that is written; nothing happens if it is not there.
+        kept: How many numbered ones there may be; the oldest beyond that is gone.
+        at_bytes: Nothing happens to a file that is smaller.
+
+    Raises:
+        OSError: If a file cannot be renamed.
+    """
+    if not path.exists() or path.stat().st_size < at_bytes:
+        return
+    names = [path, *(path.with_name(f"{path.name}.{number}") for number in range(1, kept + 1))]
+    for newer, older in reversed(list(pairwise(names))):
+        if newer.exists():
+            newer.replace(older)

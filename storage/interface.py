@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from model.catalog.metric import MetricType
+from model.errors import StorageError
 from model.histogram.pool import HistogramColumn
 from model.labels import Labels, LabelTable, Matcher
 from model.log import Delivery, LogBatch
-from model.samples import Floats, Ints, ScrapeBatch, Ticket
+from model.samples import Exemplar, Floats, Ints, ScrapeBatch, Ticket
 
 Refs = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.int32]
@@ -40,6 +41,8 @@ class Hints:
         func: Function or aggregation around the selector, "" for none.
         grouping: Labels of that aggregation.
         by: True for ``by``, False for ``without``.
+        last_only: True if only the last sample of each series in the range is looked at; the others
+            may be left out.
         series_only: True if only labels are wanted; groups may then be empty.
     """
 
@@ -48,6 +51,7 @@ class Hints:
     func: str = ""
     grouping: tuple[str, ...] = ()
     by: bool = False
+    last_only: bool = False
     series_only: bool = False
 
 
@@ -63,6 +67,8 @@ class Group:
         dense: True if no value before the padding is NO_SAMPLE or a stale marker.
         histograms: Native histograms, index of shape (k, T); a series has a float or a histogram at one
             time, and NO_SAMPLE in ``values`` where it has a histogram. None if no series has any.
+            Hints are GAUGE or RESET where they came so, else UNKNOWN for the first histogram of a
+            series and behind a float, RESET or NOT_RESET against the histogram before it.
         start_ms: int64, shape (k, T), start timestamps, 0 for none; None if no series has any.
     """
 
@@ -90,6 +96,14 @@ class Metadata:
     type: MetricType | str
     help: str
     unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesExemplars:
+    """The exemplars of one series, in time order."""
+
+    labels: Labels
+    exemplars: tuple[Exemplar, ...]
 
 
 class Queryable(Protocol):
@@ -122,7 +136,44 @@ class Queryable(Protocol):
         ...
 
 
+class ExemplarQueryable(Protocol):
+    """Gives exemplars back."""
+
+    def exemplars(
+        self, matcher_sets: Sequence[Sequence[Matcher]], mint: int, maxt: int
+    ) -> Sequence[SeriesExemplars]:
+        """Return the exemplars in [mint, maxt] of series that pass all matchers of any set, by labels.
+
+        Raises:
+            QueryError: If a regular expression is not valid RE2.
+        """
+        ...
+
+
 # ---------------------------------------------------------------- metrics, writing
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """How much of what somebody sent was stored."""
+
+    samples: int = 0
+    histograms: int = 0
+    exemplars: int = 0
+
+
+class BadWriteError(StorageError, ValueError):
+    """Something sent will never be right, so that the sender must not try again (HTTP 400).
+
+    Attributes:
+        written: What was stored all the same.
+        refused: How many samples were not.
+    """
+
+    def __init__(self, message: str, written: Written | None = None, refused: int = 0) -> None:
+        super().__init__(message)
+        self.written = written or Written()
+        self.refused = refused
 
 
 class Appender(Protocol):
@@ -140,23 +191,84 @@ class Appender(Protocol):
         ...
 
     def append(self, batch: ScrapeBatch) -> Ticket:
-        """Take one scrape. Scrapes of one layout come in time order; see ``append_samples`` otherwise."""
+        """Take one scrape. Scrapes of one layout come in time order; see ``append_samples`` otherwise.
+
+        Raises:
+            UnknownSeriesError: If the layout was not used for so long that the store forgot it.
+            StorageError: If the store cannot take it.
+        """
         ...
 
     def series(self, labels: Sequence[Labels]) -> Refs:
-        """Return a stable reference for each series, making those that are new.
+        """Return a reference for each series, making those that are new.
+
+        A reference is good for as long as it is used now and then: the store may forget series
+        that nothing was appended to for an hour or more.
 
         Raises:
             StorageError: If the store's limit of series is reached.
         """
         ...
 
-    def append_samples(self, refs: Refs, ts_ms: Ints, values: Floats) -> Ticket:
-        """Take samples with their own timestamps; the three arrays have shape (n,)."""
+    def append_samples(
+        self,
+        refs: Refs,
+        ts_ms: Ints,
+        values: Floats,
+        *,
+        start_ms: Ints | None = None,
+        histograms: HistogramColumn | None = None,
+    ) -> Ticket:
+        """Take samples with their own timestamps; all arrays have shape (n,).
+
+        A sample replaces an earlier one with the same series and time, whatever their kinds.
+
+        Args:
+            refs: What ``series`` returned.
+            ts_ms: When.
+            values: The floats; NO_SAMPLE where the sample is a histogram.
+            start_ms: Start timestamps, 0 for none.
+            histograms: Native histograms; ``index`` is -1 where the sample is a float. Of their
+                hints GAUGE and RESET are kept; the store finds the others out. A histogram that
+                went stale is a stale marker in ``values``.
+        """
+        ...
+
+    def append_exemplars(self, refs: Refs, exemplars: Sequence[Exemplar]) -> Ticket:
+        """Take exemplars, one for each ref.
+
+        Those that are there already, or older than the newest of their series, are left out.
+        """
         ...
 
     def set_metadata(self, metadata: Mapping[str, Metadata]) -> None:
         """Remember what an exposition says of its metric families."""
+        ...
+
+
+class SeriesDeleter(Protocol):
+    """Takes samples away on request."""
+
+    def delete_series(
+        self, matcher_sets: Sequence[Sequence[Matcher]], mint: int, maxt: int
+    ) -> None:
+        """Delete the samples in [mint, maxt] of every series that passes all matchers of one set.
+
+        When it returns they are gone from every answer, also after a crash. Samples that are
+        appended afterwards are seen, also inside the range. Room on disk is given back later.
+
+        Raises:
+            StorageError: If it cannot be made durable; nothing is deleted then.
+            QueryError: If a regular expression is not valid RE2.
+        """
+        ...
+
+    def clean_tombstones(self) -> None:
+        """Give the room on disk back that deleted samples take, now.
+
+        Raises:
+            StorageError: If a block cannot be written.
+        """
         ...
 
 

@@ -78,7 +78,7 @@ class Agent:
                 ship.checkpoint_interval_seconds, ship.poll_interval_seconds,
                 docker_socket=docker.path if config.discovery.docker.enabled else "",
             ),
-            clock, registry, events=self.events.log,
+            clock, registry, events=self.events.log, redactor=redactor,
         )  # fmt: skip
         self.collector = Collector(
             self.tasks, appender, clock, registry,
@@ -90,6 +90,12 @@ class Agent:
             scrape_defaults=config.collector.scrape_defaults(),
             roots=config.collector.roots(),
         )  # fmt: skip
+
+    def reload(self, config: TaskscopeConfig) -> None:
+        """Take up the scrape targets of a configuration."""
+        self.collector.scrapes.reload(
+            config.collector.scrapes(config.base), config.collector.scrape_defaults()
+        )
 
     def start(self) -> None:
         """Start: tasks first, then those who look at them."""

@@ -15,10 +15,10 @@ from discovery.config import DiscoveryConfig
 from healthcheck.config import HealthcheckConfig
 from logship.config import LogshipConfig
 from model.errors import ConfigError, OperatorError
-from storage.config import StorageConfig
-from storage.logdb.config import LogDbSettings
+from storage.config import LogDbConfig, StorageConfig
 from taskscope.paths import default_data_dir
-from web.config import WebConfig
+from taskscope.remote_config import RemoteReadConfig, RemoteWriteConfig
+from web.config import QueryConfig, WebConfig
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -31,6 +31,9 @@ class TaskscopeConfig(Section):
         host: This host's name; the kernel's if left out.
         listen: Address of console and API.
         data_dir: Where everything is kept; the user's state folder if left out.
+        external_labels: Added to every series that is sent on to another store.
+        remote_write: Stores that get every sample that this one stores.
+        remote_read: The store that answers queries and rules instead of the embedded one; at most one.
     """
 
     cluster: str = Field(default="local", min_length=1)
@@ -42,11 +45,24 @@ class TaskscopeConfig(Section):
     healthcheck: HealthcheckConfig = HealthcheckConfig()
     logship: LogshipConfig = LogshipConfig()
     storage: StorageConfig = StorageConfig()
-    logdb: LogDbSettings = LogDbSettings()
+    logdb: LogDbConfig = LogDbConfig()
     alerting: AlertingConfig = AlertingConfig()
+    query: QueryConfig = QueryConfig()
     web: WebConfig = WebConfig()
+    external_labels: dict[str, str] = Field(default_factory=dict)
+    remote_write: tuple[RemoteWriteConfig, ...] = ()
+    remote_read: tuple[RemoteReadConfig, ...] = Field(default=(), max_length=1)
 
     _base: Path = PrivateAttr(default_factory=Path.cwd)
+
+    @field_validator("remote_write")
+    @classmethod
+    def _names_once(cls, value: tuple[RemoteWriteConfig, ...]) -> tuple[RemoteWriteConfig, ...]:
+        names = [one.called() for one in value]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two endpoints are called {name!r}; give each a name of its own")
+        return value
 
     @field_validator("listen")
     @classmethod
@@ -66,6 +82,12 @@ class TaskscopeConfig(Section):
     def host_name(self) -> str:
         """Return the name of this host."""
         return self.host or socket.gethostname()
+
+    def yaml(self) -> str:
+        """Return all settings in force as YAML; secrets are starred out."""
+        import yaml
+
+        return str(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False))
 
     def rule_paths(self) -> list[Path]:
         """Return the rule files, the shipped ones first."""

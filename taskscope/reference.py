@@ -28,6 +28,10 @@ def configuration() -> str:
         "One YAML file (`--config FILE`); every setting has a working default, so no file is needed. `taskscope check config FILE` names all",
         "problems at once, each with its line. A list item is written `[]`, its settings below it. Made from the code by `make docs`.",
         "",
+        "`kill -HUP` and `POST /-/reload` read the file anew: rules (`alerting.rule_files`, `shipped_rules`, `evaluation_interval_seconds`) and",
+        "scrape targets (`collector.scrape_configs` and their defaults) change at once, everything else at the next start. If the file, or a rule file",
+        "that it names, has problems, everything stays as it was; a signal's are in Taskscope's own log, the request answers them.",
+        "",
         "| setting | values | default |",
         "|---|---|---|",
     ]

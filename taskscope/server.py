@@ -22,9 +22,10 @@ from alerting.receiver.registry import make_receivers
 from alerting.rule import RuleGroup
 from logship.config import ElasticsearchSinkConfig
 from model.clock import Clock
+from model.errors import ConfigError
 from model.task import TaskSource
-from promql.engine import Engine
-from storage.interface import LogReader
+from promql.engine import Engine, Limits
+from storage.interface import LogReader, Queryable
 from storage.logdb.logdb import LogDb
 from storage.tsdb.db import Tsdb
 from taskscope.config import TaskscopeConfig
@@ -51,13 +52,22 @@ class Server:
     ) -> None:
         data = config.data_path()
         self.config = config
-        self.engine = Engine()
+        self.engine = Engine(
+            Limits(config.query.max_samples, round(config.query.lookback_delta * 1000))
+        )
         self.tsdb = Tsdb(data / "tsdb", config.storage.tsdb_settings(), clock, registry)
         embedded = any(sink.type == "embedded" for sink in config.logship.sinks)
-        self.logdb = LogDb(data / "logdb", config.logdb, clock, registry) if embedded else None
+        self.logdb = (
+            LogDb(data / "logdb", config.logdb.settings(), clock, registry) if embedded else None
+        )
         self.logs: LogReader = self.logdb or _elasticsearch_reader(config)
         alerting, metrics = config.alerting, AlertingMetrics(registry)
-        evaluate = engine_evaluator(self.engine, self.tsdb)
+        self.queryable: Queryable = self.tsdb
+        if config.remote_read:
+            from taskscope.remote import make_reader
+
+            self.queryable = make_reader(config.remote_read[0], config.base)
+        evaluate = engine_evaluator(self.engine, self.queryable)
         self.external_url = alerting.external_url or f"http://{config.listen}"
         self.dispatcher = Dispatcher(
             make_receivers(alerting.receivers, write_line),
@@ -98,6 +108,22 @@ class Server:
         return load_groups(
             self.config.rule_paths(), parse, self.config.alerting.evaluation_interval_seconds
         )
+
+    def reload(self, config: TaskscopeConfig) -> None:
+        """Take up the rules of a configuration.
+
+        Raises:
+            ConfigError: If its rule files have problems; the rules stay as they are.
+        """
+        before = self.config
+        # what the command line said, and what needs a restart, stays
+        taken = {"alerting": config.alerting, "collector": config.collector}
+        self.config = before.model_copy(update=taken)
+        try:
+            self.rules.reload()
+        except ConfigError:
+            self.config = before
+            raise
 
     def start(self) -> None:
         """Open the stores, then notify, then evaluate."""

@@ -4,7 +4,7 @@
 between them. Everything long-running has ``start()`` and ``stop(timeout_seconds)``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,8 @@ from prometheus_client import CollectorRegistry
 from logship.config import ElasticsearchSinkConfig
 from logship.sink.base import Sink
 from model.clock import Clock
+from promql.text import format_duration
+from storage.interface import Queryable
 from taskscope.config import TaskscopeConfig, load_config, split_listen
 from taskscope.space import shortage
 from taskscope.version import version_text
@@ -43,11 +45,13 @@ class Stack:
         parts: In the order they are started; they are stopped in the other order.
         web: The HTTP side, one of the parts.
         status: Says how everything is doing.
+        reload: Reads the configuration anew; raises ConfigError.
     """
 
     parts: tuple[Part, ...]
     web: WebServer
     status: "Status"
+    reload: Callable[[], None]
 
 
 class Status:
@@ -77,6 +81,7 @@ class Status:
 def build_up(config: TaskscopeConfig, file: Path | None, clock: Clock) -> Stack:
     """Put agent and server together in one process."""
     from logship.sink.embedded import EmbeddedSink
+    from storage.otlp.receiver import OtlpReceiver
     from storage.remote.receiver import RemoteWriteReceiver
     from taskscope.agent import Agent, build_tasks
     from taskscope.server import Server
@@ -88,16 +93,21 @@ def build_up(config: TaskscopeConfig, file: Path | None, clock: Clock) -> Stack:
     agent = Agent(
         config, tasks, server.tsdb, [*sinks, *elasticsearch_sinks(config)], clock, registry
     )
+    reload = partial(_reload, file, server, agent)  # the server first: it may refuse
     status = Status(config, "up", agent.status, server.status)
     parts = Parts(
         clock=clock, version=version_text(), exposition=agent.collector.exposition, status=status,
-        reload=lambda: _reload(server, file), tasks=agent.tasks, health=agent.health,
-        queryable=server.tsdb, oldest_ms=lambda: server.tsdb.stats().min_time_ms, engine=server.engine, logs=server.logs, rules=server.rules,
+        reload=reload, tasks=agent.tasks, health=agent.health,
+        queryable=server.queryable, oldest_ms=lambda: server.tsdb.stats().min_time_ms, engine=server.engine, logs=server.logs, rules=server.rules,
         targets=agent.collector.scrapes.targets, remote_write=RemoteWriteReceiver(server.tsdb, registry).ingest,
-        allowed_hosts=config.web.allowed_hosts,
+        otlp_metrics=OtlpReceiver(server.tsdb, registry).ingest,
+        exemplars=server.tsdb.exemplars, delete_series=server.tsdb.delete_series, clean_tombstones=server.tsdb.clean_tombstones,
+        cardinality=server.tsdb.cardinality, config_yaml=partial(_yaml, server),
+        flags=lambda: flags_of(config), runtime=lambda: runtime_of(config), allowed_hosts=config.web.allowed_hosts,
     )  # fmt: skip
     web = _web(config, parts, registry)
-    return Stack((server, web, agent), web, status)
+    queues = remote_write_queues(config, server.tsdb, registry)
+    return Stack((server, *queues, web, agent), web, status, reload)
 
 
 def build_server(config: TaskscopeConfig, file: Path | None, clock: Clock) -> Stack:
@@ -108,6 +118,7 @@ def build_server(config: TaskscopeConfig, file: Path | None, clock: Clock) -> St
     from discovery.registry import TaskRegistry
     from discovery.remote import PushedTasks
     from logship.wire import ingest
+    from storage.otlp.receiver import OtlpReceiver
     from storage.remote.receiver import RemoteWriteReceiver
     from taskscope.server import Server
 
@@ -119,20 +130,26 @@ def build_server(config: TaskscopeConfig, file: Path | None, clock: Clock) -> St
         {"self": SelfSeries(registry, instance=config.listen)}, server.tsdb, clock,
         CollectorMetrics(registry), config.collector.interval_seconds,
     )  # fmt: skip
+    reload = partial(_reload, file, server)
     status = Status(config, "server", server.status)
     parts = Parts(
         clock=clock, version=version_text(), exposition=lambda: _latest(registry), status=status,
-        reload=lambda: _reload(server, file), tasks=tasks, health=pushed,
-        queryable=server.tsdb, oldest_ms=lambda: server.tsdb.stats().min_time_ms, engine=server.engine, logs=server.logs, rules=server.rules,
+        reload=reload, tasks=tasks, health=pushed,
+        queryable=server.queryable, oldest_ms=lambda: server.tsdb.stats().min_time_ms, engine=server.engine, logs=server.logs, rules=server.rules,
         remote_write=RemoteWriteReceiver(server.tsdb, registry).ingest,
+        otlp_metrics=OtlpReceiver(server.tsdb, registry).ingest,
+        exemplars=server.tsdb.exemplars, delete_series=server.tsdb.delete_series, clean_tombstones=server.tsdb.clean_tombstones,
+        cardinality=server.tsdb.cardinality, config_yaml=partial(_yaml, server),
+        flags=lambda: flags_of(config), runtime=lambda: runtime_of(config),
         ingest_logs=partial(ingest, store=server.logdb) if server.logdb is not None else None,
         ingest_state=pushed.ingest, allowed_hosts=config.web.allowed_hosts,
     )  # fmt: skip
     web = _web(config, parts, registry)
-    return Stack((tasks, server, web, own), web, status)
+    queues = remote_write_queues(config, server.tsdb, registry)
+    return Stack((tasks, server, *queues, web, own), web, status, reload)
 
 
-def build_agent(config: TaskscopeConfig, server_url: str, clock: Clock) -> Stack:
+def build_agent(config: TaskscopeConfig, file: Path | None, server_url: str, clock: Clock) -> Stack:
     """Put the agent half together: what is collected goes to a server."""
     from discovery.remote import StatePusher
     from logship.sink.server import ServerSink
@@ -151,14 +168,31 @@ def build_agent(config: TaskscopeConfig, server_url: str, clock: Clock) -> Stack
         registry,
     )
     pusher = StatePusher(server_url, agent.tasks, agent.health, config.host_name())
+    reload = partial(_reload, file, agent)
     status = Status(config, "agent", agent.status)
     parts = Parts(
         clock=clock, version=version_text(), exposition=agent.collector.exposition, status=status,
-        tasks=agent.tasks, health=agent.health, targets=agent.collector.scrapes.targets,
+        reload=reload, tasks=agent.tasks, health=agent.health, targets=agent.collector.scrapes.targets,
         allowed_hosts=config.web.allowed_hosts,
     )  # fmt: skip
     web = _web(config, parts, registry)
-    return Stack((appender, web, agent, pusher), web, status)
+    return Stack((appender, web, agent, pusher), web, status, reload)
+
+
+def remote_write_queues(
+    config: TaskscopeConfig, store: Queryable, registry: CollectorRegistry
+) -> list[Part]:
+    """Return what sends the stored samples on to other stores."""
+    if not config.remote_write:
+        return []
+    from taskscope.remote import make_queues
+
+    return [
+        *make_queues(
+            config.remote_write, config.external_labels,
+            data=config.data_path(), base=config.base, metadata=store, registry=registry,
+        )
+    ]  # fmt: skip
 
 
 def elasticsearch_sinks(config: TaskscopeConfig) -> list[Sink]:
@@ -177,16 +211,53 @@ def elasticsearch_sinks(config: TaskscopeConfig) -> list[Sink]:
 
 def _web(config: TaskscopeConfig, parts: Parts, registry: CollectorRegistry) -> WebServer:
     host, port = split_listen(config.listen)
-    return WebServer(
-        create_app(parts, registry, max_log_tails=config.web.max_log_tails), host, port
+    app = create_app(
+        parts,
+        registry,
+        max_log_tails=config.web.max_log_tails,
+        query_limits=config.query.limits(),
     )
+    return WebServer(app, host, port)
 
 
-def _reload(server: Any, file: Path | None) -> None:
-    """Read the configuration anew and take up its rules; everything else needs a restart."""
+def flags_of(config: TaskscopeConfig) -> dict[str, str]:
+    """Return what is set, by the names of Prometheus's flags: tools look these up."""
+    storage = config.storage
+    return {
+        **config.query.flags(),
+        "storage.tsdb.path": str(config.data_path() / "tsdb"),
+        "storage.tsdb.retention.size": f"{storage.retention_bytes}B",
+        "storage.tsdb.retention.time": _retention(config),
+        "web.enable-admin-api": "true",
+        "web.enable-otlp-receiver": "true",
+        "web.enable-remote-write-receiver": "true",
+        "web.listen-address": config.listen,
+    }
+
+
+def runtime_of(config: TaskscopeConfig) -> dict[str, str]:
+    """Return the part of ``/api/v1/status/runtimeinfo`` that is configured."""
+    return {"hostname": config.host_name(), "storageRetention": _retention(config)}
+
+
+def _retention(config: TaskscopeConfig) -> str:
+    return format_duration(round(config.storage.retention_days * 86_400_000))
+
+
+def _reload(file: Path | None, *parts: Any) -> None:
+    """Read the configuration anew; the parts take up what they can, the rest needs a restart.
+
+    Raises:
+        ConfigError: With every problem of the file or of what it names; all stays as it was.
+    """
     config = load_config(file)
-    server.config = server.config.model_copy(update={"alerting": config.alerting})
-    server.rules.reload()
+    for part in parts:
+        part.reload(config)
+
+
+def _yaml(server: Any) -> str:
+    config: TaskscopeConfig = server.config  # the one read last
+    return config.yaml()
 
 
 def _latest(registry: CollectorRegistry) -> bytes:

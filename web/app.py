@@ -9,9 +9,24 @@ from prometheus_client import CollectorRegistry
 from werkzeug.exceptions import HTTPException
 
 from web import guard
-from web.api import ingest, logs, operations, prometheus, rules, tasks
+from web.api import (
+    admin,
+    exemplars,
+    ingest,
+    logs,
+    operations,
+    query,
+    rules,
+    series,
+    status,
+    syntax,
+    targets,
+    tasks,
+    words,
+)
 from web.api.answers import sentence, sentence_of
 from web.api.envelope import failure, failure_of
+from web.api.gate import DEFAULT_LIMITS, QueryGate, QueryLimits
 from web.console import docs, pages
 from web.metrics import WebMetrics
 from web.parts import Parts
@@ -22,11 +37,18 @@ MAX_LOG_TAILS: Final = 16
 MAX_FORM_BYTES: Final = 4 * 1024 * 1024
 
 _log = logging.getLogger(__name__)
+# for everything but tails and queries, and for queries that wait for a place
+_OTHER_THREADS: Final = 8
+_WAITING_PER_PLACE: Final = 4
 _PROMETHEUS_ERRORS: Final = {404: "not_found", 405: "bad_data", 413: "bad_data"}
 
 
 def create_app(
-    parts: Parts, registry: CollectorRegistry, *, max_log_tails: int = MAX_LOG_TAILS
+    parts: Parts,
+    registry: CollectorRegistry,
+    *,
+    max_log_tails: int = MAX_LOG_TAILS,
+    query_limits: QueryLimits = DEFAULT_LIMITS,
 ) -> Flask:
     """Return the app; serve it with ``web.server.WebServer``.
 
@@ -34,24 +56,36 @@ def create_app(
         parts: What stands behind the endpoints.
         registry: Takes the server's own metrics.
         max_log_tails: Most log tails at once.
+        query_limits: What queries may use.
     """
     app = Flask("web", static_folder="static", template_folder="templates")
     app.config["MAX_FORM_MEMORY_SIZE"] = MAX_FORM_BYTES
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = None  # asked anew each time, answered 304
     tails = Tails(max_log_tails)
     app.extensions["tails"] = tails
-    metrics = WebMetrics(registry, lambda: tails.open)
+    gate = QueryGate(
+        query_limits, parts.clock, lambda reason: metrics.stopped_queries.labels(reason).inc()
+    )
+    app.extensions["threads"] = thread_count(max_log_tails, query_limits.max_concurrency)
+    metrics = WebMetrics(registry, open_tails=lambda: tails.open, queries=lambda: gate.running)
     usage = None
     if parts.queryable is not None and parts.engine is not None:
         usage = TaskUsage(parts.queryable, parts.engine, parts.clock)
     _count_requests(app, metrics)
     guard.install(app, parts.allowed_hosts, lambda reason: metrics.refused.labels(reason).inc())
     for routes in (
-        prometheus.blueprint(parts),
+        query.blueprint(parts, gate),
+        series.blueprint(parts),
+        exemplars.blueprint(parts),
         rules.blueprint(parts),
+        targets.blueprint(parts),
+        syntax.blueprint(),
+        status.blueprint(parts),
+        admin.blueprint(parts),
         ingest.blueprint(parts, metrics),
         logs.blueprint(parts, tails),
         tasks.blueprint(parts, usage),
+        words.blueprint(),
         operations.blueprint(parts),
         pages.blueprint(parts),
         docs.blueprint(),
@@ -59,6 +93,11 @@ def create_app(
         app.register_blueprint(routes)
     app.register_error_handler(Exception, _on_error)
     return app
+
+
+def thread_count(tails: int, queries: int) -> int:
+    """Return how many requests are worked on at once, so that none of a kind keeps out the others."""
+    return tails + queries * (1 + _WAITING_PER_PLACE) + _OTHER_THREADS
 
 
 def _on_error(error: Exception) -> Response:

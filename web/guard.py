@@ -16,7 +16,16 @@ LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 # POST here only carries a query that is too long for a URL; nothing changes.
 READ_ONLY_POSTS: Final = frozenset(
-    f"/api/v1/{name}" for name in ("query", "query_range", "query_exemplars", "series", "labels")
+    f"/api/v1/{name}"
+    for name in (
+        "query",
+        "query_range",
+        "query_exemplars",
+        "series",
+        "labels",
+        "format_query",
+        "parse_query",
+    )
 )
 # Each answer of these holds a thread for as long as it lasts.
 STREAMS: Final = frozenset({"/api/logs/tail"})

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from model.alert import Alert
 from model.clock import Clock
 from model.health import HealthSource
+from model.labels import Matcher
 from model.task import TaskSource
 from promql.engine import Engine
-from storage.interface import LogReader, Queryable
+from storage.interface import LogReader, Queryable, Written
 
 if TYPE_CHECKING:  # only the shapes are needed; the alert engine itself would be imported with them
     from alerting.view import GroupView
@@ -39,10 +40,22 @@ class Parts:
         engine: Evaluates PromQL.
         logs: The log records.
         rules: The rule groups and the alerts.
+        exemplars: Returns the exemplars of the series that pass one of the matcher sets
+            (``storage.interface.ExemplarQueryable``); None if there are none.
+        cardinality: Counts where series come from, so many rows of each kind
+            (``storage.tsdb.stats.Cardinality``).
+        delete_series: Deletes the samples of the series that pass one of the matcher sets, from
+            one time to another (ms).
+        clean_tombstones: Gives back the disk space of what was deleted.
+        config_yaml: Returns the configuration in force, without secrets.
+        flags: Returns options by the names of Prometheus's flags.
+        runtime: Returns those fields of ``/api/v1/status/runtimeinfo`` that are known here.
         targets: Returns ``activeTargets`` and ``droppedTargets`` with Prometheus's fields.
-        remote_write: Takes the body of a remote write request (snappy, protobuf), returns the number
-            of samples once they are durable. Raises ValueError if it is none, StorageError if it
-            cannot be stored.
+        remote_write: Takes the body of a remote write request (snappy, protobuf) and the protocol's
+            version (1 or 2), says what was written once it is durable. Raises BadWriteError (or
+            another ValueError) if it, or a part of it, is wrong, StorageError if it cannot be stored.
+        otlp_metrics: Takes an OTLP metrics request, and whether it is JSON, returns the response in
+            the same form. Raises as above.
         ingest_logs: Takes an agent's log batches, returns what became of each. Raises as above.
         ingest_state: Takes an agent's tasks and their health. Raises ValueError.
         allowed_hosts: Names beside the loopback ones that the Host header may carry.
@@ -61,8 +74,16 @@ class Parts:
     engine: Engine | None = None
     logs: LogReader | None = None
     rules: "Rules | None" = None
+    exemplars: Callable[[Sequence[Sequence[Matcher]], int, int], Sequence[Any]] | None = None
+    cardinality: Callable[[int], Any] | None = None
+    delete_series: Callable[[Sequence[Sequence[Matcher]], int, int], None] | None = None
+    clean_tombstones: Callable[[], None] | None = None
+    config_yaml: Callable[[], str] | None = None
+    flags: Callable[[], Mapping[str, str]] = dict
+    runtime: Callable[[], Mapping[str, Any]] = dict
     targets: Callable[[], Mapping[str, Any]] | None = None
-    remote_write: Callable[[bytes], int] | None = None
+    remote_write: Callable[[bytes, int], Written] | None = None
+    otlp_metrics: Callable[[bytes, bool], bytes] | None = None
     ingest_logs: Callable[[bytes], bytes] | None = None
     ingest_state: Callable[[bytes], None] | None = None
     allowed_hosts: tuple[str, ...] = ()

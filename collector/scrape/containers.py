@@ -4,11 +4,13 @@ A label can only name a port and a path at that task's own address, never anothe
 redirect is never followed.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
-from collector.scrape.target import ScrapeJob, Target, make_target, parse_duration
+from collector.scrape.target import ScrapeJob, Target, make_target
+from configfile.duration import parse_duration
 from model.identity import prometheus_labels
 from model.task import Task, TaskState
 from model.task_labels import (
@@ -98,4 +100,10 @@ def _address(task: Task, port: str) -> str:
 def _seconds(text: str | None, default: float) -> float:
     if not text:
         return default
-    return parse_duration(text if text[-1].isalpha() else f"{text}s")
+    try:
+        seconds = parse_duration(text) / 1000 if text[-1].isalpha() else float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"{text!r} is not a number of seconds above zero")
+    return seconds

@@ -2,6 +2,7 @@
 
 import glob
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,24 +45,34 @@ class FileConfig:
     """Prometheus's ``file_sd_config``: JSON or YAML lists of ``{targets: [...], labels: {...}}``.
 
     A file that cannot be read or is wrong keeps its last good targets; one that is gone loses them.
+
+    Attributes:
+        patterns: Of file names.
+        refresh_seconds: After this long files are read again even if they look unchanged.
+        problems: What is wrong with files, a sentence each.
     """
 
     patterns: tuple[str, ...]
-    _seen: dict[str, tuple[tuple[int, int], list[Found]]] = field(default_factory=dict)
+    refresh_seconds: float = 300.0
     problems: list[str] = field(default_factory=list)
+    _seen: dict[str, tuple[tuple[int, int], list[Found]]] = field(default_factory=dict)
+    _due: float = 0.0
 
     def found(self) -> list[Found]:
-        """Return the labels of each target before relabelling; reads only files that have changed."""
+        """Return the labels of each target before relabelling; reads only files that have changed, or all when it is time."""
         files = sorted({name for pattern in self.patterns for name in glob.glob(pattern)})  # noqa: PTH207
         for gone in self._seen.keys() - set(files):
             del self._seen[gone]
         self.problems = []
+        now = time.monotonic()
+        if all_again := now >= self._due:
+            self._due = now + self.refresh_seconds
         for name in files:
             try:
                 stat = Path(name).stat()
                 mark = (stat.st_mtime_ns, stat.st_size)
                 known = self._seen.get(name)
-                if known is None or known[0] != mark:
+                if all_again or known is None or known[0] != mark:
                     self._seen[name] = (mark, read_targets(name))
             except (OSError, ValueError, yaml.YAMLError) as error:
                 self.problems.append(f"{name}: {error}")

@@ -1,12 +1,10 @@
 """One thread that fetches from all targets at once, with a selector and timers.
 
-Connections are kept for the next scrape. Names are looked up on a few threads of their own, as
-that can block; everything else never waits.
+Connections are kept for the next scrape. Names are looked up elsewhere, as that can block;
+everything here never waits.
 """
 
-import functools
 import heapq
-import ipaddress
 import itertools
 import logging
 import selectors
@@ -16,16 +14,16 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from queue import SimpleQueue
 from threading import Thread
 from typing import Final
 
 from collector.metrics import ScrapeMetrics
 from collector.scrape.connection import Connection, describe, tls_context
 from collector.scrape.http import FetchError, Response
-from collector.scrape.target import Target, Tls
+from collector.scrape.names import Names
+from collector.scrape.target import Target, Tls, redirected
 
-log: Final = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 # As Prometheus asks, without protobuf.
 ACCEPT: Final = (
@@ -34,20 +32,29 @@ ACCEPT: Final = (
     "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,"
     "text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
 )
-_NAME_SECONDS: Final = 60.0
-_RESOLVERS: Final = 4
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_MAX_REDIRECTS: Final = 10
 
 Done = Callable[[Response | FetchError], None]
 
 
 @dataclass(slots=True)
 class _Exchange:
-    """One scrape under way."""
+    """One scrape under way.
+
+    Attributes:
+        target: What is asked now; where a redirect led if one was followed.
+        key: Of the target that the scrape is of; only its own connection is kept.
+        trusted: Whether this place may see the credentials.
+    """
 
     target: Target
+    key: object
     done: Done
-    request: bytes
+    request: bytes = b""
     link: "_Link | None" = None
+    redirects: int = 0
+    trusted: bool = True
     fresh: bool = True
     over: bool = False
 
@@ -88,10 +95,7 @@ class Fetcher:
         self._idle: dict[object, _Link] = {}
         self._forgotten: set[object] = set()
         self._contexts: dict[Tls, ssl.SSLContext] = {}
-        self._names: dict[str, tuple[float, str]] = {}
-        self._resolving: dict[str, list[_Exchange]] = {}
-        self._to_resolve: SimpleQueue[str | None] = SimpleQueue()
-        self._resolvers: list[Thread] = []
+        self._names = Names(self.call)
         self._thread: Thread | None = None
         self._stopping = False
         self._others_cpu = 0.0  # of what ``done`` did, which is counted there
@@ -109,9 +113,7 @@ class Fetcher:
         if self._thread is not None:
             self._thread.join(timeout_seconds)
             self._thread = None
-        for _ in self._resolvers:  # not waited for: a lookup can hang for long
-            self._to_resolve.put(None)
-        self._resolvers.clear()
+        self._names.stop()
         if self._selector.get_map() is not None:
             for key in list(self._selector.get_map().values()):
                 if key.data is not None:
@@ -140,16 +142,10 @@ class Fetcher:
     def fetch(self, target: Target, done: Done) -> None:
         """Ask a target; ``done`` gets the complete response or why there is none, on this thread."""
         self._forgotten.discard(target.key)
-        exchange = _Exchange(target, done, b"")
+        exchange = _Exchange(target, target.key, done)
         deadline = time.monotonic() + target.timeout_seconds
         self.call_at(deadline, lambda: self._time_out(exchange))
-        try:
-            exchange.request = self._request(target)
-            self._begin(exchange)
-        except FetchError as error:
-            self._finish(exchange, error)
-        except OSError as error:
-            self._finish(exchange, describe(error))
+        self._attempt(exchange, self._begin)
 
     # ------------------------------------------------------------ the loop
 
@@ -178,7 +174,7 @@ class Fetcher:
         try:
             function()
         except Exception:
-            log.exception("a step of scraping failed")
+            _log.exception("a step of scraping failed")
 
     def _wake(self) -> None:
         try:
@@ -195,9 +191,18 @@ class Fetcher:
 
     # ------------------------------------------------------------ one exchange
 
-    def _request(self, target: Target) -> bytes:
+    def _attempt(self, exchange: _Exchange, step: Callable[[_Exchange], None]) -> None:
+        """Take a step that may end the exchange."""
         try:
-            authorization = target.job.credentials.header()
+            step(exchange)
+        except FetchError as error:
+            self._finish(exchange, error)
+        except OSError as error:
+            self._finish(exchange, describe(error))
+
+    def _request(self, target: Target, *, trusted: bool) -> bytes:
+        try:
+            authorization = target.job.credentials.header() if trusted else ""
         except (OSError, UnicodeDecodeError) as error:
             raise FetchError("credentials", f"the credentials cannot be read: {error}") from error
         lines = [
@@ -216,17 +221,25 @@ class Fetcher:
         return "\r\n".join([*lines, "", ""]).encode("utf-8")
 
     def _begin(self, exchange: _Exchange) -> None:
+        exchange.request = self._request(exchange.target, trusted=exchange.trusted)
         link = self._idle.pop(exchange.target.key, None)
         if link is not None:
             exchange.fresh = False
             self._send(exchange, link)
-            return
-        address = self._address(exchange)
-        if address:
-            self._connect(exchange, address)
+        else:
+            self._connect_anew(exchange)
+
+    def _connect_anew(self, exchange: _Exchange) -> None:
+        def found(address: str) -> None:
+            if not exchange.over:
+                self._attempt(exchange, lambda one: self._connect(one, address))
+
+        self._names.find(exchange.target.host, found)
 
     def _connect(self, exchange: _Exchange, address: str) -> None:
         target = exchange.target
+        if not address:
+            raise FetchError("name", f"the name {target.host!r} has no address")
         context = self._context(target.job.tls) if target.scheme == "https" else None
         server_name = target.job.tls.server_name or target.host
         exchange.fresh = True
@@ -256,11 +269,11 @@ class Fetcher:
             if not self._try_again(exchange, lost=True):
                 self._finish(exchange, describe(error))
         except Exception as error:
-            log.exception("a scrape failed")
+            _log.exception("a scrape failed")
             self._finish(exchange, FetchError("internal", f"{type(error).__name__}: {error}"))
         else:
             if connection.response.done:
-                self._finish(exchange, connection.response)
+                self._attempt(exchange, lambda one: self._answered(one, connection.response))
             elif link.events != events:
                 link.events = events
                 self._selector.modify(link.fd, events, link)
@@ -272,15 +285,31 @@ class Fetcher:
             return False
         self._drop(link)
         exchange.link = None
-        try:
-            address = self._address(exchange)
-            if address:
-                self._connect(exchange, address)
-        except FetchError as error:
-            self._finish(exchange, error)
-        except OSError as error:
-            self._finish(exchange, describe(error))
+        self._connect_anew(exchange)
         return True
+
+    def _answered(self, exchange: _Exchange, response: Response) -> None:
+        """Hand the response on, or go where it says.
+
+        Raises:
+            FetchError: If the way is too long or leads to no http or https address.
+            OSError: If it cannot even begin to connect there.
+        """
+        location = response.headers.get("location", "")
+        job = exchange.target.job
+        if not (job.follow_redirects and response.status in _REDIRECTS and location):
+            self._finish(exchange, response)
+            return
+        self._leave(exchange, reusable=response.keep_alive)
+        exchange.redirects += 1
+        if exchange.redirects > _MAX_REDIRECTS:
+            raise FetchError("redirect", f"stopped after {_MAX_REDIRECTS} redirects")
+        before, exchange.target = exchange.target, redirected(exchange.target, location)
+        # as Go's client, which Prometheus has, but never in clear where they were not
+        exchange.trusted &= exchange.target.host == before.host and not (
+            before.scheme == "https" and exchange.target.scheme == "http"
+        )
+        self._begin(exchange)
 
     def _time_out(self, exchange: _Exchange) -> None:
         if not exchange.over:
@@ -291,71 +320,28 @@ class Fetcher:
         if exchange.over:
             return
         exchange.over = True
-        link, exchange.link = exchange.link, None
-        if link is not None:
-            link.exchange = None
-            wanted = link.key not in self._forgotten
-            if wanted and isinstance(result, Response) and result.keep_alive:
-                self._idle[link.key] = link
-                if link.events != selectors.EVENT_READ:
-                    link.events = selectors.EVENT_READ
-                    self._selector.modify(link.fd, link.events, link)
-            else:
-                self._drop(link)
+        self._leave(exchange, reusable=isinstance(result, Response) and result.keep_alive)
         began = time.thread_time()
         self._guard(lambda: exchange.done(result))
         self._others_cpu += time.thread_time() - began
 
+    def _leave(self, exchange: _Exchange, *, reusable: bool) -> None:
+        """Keep the connection for the target's next scrape, or close it."""
+        link, exchange.link = exchange.link, None
+        if link is None:
+            return
+        link.exchange = None
+        if reusable and link.key == exchange.key and link.key not in self._forgotten:
+            self._idle[link.key] = link
+            if link.events != selectors.EVENT_READ:
+                link.events = selectors.EVENT_READ
+                self._selector.modify(link.fd, link.events, link)
+        else:
+            self._drop(link)
+
     def _drop(self, link: _Link) -> None:
         self._selector.unregister(link.fd)  # by number: a failed handshake has closed the socket
         link.connection.close()
-
-    # ------------------------------------------------------------ names and certificates
-
-    def _address(self, exchange: _Exchange) -> str:
-        """Return the target's numeric address; "" if it must be looked up first."""
-        host = exchange.target.host
-        try:
-            return str(ipaddress.ip_address(host))
-        except ValueError:
-            known = self._names.get(host)
-        if known is not None and known[0] > time.monotonic():
-            return known[1]
-        waiting = self._resolving.setdefault(host, [])
-        waiting.append(exchange)
-        if len(waiting) == 1:
-            self._to_resolve.put(host)
-            if len(self._resolvers) < _RESOLVERS:
-                thread = Thread(target=self._resolve_all, name="scrape-resolve", daemon=True)
-                self._resolvers.append(thread)
-                thread.start()
-        return ""
-
-    def _resolve_all(self) -> None:
-        """Look names up; runs on each resolver thread."""
-        while (host := self._to_resolve.get()) is not None:
-            try:
-                found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-                address = str(found[0][4][0])
-            except (OSError, UnicodeError, IndexError):
-                address = ""
-            self.call(functools.partial(self._resolved, host, address))
-
-    def _resolved(self, host: str, address: str) -> None:
-        if address:
-            self._names[host] = (time.monotonic() + _NAME_SECONDS, address)
-        for exchange in self._resolving.pop(host, []):
-            if exchange.over:
-                continue
-            if not address:
-                self._finish(exchange, FetchError("name", f"the name {host!r} has no address"))
-                continue
-            try:
-                self._connect(exchange, address)
-            except FetchError as error:
-                self._finish(exchange, error)
-            except OSError as error:
-                self._finish(exchange, describe(error))
 
     def _context(self, tls: Tls) -> ssl.SSLContext:
         known = self._contexts.get(tls)

@@ -24,9 +24,10 @@ from collector.scrape.worker import TargetState, Workers
 from model.clock import Clock, now_ms
 from model.labels import Labels
 from model.task import Task, TaskSource
+from promql.text import format_duration
 from storage.interface import Appender
 
-log: Final = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 _FILES_SECONDS: Final = 5.0
 _STEP_SECONDS: Final = 0.1  # targets near one another share the waking up and a warm cache
@@ -97,6 +98,11 @@ class ScrapeManager:
         self._threads.clear()
         self._workers.stop(max(deadline - time.monotonic(), 0.1))
 
+    def reload(self, configs: Sequence[ScrapeConfig], defaults: ScrapeJob) -> None:
+        """Scrape by another configuration from now on; targets that it does not change go on as they are."""
+        self._configs, self._defaults = tuple(configs), defaults
+        self._changed.set()
+
     def targets(self) -> dict[str, list[dict[str, Any]]]:
         """Return ``activeTargets`` and ``droppedTargets`` with the fields of Prometheus's /api/v1/targets."""
         with self._lock:
@@ -124,31 +130,37 @@ class ScrapeManager:
                     self._changed.set()
                 return
             except Exception:
-                log.exception("tasks cannot be watched for scrape targets")
+                _log.exception("tasks cannot be watched for scrape targets")
                 self._stop.wait(_FILES_SECONDS)
 
     def _keep(self) -> None:
-        files = any(isinstance(d, FileConfig) for c in self._configs for d in c.discoverers)
         while True:
-            self._changed.wait(_FILES_SECONDS if files else None)
+            files = [d for c in self._configs for d in c.discoverers if isinstance(d, FileConfig)]
+            pauses = [min(d.refresh_seconds, _FILES_SECONDS) for d in files]
+            self._changed.wait(min(pauses, default=None))
             if self._stop.is_set():
                 return
             self._changed.clear()
             try:
                 self._sync()
             except Exception:
-                log.exception("scrape targets cannot be brought up to date")
+                _log.exception("scrape targets cannot be brought up to date")
 
     def _sync(self) -> None:
         found, dropped, problems = self._find()
         wanted = {target.key: target for target in found}
         with self._lock:
+            stay = {
+                key
+                for key, state in self._states.items()
+                if key in wanted and state.target.is_scraped_as(wanted[key])
+            }
             fresh = [
                 TargetState(target, TargetSeries(target, self._appender))
                 for key, target in wanted.items()
-                if key not in self._states
+                if key not in stay
             ]
-            gone = [self._states.pop(key) for key in self._states.keys() - wanted.keys()]
+            gone = [self._states.pop(key) for key in self._states.keys() - stay]
             self._states.update({state.target.key: state for state in fresh})
             self._dropped, self._problems = dropped, problems
             states = list(self._states.values())
@@ -193,7 +205,7 @@ class ScrapeManager:
         self._fetcher.call_at(due, lambda: self._tick(state, due))
 
     def _tick(self, state: TargetState, due: float) -> None:
-        if state.ended or self._stop.is_set() or state.target.key not in self._states:
+        if self._stop.is_set() or self._states.get(state.target.key) is not state:
             return
         interval = state.target.interval_seconds
         following = due + interval
@@ -224,6 +236,6 @@ def _shown(state: TargetState) -> dict[str, Any]:
         "lastScrape": state.last_scrape_ms / 1000,
         "lastScrapeDuration": state.last_duration_seconds,
         "health": state.health,
-        "scrapeInterval": f"{target.interval_seconds:g}s",
-        "scrapeTimeout": f"{target.timeout_seconds:g}s",
+        "scrapeInterval": format_duration(round(target.interval_seconds * 1000)),
+        "scrapeTimeout": format_duration(round(target.timeout_seconds * 1000)),
     }

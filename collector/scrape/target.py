@@ -2,13 +2,16 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urljoin, urlsplit
 
+from collector.scrape.http import FetchError
 from collector.scrape.relabel import RelabelRule, relabel
+from configfile.duration import parse_duration
 from model.labels import Labels
+from promql.text import format_duration
 
 _PORTS: Final = {"http": 80, "https": 443}
 _PATH_SAFE: Final = "/%?&=:@!$'()*+,;~[]-._"  # anything else could end the request line
@@ -80,6 +83,7 @@ class ScrapeJob:
     label_value_length_limit: int = 0
     body_size_limit_bytes: int = DEFAULT_BODY_BYTES
     target_limit: int = 0
+    follow_redirects: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,11 @@ class Target:
         """What makes a target that target: its job, labels and URL."""
         return (self.job.job_name, self.labels, self.url)
 
+    def is_scraped_as(self, other: "Target") -> bool:
+        """Tell whether a target with the same key is scraped in the same way."""
+        ways = ((t.job, t.interval_seconds, t.timeout_seconds) for t in (self, other))
+        return next(ways) == next(ways)
+
     @property
     def address(self) -> str:
         """``host:port`` as HTTP's Host header has it."""
@@ -141,8 +150,8 @@ def make_target(job: ScrapeJob, found: Mapping[str, str]) -> Target | str | None
         "job": job.job_name,
         "__scheme__": job.scheme,
         "__metrics_path__": job.metrics_path,
-        "__scrape_interval__": f"{job.interval_seconds:g}s",
-        "__scrape_timeout__": f"{job.timeout_seconds:g}s",
+        "__scrape_interval__": format_duration(round(job.interval_seconds * 1000)),
+        "__scrape_timeout__": format_duration(round(job.timeout_seconds * 1000)),
         **{f"__param_{name}": value for name, value in reversed(job.params)},
         **found,
     }
@@ -160,10 +169,12 @@ def make_target(job: ScrapeJob, found: Mapping[str, str]) -> Target | str | None
     if place is None:
         return f"{address!r} is not a host and port"
     try:
-        interval = parse_duration(left.get("__scrape_interval__", ""))
-        timeout = min(parse_duration(left.get("__scrape_timeout__", "")), interval)
+        interval = parse_duration(left.get("__scrape_interval__", "")) / 1000
+        timeout = min(parse_duration(left.get("__scrape_timeout__", "")) / 1000, interval)
     except ValueError as error:
-        return str(error)
+        return f"has an interval or timeout that is {error}"
+    if timeout <= 0:
+        return "has an interval or timeout of 0"
     # the first value of a parameter may be relabelled, further ones stay
     params, seen = [], set()
     for name, value in job.params:
@@ -214,6 +225,23 @@ def make_targets(
     return list(targets.values()), dropped, problems
 
 
+def redirected(target: Target, location: str) -> Target:
+    """Return the target as it is asked where a ``Location`` header sends its scrape.
+
+    Raises:
+        FetchError: If that is no http or https address.
+    """
+    try:
+        to = urlsplit(urljoin(target.url, location))
+    except ValueError:
+        to = urlsplit("")
+    place = split_address(to.netloc, _PORTS[to.scheme]) if to.scheme in _PORTS else None
+    if place is None:
+        raise FetchError("redirect", f"it is redirected to {location[:200]!r}, no http or https address")  # fmt: skip
+    path = quote(f"{to.path or '/'}?{to.query}" if to.query else to.path or "/", safe=_PATH_SAFE)
+    return replace(target, scheme=to.scheme, host=place[0], port=place[1], path=path)
+
+
 def split_address(address: str, default_port: int) -> tuple[str, int] | None:
     """Return host and port of ``host``, ``host:port`` or ``[v6]:port``; None if it is neither."""
     if address.startswith("["):
@@ -229,23 +257,3 @@ def split_address(address: str, default_port: int) -> tuple[str, int] | None:
     if not (port.isascii() and port.isdecimal()) or not 0 < int(port) < 65536:
         return None
     return host, int(port)
-
-
-_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31536000.0}  # fmt: skip
-
-
-def parse_duration(text: str) -> float:
-    """Return seconds of a Prometheus duration (``1m30s``, ``500ms``).
-
-    Raises:
-        ValueError: If it is none or not above zero.
-    """
-    import re
-
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|[smhdwy])", text)
-    if not parts or "".join(n + u for n, u in parts) != text:
-        raise ValueError(f"{text!r} is not a duration; write 30s or 1m30s")
-    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
-    if seconds <= 0:
-        raise ValueError(f"{text!r} must be above zero")
-    return seconds

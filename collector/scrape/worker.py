@@ -15,7 +15,7 @@ from collector.scrape.text import Exposition, ExpositionParser
 from model.errors import StorageError
 from storage.interface import Appender, Metadata
 
-log: Final = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 _TEXT: Final = frozenset({"", "text/plain"})
 _OPENMETRICS: Final = "application/openmetrics-text"
@@ -132,7 +132,7 @@ class Workers:
                 elif not job.state.ended:
                     self._finish(job)
         except Exception:
-            log.exception("a scrape could not be worked off")
+            _log.exception("a scrape could not be worked off")
         finally:
             if isinstance(job, _Fetched):
                 job.state.busy = False
@@ -191,7 +191,7 @@ class Workers:
 
     def _refused(self, state: TargetState, error: StorageError) -> None:
         self._metrics.failures.labels(state.target.job.job_name, "storage").inc()
-        log.warning("the store refused a scrape: %s", error, extra={"url": state.target.url})
+        _log.warning("the store refused a scrape: %s", error, extra={"url": state.target.url})
 
 
 def parse_known(parser: ExpositionParser, response: Response) -> Exposition | None:

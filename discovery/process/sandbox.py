@@ -6,6 +6,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
+from storage.files import rotate
+
 MAX_BYTES: Final = 10 * 1024 * 1024  # as Mesos' LogrotateContainerLogger
 KEPT_FILES: Final = 3
 # What a line has beyond the limit and this is left out: else one line without an end would rotate
@@ -90,17 +92,10 @@ class RotatingFile:
     def _rotate(self) -> None:
         self._file.close()
         with contextlib.suppress(OSError):
-            for number in range(self._kept - 1, 0, -1):
-                older = self._numbered(number)
-                if older.exists():
-                    older.replace(self._numbered(number + 1))
-            self._path.replace(self._numbered(1))
+            rotate(self._path, self._kept)
         self._file = self._path.open("ab", buffering=0)
         self._size = self._file.tell()
         self._line_start = True
-
-    def _numbered(self, number: int) -> Path:
-        return self._path.with_name(f"{self._path.name}.{number}")
 
 
 def copy_stream(source: int, into: RotatingFile, echo: int | None) -> None:

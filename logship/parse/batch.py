@@ -5,7 +5,6 @@ from itertools import pairwise
 
 import numpy as np
 
-from logship.batches import take
 from logship.parse.columns import Columns
 from logship.parse.join import Records
 from logship.parse.lines import LINE_BYTES_MAX
@@ -64,11 +63,12 @@ def build(
     if flags.any():
         tally.truncated = int(np.count_nonzero(flags & np.uint8(Flag.TRUNCATED)))
         tally.unparsed = int(np.count_nonzero(flags & np.uint8(Flag.UNPARSED)))
+    stream, run = _common(records, origin)
     whole = LogBatch(
         identity=origin.identity,
-        source_id=origin.source_id,
-        stream=origin.stream,
-        run=0,
+        source_id=f"{origin.source_id}/{stream}" if stream else origin.source_id,
+        stream=stream or origin.stream,
+        run=run or 0,
         dataset=origin.dataset,
         buf=buf,
         message=Spans(starts[:size], ends[:size]),
@@ -83,7 +83,17 @@ def build(
         trace_ids=columns.traces,
         tags=origin.tags,
     )
-    return _split(whole, records, origin), tally
+    if stream is not None and run is not None:
+        return [whole], tally
+    return _split(whole, records, origin, stream), tally
+
+
+def _common(records: Records, origin: Origin) -> tuple[str | None, int | None]:
+    """Return the stream of all records, "" where their source has but one, and their run, 0 if unknown; None where they differ."""
+    streams = records.streams
+    stream = None if streams and streams.count(streams[0]) != len(streams) else streams[0] if streams else ""  # fmt: skip
+    runs = origin.run_numbers
+    return stream, None if len(runs) > 1 else runs[0] if runs else 0
 
 
 def _cut(columns: Columns, records: Records, flags: "np.ndarray[tuple[int], np.dtype[np.uint8]]", original: Ints) -> None:  # fmt: skip
@@ -122,25 +132,21 @@ def _buffer(columns: Columns) -> tuple[bytes, Ints, Ints]:
     return b"\0".join(pieces), ends - lengths, ends
 
 
-def _split(whole: LogBatch, records: Records, origin: Origin) -> list[LogBatch]:
-    """Part a batch by stream and run.
+def _split(whole: LogBatch, records: Records, origin: Origin, stream: str | None) -> list[LogBatch]:
+    """Part a batch by stream, unless all are of one, and by run.
 
     A store may take a batch for everything its source holds from the first record to
     ``end_offset``. So each stream of a wrapped file is a source of its own, and a run's batch ends
     where the next run starts.
     """
     runs = _runs(whole, records, origin)
-    streams = records.streams
-    if not streams:
+    if stream is not None:
         return _by_run(whole, runs)
-    first = streams[0]
-    if streams.count(first) == len(streams):
-        return _by_run(_of_stream(whole, first), runs)
-    names = np.array(streams)
+    names = np.array(records.streams)
     parts = []
-    for stream in dict.fromkeys(streams):
-        rows = np.flatnonzero(names == stream)
-        parts += _by_run(_of_stream(take(whole, rows), stream), runs[rows] if runs is not None else None)  # fmt: skip
+    for name in dict.fromkeys(records.streams):
+        rows = np.flatnonzero(names == name)
+        parts += _by_run(_of_stream(whole.take(rows), name), runs[rows] if runs is not None else None)  # fmt: skip
     return parts
 
 
@@ -169,7 +175,7 @@ def _by_run(batch: LogBatch, runs: Ints | None) -> list[LogBatch]:
     parts = []
     edges = [0, *(np.flatnonzero(np.diff(runs)) + 1).tolist(), len(runs)]
     for first, last in pairwise(edges):
-        part = take(batch, np.arange(first, last))
+        part = batch.take(np.arange(first, last))
         end = int(batch.offsets[last]) if last < len(runs) else batch.end_offset
         parts.append(replace(part, run=int(runs[first]), end_offset=end))
     return parts

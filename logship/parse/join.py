@@ -13,6 +13,7 @@ import numpy as np
 from logship.parse.levels import LevelFinder
 from logship.parse.lines import LINE_BYTES_MAX, Lines
 from logship.parse.multiline import FRAME_START, GAP_NS, LINES_MAX, SUSPECT, Kind, goes_on, opens
+from logship.parse.timestamps import FEW
 from model.log import Flag, Level
 from model.samples import Ints
 
@@ -63,9 +64,21 @@ def join(lines: Lines, levels: LevelFinder, *, multiline: bool, closing: bool, f
     flags = dict.fromkeys(lines.unwrapped, int(Flag.UNPARSED))
     structured = all([text[:1] == "{" for text in lines.texts])  # noqa: C419  # half of a generator's price
     found = None if structured else levels.levels(lines.texts)
-    if not lines.partial and (structured or not multiline):  # the usual case, at the speed of C
+    if not lines.partial and (
+        structured or not multiline or _all_closed(lines.texts, found)
+    ):  # the usual case, at the speed of C
         return Records(lines.texts, lines.starts[:-1], lines.streams, lines.runtime_ns, found, flags, lines.sizes, lines.starts[-1])  # fmt: skip
     return _Joiner(lines, found, multiline=multiline).run(closing=closing, final=final)
+
+
+def _all_closed(texts: list[str], levels: list[int] | None) -> bool:
+    """Tell whether nothing can follow any of a few lines; of many, one mostly opens a record."""
+    if len(texts) > FEW or levels is None:
+        return False
+    return not any(
+        text[:1] != "{" and (level >= Level.WARN or SUSPECT.match(text))
+        for text, level in zip(texts, levels, strict=True)
+    )
 
 
 class _Joiner:
@@ -73,7 +86,9 @@ class _Joiner:
         self._lines = lines
         self._times = times = lines.runtime_ns()
         self._clock = times.tolist() if times is not None else None
-        one = lines.streams.count(lines.streams[0]) == len(lines.streams) if lines.streams else True
+        self._one = one = (
+            lines.streams.count(lines.streams[0]) == len(lines.streams) if lines.streams else True
+        )
         gaps = times is not None and (np.diff(times) > GAP_NS).any()
         self._even = one and not gaps and not lines.partial  # neighbours may belong together
         self._levels = levels
@@ -128,8 +143,11 @@ class _Joiner:
         if not multiline:
             return sorted(partial)
         levels = np.array(self._levels, dtype=np.uint8)
-        first = np.array([text[:1] for text in self._lines.texts]).view(np.uint32)
-        may = (levels >= Level.WARN) | (first < _DIGITS[0]) | (first > _DIGITS[1])
+        first = np.frombuffer("".join([text[:1] or "\n" for text in self._lines.texts]).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)  # fmt: skip
+        timed = (first >= _DIGITS[0]) & (first <= _DIGITS[1])
+        may = (levels >= Level.WARN) | ~timed
+        if self._one:  # an alert with another line of the log behind it announces nothing
+            may[:-1] &= ~(timed[:-1] & timed[1:])
         may[list(partial)] = True
         rows: list[int] = np.flatnonzero(may).tolist()
         return rows

@@ -22,7 +22,7 @@ def plain(texts: Sequence[str], levels: Sequence[int] | None = None) -> Columns:
     """Return the columns of plain lines: the message is the line; ``levels`` if they are known already."""
     columns = Columns.empty(len(texts))
     columns.message = [text.encode("utf-8", "replace") for text in texts]
-    columns.times = timestamps.column(texts).tolist()
+    columns.times = timestamps.column(texts)
     columns.levels = list(levels) if levels is not None else [of_line(text) for text in texts]
     for row, text in enumerate(texts):
         at = text.find("race")

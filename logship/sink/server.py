@@ -11,6 +11,7 @@ import numpy as np
 
 from logship import wire
 from logship.sink.base import Sink
+from logship.turn import TURN
 from model.errors import DeliveryError, reason_of
 from model.log import Delivery, LogBatch
 
@@ -37,7 +38,9 @@ class ServerSink:
     def write(self, batches: Sequence[LogBatch], timeout_seconds: float) -> Sequence[Delivery]:
         """See ``Sink.write``."""
         try:
-            status, reason, body, retry_after = self._post(wire.encode(batches), timeout_seconds)
+            with TURN:
+                request = wire.encode(batches)
+            status, reason, body, retry_after = self._post(request, timeout_seconds)
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise DeliveryError(f"the server at {self._url.netloc} cannot be reached: {reason_of(error)}", retryable=True) from error  # fmt: skip

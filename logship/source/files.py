@@ -15,7 +15,7 @@ from typing import Final
 
 FINGERPRINT_BYTES: Final = 1024
 MARKS_MAX: Final = 100
-READ_BYTES: Final = 512 << 10  # less costs more per line, more costs memory
+READ_BYTES: Final = 512 << 10  # less costs more per line, more costs memory and page faults
 _FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 

@@ -36,7 +36,7 @@ class Wanted:
 def wanted(task: Task) -> Iterator[Wanted]:
     """Return the file streams of a task; none where its labels say so."""
     label = _labels(task)
-    if label("enabled", "true").lower() == "false" or task.status.labels.get(task_labels.IGNORE) == "true":  # fmt: skip
+    if label("enabled", "true").lower() == "false":
         return
     form = label("format", "auto")
     how: dict[str, Any] = {

@@ -13,6 +13,7 @@ from model.catalog import (
     logdb,
     logship,
     node,
+    remote,
     scrape,
     self_,
     storage,
@@ -24,7 +25,8 @@ from model.catalog.metric import Metric
 __all__ = ["CATALOG", "Metric", "declared"]
 
 _AREAS = (
-    task, container, node, scrape, healthcheck, logship, storage, logdb, alerting, web, self_,
+    task, container, node, scrape, healthcheck, logship, storage, logdb, remote, alerting, web,
+    self_,
 )  # fmt: skip
 
 CATALOG: Final[dict[str, Metric]] = {m.name: m for area in _AREAS for m in area.METRICS}

@@ -40,4 +40,11 @@ METRICS: Final[tuple[Metric, ...]] = (
         "What could not be written or read, by operation.",
         ("operation",),
     ),
+    Metric(
+        "taskscope_storage_series_refused_total",
+        "counter",
+        "",
+        "Series that a limit kept out, counted each time they were offered.",
+        ("limit",),
+    ),
 )

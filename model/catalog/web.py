@@ -26,6 +26,14 @@ METRICS: Final[tuple[Metric, ...]] = (
         "Requests refused because of their Host, Origin or Sec-Fetch-Site header.",
         ("reason",),
     ),
+    Metric("taskscope_web_queries", "gauge", "", "Queries that are evaluated now."),
+    Metric(
+        "taskscope_web_stopped_queries_total",
+        "counter",
+        "",
+        "Queries that were not answered: too slow, too large, or nobody waited any more.",
+        ("reason",),
+    ),
     Metric("taskscope_web_log_tails", "gauge", "", "Log tails that are open now."),
     Metric(
         "taskscope_web_remote_write_samples_total",

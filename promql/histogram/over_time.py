@@ -34,6 +34,12 @@ class WindowResults:
     def floats(self, chunk: Chunk, values: Floats, present: Bools) -> None:
         """Set floats of a chunk, (k, S); what is not present stays as it is."""
         if present.all():
+            if len(self._windows.chunks) == 1 and np.array_equal(
+                chunk.rows, np.arange(len(self.values))
+            ):
+                self.values = np.broadcast_to(values, present.shape)
+                self.present = np.ones(present.shape, dtype=bool)
+                return
             self.values[chunk.rows] = values
             self.present[chunk.rows] = True
             return

@@ -1,13 +1,10 @@
 """One batch as the store holds it until it is sealed, and what makes a record the same record."""
 
 import hashlib
-from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Final
 
-import numpy as np
-import numpy.typing as npt
-
-from model.log import LogBatch, Spans
+from model.log import LogBatch
 from model.samples import Ints
 
 MASK64: Final = 2**64 - 1
@@ -62,27 +59,6 @@ def source_key(source_id: str) -> int:
 def record_id(source: int, offset: int) -> str:
     """Return the document id: 16 hex digits of the source, then the offset in hex."""
     return f"{source & MASK64:016x}{offset & MASK64:x}"
-
-
-def keep(batch: LogBatch, mask: npt.NDArray[np.bool_]) -> LogBatch:
-    """Return the batch with only some of its records; its bytes stay as they are."""
-    index = np.flatnonzero(mask)
-    position = {int(old): new for new, old in enumerate(index)}
-    return replace(
-        batch,
-        message=_take(batch.message, index),
-        fields=_take(batch.fields, index),
-        ts_ns=batch.ts_ns[index],
-        levels=batch.levels[index],
-        offsets=batch.offsets[index],
-        flags=batch.flags[index],
-        original_bytes=batch.original_bytes[index],
-        trace_ids={position[i]: v for i, v in batch.trace_ids.items() if i in position},
-    )
-
-
-def _take(spans: Spans, index: npt.NDArray[Any]) -> Spans:
-    return Spans(spans.starts[index], spans.ends[index])
 
 
 def slice_text(buf: bytes, starts: Ints, ends: Ints, index: int) -> str:

@@ -19,13 +19,13 @@ from model.clock import Clock
 from model.log import Delivery, LogBatch
 from model.samples import Ints
 from storage.interface import LogPage, LogQuery, LogReader, LogStore
-from storage.logdb.config import LogDbSettings
 from storage.logdb.files import Files
 from storage.logdb.maintenance import Maintenance
 from storage.logdb.metrics import LogDbMetrics
 from storage.logdb.parts import Parts
 from storage.logdb.reader import Reader
 from storage.logdb.sealed import Sealed
+from storage.logdb.settings import LogDbSettings
 from storage.logdb.writer import Writer, Written
 
 _log = logging.getLogger(__name__)

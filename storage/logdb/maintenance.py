@@ -6,19 +6,19 @@ from threading import Lock
 from typing import Final
 
 from model.clock import Clock
-from storage.logdb.config import LogDbSettings
 from storage.logdb.files import Files
 from storage.logdb.manifest import write_sources
 from storage.logdb.merge import merge, plan
 from storage.logdb.metrics import LogDbMetrics
 from storage.logdb.parts import Parts
 from storage.logdb.segment import Segment, release_memory, write_segment
+from storage.logdb.settings import DAY_NS, LogDbSettings
 from storage.logdb.writer import Writer
 
 # retention deletes whole segments, so none is merged that spans more than this part of it
 _RETENTION_STEPS: Final = 10
 # a source is remembered longer than its records, in case it is shipped again from its beginning
-_FORGET_NS: Final = 7 * 86_400 * 1_000_000_000
+_FORGET_NS: Final = 7 * DAY_NS
 
 
 class Maintenance:
@@ -89,7 +89,7 @@ class Maintenance:
 
     def _merge(self) -> bool:
         manifest = self._files.manifest
-        max_age_ns = int(self._settings.retention_days * 86_400e9 / _RETENTION_STEPS)
+        max_age_ns = self._settings.retention_ns // _RETENTION_STEPS
         small = plan(manifest.segments, self._settings.segment_bytes, max_age_ns)
         if not small:
             return False
@@ -128,7 +128,7 @@ class Maintenance:
         self._metrics.dropped.labels("size").inc(sum(segment.rows for segment in many))
 
     def _oldest_ns(self) -> int:
-        return self._clock.now_ns() - int(self._settings.retention_days * 86_400e9)
+        return self._clock.now_ns() - self._settings.retention_ns
 
     def show(self) -> None:
         """Bring the gauges up to date."""

@@ -9,7 +9,7 @@ import numpy as np
 from model.clock import Clock
 from model.errors import DeliveryError, reason_of
 from model.log import Delivery, LogBatch
-from storage.logdb.chunk import Chunk, keep, source_key
+from storage.logdb.chunk import Chunk, source_key
 from storage.logdb.files import Files
 from storage.logdb.metrics import LogDbMetrics
 from storage.logdb.parts import Parts
@@ -64,7 +64,7 @@ class Writer:
             stored = int(fresh.sum())
             if stored:
                 self._check_room()
-                kept = batch if stored == len(batch) else keep(batch, fresh)
+                kept = batch if stored == len(batch) else batch.take(np.flatnonzero(fresh))
                 self._store(Chunk(self._parts.next_seq, source, self._clock.now_ns(), kept))
         status[~fresh] = 409
         self._metrics.records.labels("stored").inc(stored)

@@ -2,7 +2,7 @@
 
 import http.client
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -10,7 +10,21 @@ import cramjam
 
 from model.errors import DeliveryError, reason_of
 
-_RETRYABLE: Final = frozenset({429, 500, 502, 503, 504})
+_TOO_MANY: Final = 429
+
+
+class RefusedError(DeliveryError):
+    """The far side answered, but not with success.
+
+    Attributes:
+        status: The HTTP status.
+    """
+
+    def __init__(
+        self, message: str, status: int, *, retryable: bool, retry_after_seconds: float | None
+    ) -> None:
+        super().__init__(message, retryable=retryable, retry_after_seconds=retry_after_seconds)
+        self.status = status
 
 
 class RemoteWriteClient:
@@ -21,6 +35,8 @@ class RemoteWriteClient:
         timeout_seconds: For each step of a request.
         authorization: Makes the Authorization header, anew for each request; "" for none.
         context: For https; the system's certificates if None.
+        headers: Sent with each request beside those that the protocol asks for.
+        retry_on_429: Whether 429 is worth another try.
 
     Raises:
         ValueError: If the URL is not one of http or https.
@@ -32,12 +48,16 @@ class RemoteWriteClient:
         timeout_seconds: float = 30.0,
         authorization: Callable[[], str] = str,
         context: ssl.SSLContext | None = None,
+        headers: Mapping[str, str] | None = None,
+        retry_on_429: bool = True,
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{url!r} is not the URL of a remote write endpoint")
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._authorization = authorization
+        self._headers = dict(headers or {})
+        self._retry_on_429 = retry_on_429
         self._connection: http.client.HTTPConnection
         if parts.scheme == "https":
             self._connection = http.client.HTTPSConnection(
@@ -55,9 +75,9 @@ class RemoteWriteClient:
         """Send one WriteRequest and return when the far side has taken it.
 
         Raises:
-            DeliveryError: If it did not; says whether to try again.
+            DeliveryError: If it did not; says whether to try again. A RefusedError if it answered.
         """
-        headers = {
+        headers = self._headers | {
             "Content-Encoding": "snappy",
             "Content-Type": "application/x-protobuf",
             "User-Agent": "Taskscope",
@@ -81,9 +101,11 @@ class RemoteWriteClient:
             self._connection.close()
         if response.status // 100 != 2:
             text = said.decode("utf-8", "replace").strip().partition("\n")[0][:200]
-            raise DeliveryError(
+            again = response.status >= 500 or (response.status == _TOO_MANY and self._retry_on_429)
+            raise RefusedError(
                 f"the remote store answered {response.status}: {text}",
-                retryable=response.status in _RETRYABLE,
+                response.status,
+                retryable=again,
                 retry_after_seconds=_seconds(response.getheader("Retry-After")),
             )
 

@@ -1,21 +1,23 @@
-"""From the bytes of a WriteRequest to columns, without looking into labels that came before.
+"""From the bytes of a WriteRequest (remote write 1.0) to columns, without looking into labels that came before.
 
 A series is known by the bytes of its labels, and the series that came behind another one last time
 is expected there again, so that a usual series costs one comparison. Values and times are gathered
 with numpy afterwards.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import cramjam
-import numpy as np
 
-from model.errors import StorageError
 from model.labels import METRIC_NAME, Labels
-from model.samples import Floats, Ints
 from storage.interface import Metadata
+from storage.remote.columns import Columns, RawExemplar, RemoteWriteError
+from storage.remote.histograms import HistogramReader, SpanForms
+from storage.remote.samples import SampleReader
+from storage.remote.skeleton import Skeletons
 from storage.remote.wire import (
+    EXEMPLAR_TAG,
     HISTOGRAM_TAG,
     LABEL_TAG,
     METADATA_TAG,
@@ -25,10 +27,10 @@ from storage.remote.wire import (
     SERIES_TAG,
     TIME_OFFSET,
     TIME_TAG,
-    VALUE_OFFSET,
     VALUE_TAG,
     WireError,
     read_delimited,
+    read_double,
     read_varint,
     signed,
     skip,
@@ -37,11 +39,6 @@ from storage.remote.wire import (
 
 MAX_BODY_BYTES: Final = 128 << 20  # unpacked
 _USUAL: Final = bytes((SAMPLE_TAG, SAMPLE_BYTES - 2, VALUE_TAG))
-_SEVENS: Final = np.arange(0, 42, 7, dtype=np.int64)
-
-
-class RemoteWriteError(StorageError, ValueError):
-    """A request that will never be right; answer it with 400, so that the sender does not try again."""
 
 
 @dataclass(slots=True)
@@ -61,49 +58,34 @@ class Series:
     following: "Series | None" = None
 
 
-@dataclass(slots=True)
-class Columns:
-    """What one request holds.
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What is being gathered of one request."""
 
-    Attributes:
-        rows: Number of the series of each sample.
-        ts_ms: int64, shape (samples,).
-        values: float64, shape (samples,); bits as they came.
-        metadata: By metric family.
-        bad_series: Series whose labels are wrong; they have no samples here.
-        first_bad: What is wrong with the first of them.
-        histograms: Native histograms, which are left out.
-        at: Where each sample stands in the request; -1 for one of another form than the usual.
-        others: Value's bytes and time of the latter.
-    """
-
-    rows: list[int] = field(default_factory=list)
-    ts_ms: Ints = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    values: Floats = field(default_factory=lambda: np.empty(0, dtype=np.float64))
-    metadata: dict[str, Metadata] = field(default_factory=dict)
-    bad_series: int = 0
-    first_bad: str = ""
-    histograms: int = 0
-    at: list[int] = field(default_factory=list)
-    others: list[tuple[bytes, int]] = field(default_factory=list)
+    found: Columns
+    samples: SampleReader
+    histograms: HistogramReader
 
 
 class Decoder:
     """Knows the series of the requests before; for one thread at a time.
 
-    Attributes:
-        labels: Labels by the series' number; grows as series come.
+    Args:
+        labels: Labels by the series' number; grows as series come. Others may add theirs.
+        forms: What is known of histograms' spans.
     """
 
-    def __init__(self) -> None:
-        self.labels: list[Labels] = []
+    def __init__(self, labels: list[Labels], forms: SpanForms) -> None:
+        self._labels = labels
+        self._forms = forms
         self._known: dict[bytes, Series] = {}
         self._first = Series(b"\0", 0, -1)
+        self._skeletons = Skeletons()
 
     def forget(self) -> None:
-        """Begin anew with series number 0."""
-        self.labels = []
+        """Begin anew; the labels are emptied by whom they belong to."""
         self._known.clear()
+        self._skeletons.forget()
         self._first.following = None
 
     def decode(self, data: bytes) -> Columns:
@@ -112,8 +94,15 @@ class Decoder:
         Raises:
             RemoteWriteError: If it is not a WriteRequest; the series it began with are known then.
         """
-        found = Columns()
-        add_row, add_at, begins = found.rows.append, found.at.append, data.startswith
+        try:
+            same = self._skeletons.read(data)
+        except WireError as error:
+            raise RemoteWriteError(f"the request is not a WriteRequest: {error}") from error
+        if same is not None:
+            return same
+        request = _Request(Columns(), SampleReader(), HistogramReader(self._forms))
+        add_row, add_at = request.samples.rows.append, request.samples.at.append
+        begins = data.startswith
         position, end, last = 0, len(data), self._first
         try:
             while position < end:
@@ -124,30 +113,36 @@ class Decoder:
                     add_at(position + last.size - SAMPLE_BYTES)
                     position += last.size
                     continue
-                position, last = self._read_field(data, position, last, found)
+                position, last = self._read_field(data, position, last, request)
             if position != end:
                 raise WireError("a series is cut off")
-            _gather(data, found)
+            request.samples.gather(data, request.found)
+            if request.histograms.rows:
+                request.found.histograms = request.histograms.columns(request.found.faults)
+            else:
+                self._skeletons.remember(data, request.samples, request.found)
         except WireError as error:
             raise RemoteWriteError(f"the request is not a WriteRequest: {error}") from error
-        return found
+        return request.found
 
-    def _read_field(self, data: bytes, at: int, last: Series, found: Columns) -> tuple[int, Series]:
+    def _read_field(
+        self, data: bytes, at: int, last: Series, request: _Request
+    ) -> tuple[int, Series]:
         tag = data[at]
         if tag == SERIES_TAG:
             start, end = read_delimited(data, at + 1, len(data))
-            return end, self._read_series(data, start, end, last, found)
+            return end, self._read_series(data, start, end, last, request)
         if tag == METADATA_TAG:
             start, end = read_delimited(data, at + 1, len(data))
             name, known = _metadata(data, start, end)
             if name:
-                found.metadata[name] = known
+                request.found.metadata[name] = known
             return end, last
         tag, at = read_varint(data, at)
         return skip(data, tag, at, len(data)), last
 
     def _read_series(
-        self, data: bytes, start: int, end: int, last: Series, found: Columns
+        self, data: bytes, start: int, end: int, last: Series, request: _Request
     ) -> Series:
         at = start
         while at < end and data[at] == LABEL_TAG:
@@ -155,37 +150,33 @@ class Decoder:
         raw = data[start:at]
         series = self._known.get(raw)
         if series is None:
-            made = self._make(raw, found)
+            made = self._make(raw, request.found)
             if made is None:
-                _samples(data, at, end)  # what is cut off is found here too
+                while at < end:  # what is cut off is found here too
+                    tag, at = read_varint(data, at)
+                    at = skip(data, tag, at, end)
                 return last
             series = made
         last.following = series
         usual = end - at == SAMPLE_BYTES and data.startswith(_USUAL, at)
         if usual and data[at + TIME_OFFSET - 1] == TIME_TAG:
-            found.rows.append(series.row)
-            found.at.append(at)
+            request.samples.rows.append(series.row)
+            request.samples.at.append(at)
             return series
-        samples, histograms = _samples(data, at, end)
-        found.histograms += histograms
-        for sample in samples:
-            found.rows.append(series.row)
-            found.at.append(-1)
-            found.others.append(sample)
+        _read_points(data, at, end, series.row, request)
         return series
 
     def _make(self, raw: bytes, found: Columns) -> Series | None:
-        """Make a series that is new; None, and counted, if its labels are wrong."""
+        """Make a series that is new; None, and noted, if its labels are wrong."""
         try:
             labels = decode_labels(raw)
         except (UnicodeDecodeError, RemoteWriteError) as error:
-            found.bad_series += 1
-            found.first_bad = found.first_bad or str(error)
+            found.faults.append(str(error))
             return None
         head = bytes((SERIES_TAG,)) + varint(len(raw) + SAMPLE_BYTES) + raw + _USUAL
         size = len(head) - len(_USUAL) + SAMPLE_BYTES
-        made = self._known[raw] = Series(head, size, len(self.labels))
-        self.labels.append(labels)
+        made = self._known[raw] = Series(head, size, len(self._labels))
+        self._labels.append(labels)
         return made
 
 
@@ -204,57 +195,50 @@ def unpack(body: bytes) -> bytes:
         raise RemoteWriteError(f"the body is not snappy: {error}") from error
 
 
-def _gather(data: bytes, found: Columns) -> None:
-    """Read times and values where they were found."""
-    at = np.array(found.at, dtype=np.int64)
-    found.ts_ms = np.empty(len(at), dtype=np.int64)
-    found.values = np.empty(len(at), dtype=np.float64)
-    usual = at >= 0
-    raw = np.frombuffer(data, dtype=np.uint8)
-    places = at[usual]
-    values = raw[places[:, None] + (VALUE_OFFSET + np.arange(8))]
-    digits = raw[places[:, None] + (TIME_OFFSET + np.arange(6))].astype(np.int64)
-    tags = raw[places + (TIME_OFFSET - 1)]
-    if (tags != TIME_TAG).any() or (digits[:, :5] < 0x80).any() or (digits[:, 5] >= 0x80).any():
-        raise WireError("a sample has no time")
-    found.values[usual] = values.view(np.float64)[:, 0]
-    found.ts_ms[usual] = ((digits & 0x7F) << _SEVENS).sum(axis=1)
-    if found.others:
-        bits, times = zip(*found.others, strict=True)
-        found.ts_ms[~usual] = times
-        found.values[~usual] = np.frombuffer(b"".join(bits), dtype=np.float64)
-
-
-def _samples(data: bytes, at: int, end: int) -> tuple[list[tuple[bytes, int]], int]:
-    """Return the samples behind the labels, as the value's bytes and the time, and the number of histograms."""
-    samples = []
-    histograms = 0
+def _read_points(data: bytes, at: int, end: int, row: int, request: _Request) -> None:
+    """Take what stands behind the labels of a series: samples, histograms, exemplars."""
     while at < end:
         tag, at = read_varint(data, at)
-        if tag == SAMPLE_TAG:
+        if tag in (SAMPLE_TAG, HISTOGRAM_TAG, EXEMPLAR_TAG):
             start, at = read_delimited(data, at, end)
-            samples.append(_sample(data, start, at))
+            if tag == SAMPLE_TAG:
+                request.samples.read(data, start, at, row)
+            elif tag == HISTOGRAM_TAG:
+                request.histograms.read(data, start, at, row)
+            else:
+                _read_exemplar(data, start, at, row, request.found)
         else:
-            histograms += tag == HISTOGRAM_TAG
             at = skip(data, tag, at, end)
-    return samples, histograms
 
 
-def _sample(data: bytes, at: int, end: int) -> tuple[bytes, int]:
-    """Read one sample; writers may leave out a value of 0.0 and a time of 0."""
-    value, ts_ms = bytes(8), 0
+def _read_exemplar(data: bytes, at: int, end: int, row: int, found: Columns) -> None:
+    pairs, value, ts_ms = [], 0.0, 0
     while at < end:
         tag, at = read_varint(data, at)
-        if tag == VALUE_TAG and at + 8 <= end:
-            value, at = data[at : at + 8], at + 8
-        elif tag == TIME_TAG:
+        if tag == 0x0A:
+            start, at = read_delimited(data, at, end)
+            pairs.append(read_pair(data, start, at))
+        elif tag == 0x11:
+            value, at = read_double(data, at, end)
+        elif tag == 0x18:
             number, at = read_varint(data, at)
             ts_ms = signed(number)
         else:
             at = skip(data, tag, at, end)
-    if at > end:
-        raise WireError("a sample is longer than its field")
-    return value, ts_ms
+    found.exemplars.append(RawExemplar(row, tuple(pairs), value, ts_ms))
+
+
+def read_pair(data: bytes, at: int, end: int) -> tuple[str, str]:
+    """Read a Label; what is not UTF-8 is replaced."""
+    texts = {0x0A: "", 0x12: ""}
+    while at < end:
+        tag, at = read_varint(data, at)
+        if tag in texts:
+            start, at = read_delimited(data, at, end)
+            texts[tag] = data[start:at].decode("utf-8", "replace")
+        else:
+            at = skip(data, tag, at, end)
+    return texts[0x0A], texts[0x12]
 
 
 def decode_labels(raw: bytes) -> Labels:
@@ -277,6 +261,15 @@ def decode_labels(raw: bytes) -> Labels:
             else:
                 at = skip(raw, tag, at, end)
         pairs.append((texts[0x0A], texts[0x12]))
+    return checked_labels(pairs)
+
+
+def checked_labels(pairs: list[tuple[str, str]]) -> Labels:
+    """Return labels from what was sent.
+
+    Raises:
+        RemoteWriteError: If there is no name, or a label stands twice or has no name.
+    """
     labels = Labels.of(pairs)
     names = {name for name, _ in pairs}
     if "" in names or len(names) < len(pairs):

@@ -4,6 +4,7 @@ A layout is encoded once; a scrape of it is a copy of those bytes with values an
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -52,7 +53,17 @@ class LayoutEncoder:
     """
 
     def __init__(self, labels: Sequence[Labels]) -> None:
-        self.labels = [encode_labels(one) for one in labels]
+        self._lay_out([encode_labels(one) for one in labels])
+
+    @classmethod
+    def of_encoded(cls, labels: Sequence[bytes]) -> Self:
+        """Make one for series whose labels are encoded already."""
+        made = cls(())
+        made._lay_out(list(labels))
+        return made
+
+    def _lay_out(self, labels: list[bytes]) -> None:
+        self.labels = labels
         usual = bytes((SAMPLE_TAG, SAMPLE_BYTES - 2, VALUE_TAG)) + bytes(8) + bytes((TIME_TAG,))
         pieces = [
             bytes((SERIES_TAG,)) + varint(len(one) + SAMPLE_BYTES) + one + usual + bytes(6)

@@ -1,4 +1,4 @@
-"""Takes in remote write requests and appends them, as scrapes again where that can be seen."""
+"""Takes in remote write requests, 1.0 and 2.0, and appends them, as scrapes again where that can be seen."""
 
 import hashlib
 from collections.abc import Sequence
@@ -7,23 +7,31 @@ from threading import Lock
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from prometheus_client import CollectorRegistry
 
-from model.errors import StorageError
+from model.errors import StorageError, UnknownSeriesError
+from model.histogram.pool import HistogramColumn
 from model.labels import Labels
-from model.samples import Ints, ScrapeBatch, Ticket
-from storage.interface import Appender
-from storage.remote.decode import Columns, Decoder, RemoteWriteError, unpack
+from model.samples import Exemplar, ScrapeBatch, Ticket, no_samples, stale_markers
+from storage.interface import Appender, Written
+from storage.remote.columns import (
+    Columns,
+    HistogramRows,
+    RawExemplar,
+    RemoteWriteError,
+    Rows,
+)
+from storage.remote.decode import Decoder, unpack
+from storage.remote.decode_v2 import DecoderV2
+from storage.remote.histograms import SpanForms
 from storage.remote.metrics import ReceiverMetrics
 
 _MAX_SERIES: Final = 2_000_000
+_MAX_TEXTS: Final = 8_000_000
 _MAX_RUNS: Final = 100_000
 _RUN: Final = 8  # shorter runs are not worth a layout
 # Series that come from one thing that is measured agree in these.
 _THING: Final = ("job", "instance", "host", "task_id")
-
-Rows = npt.NDArray[np.int64]
 
 
 @dataclass(slots=True)
@@ -57,11 +65,16 @@ class RemoteWriteReceiver:
         self._appender = appender
         self._metrics = ReceiverMetrics(registry)
         self._lock = Lock()
-        self._decoder = Decoder()
+        self._labels: list[Labels] = []
+        forms = SpanForms()
+        self._v1 = Decoder(self._labels, forms)
+        self._v2 = DecoderV2(self._labels, forms)
         self._begin_anew()
 
     def _begin_anew(self) -> None:
-        self._decoder.forget()
+        self._labels.clear()
+        self._v1.forget()
+        self._v2.forget()
         self._refs = np.empty(0, dtype=np.int64)
         self._things = np.empty(0, dtype=np.int64)
         self._thing_numbers: dict[tuple[str, ...], int] = {}
@@ -70,20 +83,28 @@ class RemoteWriteReceiver:
         self._layouts: list[_Run] = []
         self._requests = 0
 
-    def ingest(self, body: bytes, timeout_seconds: float = 30.0) -> int:
-        """Store a request's samples and return their number once they survive ``kill -9``.
+    def ingest(self, body: bytes, version: int = 1, timeout_seconds: float = 30.0) -> Written:
+        """Store a request and say how much it was once it survives ``kill -9``.
 
-        Series that are wrong (no name, a label twice, not UTF-8) and native histograms are left
-        out; the other samples are stored before the error is raised.
+        Series and histograms that are wrong are left out; the rest is stored before the error is raised.
+
+        Args:
+            body: As it came, compressed.
+            version: Of the protocol, 1 or 2.
+            timeout_seconds: How long the store may take.
 
         Raises:
-            RemoteWriteError: If the request, or some series in it, is wrong.
+            RemoteWriteError: If the request, or something in it, is wrong.
             StorageError: If the store cannot take it now; the sender should try again.
         """
         try:
             data = unpack(body)
             with self._lock:
-                found, tickets = self._take(data)
+                try:
+                    found, tickets = self._take(data, version)
+                except UnknownSeriesError:  # unused for so long that the store forgot them
+                    self._begin_anew()
+                    found, tickets = self._take(data, version)
         except RemoteWriteError:
             self._metrics.rejected.inc()
             raise
@@ -92,38 +113,68 @@ class RemoteWriteReceiver:
         for ticket in tickets:
             if not ticket.wait(timeout_seconds):
                 raise StorageError(f"the samples were not stored within {timeout_seconds:g} s")
-        self._metrics.received.inc(len(found.rows))
-        if found.bad_series:
+        histograms = 0 if found.histograms is None else len(found.histograms.rows)
+        written = Written(len(found.rows), histograms, len(found.exemplars))
+        self._metrics.received.inc(written.samples + written.histograms)
+        if found.faults:
             self._metrics.rejected.inc()
+            first, number = found.faults[0], len(found.faults)
             raise RemoteWriteError(
-                f"{found.bad_series} series are not valid, the first: {found.first_bad}"
+                f"{number} series are not valid, the first: {first}", written, number
             )
-        return len(found.rows)
+        return written
 
-    def _take(self, data: bytes) -> tuple[Columns, list[Ticket]]:
+    def _take(self, data: bytes, version: int) -> tuple[Columns, list[Ticket]]:
         self._requests += 1
-        if len(self._decoder.labels) > _MAX_SERIES:
+        if len(self._labels) > _MAX_SERIES or self._v2.size > _MAX_TEXTS:
             self._begin_anew()  # the store still knows every series by its labels
+        decoder = self._v1 if version == 1 else self._v2
         try:
-            found = self._decoder.decode(data)
+            found = decoder.decode(data)
         finally:
-            self._learn(self._decoder.labels[len(self._refs) :])
-        rows = np.array(found.rows, dtype=np.int64)
+            self._learn(self._labels[len(self._refs) :])
         tickets = []
-        loose = np.ones(len(rows), dtype=np.bool_)
-        for start, stop in self._split(rows, found.ts_ms):
-            layout_id = self._layout(rows[start:stop])
+        loose = np.ones(len(found.rows), dtype=np.bool_)
+        for start, stop in self._split(found):
+            layout_id = self._layout(found.rows[start:stop])
             if layout_id is not None:
                 batch = ScrapeBatch(layout_id, int(found.ts_ms[start]), found.values[start:stop])
                 tickets.append(self._appender.append(batch))
                 loose[start:stop] = False
         if loose.any():
+            starts = None if found.start_ms is None else found.start_ms[loose]
             tickets.append(
                 self._appender.append_samples(
-                    self._refs[rows[loose]], found.ts_ms[loose], found.values[loose]
+                    self._refs[found.rows[loose]],
+                    found.ts_ms[loose],
+                    found.values[loose],
+                    start_ms=starts,
                 )
             )
+        if found.histograms is not None:
+            tickets.append(self._append_histograms(found.histograms))
+        if found.exemplars:
+            tickets.append(self._append_exemplars(found.exemplars))
         return found, tickets
+
+    def _append_histograms(self, found: HistogramRows) -> Ticket:
+        index = np.where(found.stale, -1, np.arange(len(found.rows), dtype=np.int32))
+        values = no_samples(len(found.rows))
+        values[found.stale] = stale_markers(int(found.stale.sum()))
+        return self._appender.append_samples(
+            self._refs[found.rows],
+            found.ts_ms,
+            values,
+            start_ms=found.start_ms if found.start_ms.any() else None,
+            histograms=HistogramColumn(index.astype(np.int32), found.pool),
+        )
+
+    def _append_exemplars(self, found: list[RawExemplar]) -> Ticket:
+        ordered = sorted(found, key=lambda one: one.ts_ms)
+        return self._appender.append_exemplars(
+            self._refs[[one.row for one in ordered]],
+            [Exemplar(Labels.of(one.pairs), one.value, one.ts_ms) for one in ordered],
+        )
 
     def _learn(self, labels: Sequence[Labels]) -> None:
         """Give new series their place in the store and in our columns."""
@@ -143,13 +194,15 @@ class RemoteWriteReceiver:
         self._things = np.concatenate([self._things, np.array(things, dtype=np.int64)])
         self._owners = np.concatenate([self._owners, np.full(len(refs), -1, dtype=np.int64)])
 
-    def _split(self, rows: Rows, ts_ms: Ints) -> list[tuple[int, int]]:
+    def _split(self, found: Columns) -> list[tuple[int, int]]:
         """Return (start, stop) of the runs of one thing at one time that are long enough."""
-        if not len(rows):
-            return []
-        edges = np.flatnonzero((np.diff(ts_ms) != 0) | (np.diff(self._things[rows]) != 0)) + 1
-        starts = np.concatenate([[0], edges])
-        stops = np.concatenate([edges, [len(rows)]])
+        if not len(found.rows) or found.start_ms is not None:
+            return []  # a scrape has no start timestamps
+        edges = np.diff(found.ts_ms) != 0
+        edges |= np.diff(self._things[found.rows]) != 0
+        places = np.flatnonzero(edges) + 1
+        starts = np.concatenate([[0], places])
+        stops = np.concatenate([places, [len(found.rows)]])
         long = stops - starts >= _RUN
         return list(zip(starts[long].tolist(), stops[long].tolist(), strict=True))
 
@@ -164,9 +217,7 @@ class RemoteWriteReceiver:
             return None
         run.last = self._requests
         if run.layout_id is None and self._may_own(run, rows):
-            run.layout_id = self._appender.layout(
-                [self._decoder.labels[row] for row in rows.tolist()]
-            )
+            run.layout_id = self._appender.layout([self._labels[row] for row in rows.tolist()])
             self._owners[rows] = len(self._layouts)
             self._layouts.append(run)
         return run.layout_id

@@ -6,17 +6,23 @@ with a time between 1971 and 2109, has a fixed form behind its labels, which bot
     0a <len>  <labels>  12 10  09 <8 bytes: value>  10 <6 bytes: time>
 """
 
+from struct import Struct
 from typing import Final
 
 SERIES_TAG: Final = 0x0A  # WriteRequest.timeseries
 METADATA_TAG: Final = 0x1A  # WriteRequest.metadata
 LABEL_TAG: Final = 0x0A  # TimeSeries.labels
 SAMPLE_TAG: Final = 0x12  # TimeSeries.samples
+EXEMPLAR_TAG: Final = 0x1A  # TimeSeries.exemplars
 HISTOGRAM_TAG: Final = 0x22  # TimeSeries.histograms
 VALUE_TAG: Final = 0x09  # Sample.value, fixed64
 TIME_TAG: Final = 0x10  # Sample.timestamp, varint
 
+_DOUBLE: Final = Struct("<d")
+
 SAMPLE_BYTES: Final = 18  # the usual sample, its tag and length included
+START_TAG: Final = 0x18  # Sample.start_timestamp, of 2.0
+STARTED_BYTES: Final = 25  # the usual sample with a start timestamp
 VALUE_OFFSET: Final = 3  # of the value's bytes in it
 TIME_OFFSET: Final = 12  # of the time's bytes in it
 USUAL_TIME: Final = range(1 << 35, 1 << 42)  # times whose varint has six bytes
@@ -86,6 +92,17 @@ def read_delimited(data: bytes, at: int, end: int) -> tuple[int, int]:
     if start + length > end:
         raise WireError("a field is longer than its message")
     return start, start + length
+
+
+def read_double(data: bytes, at: int, end: int) -> tuple[float, int]:
+    """Return the double at a place and the place behind it.
+
+    Raises:
+        WireError: If it goes beyond ``end``.
+    """
+    if at + 8 > end:
+        raise WireError("a number is cut off")
+    return float(_DOUBLE.unpack_from(data, at)[0]), at + 8
 
 
 def skip(data: bytes, tag: int, at: int, end: int) -> int:

@@ -15,8 +15,9 @@ import numpy as np
 from prometheus_client import CollectorRegistry
 
 from model.errors import DeliveryError, StorageError
+from model.histogram.pool import HistogramColumn
 from model.labels import Labels
-from model.samples import Floats, Ints, ScrapeBatch
+from model.samples import Exemplar, Floats, Ints, ScrapeBatch
 from storage.interface import Metadata, Refs
 from storage.remote.client import RemoteWriteClient
 from storage.remote.encode import LayoutEncoder, encode_labels, encode_metadata, encode_samples
@@ -179,11 +180,28 @@ class RemoteAppender:
                     self._encoded.append(encode_labels(one))
             return np.array([self._refs[one] for one in labels], dtype=np.int64)
 
-    def append_samples(self, refs: Refs, ts_ms: Ints, values: Floats) -> RemoteTicket:
-        """See ``storage.interface.Appender``."""
+    def append_samples(
+        self,
+        refs: Refs,
+        ts_ms: Ints,
+        values: Floats,
+        *,
+        start_ms: Ints | None = None,
+        histograms: HistogramColumn | None = None,
+    ) -> RemoteTicket:
+        """See ``storage.interface.Appender``; only floats are sent, histograms are counted as dropped."""
+        if histograms is not None:
+            unsent = int((histograms.index >= 0).sum())
+            self._metrics.dropped.labels("histogram").inc(unsent)
         with self._changed:
             labels = [self._encoded[ref] for ref in refs.tolist()]
             return self._put(*encode_samples(labels, ts_ms, values))
+
+    def append_exemplars(self, refs: Refs, exemplars: Sequence[Exemplar]) -> RemoteTicket:
+        """See ``storage.interface.Appender``; exemplars are not sent."""
+        ticket = RemoteTicket()
+        ticket.finish()
+        return ticket
 
     def set_metadata(self, metadata: Mapping[str, Metadata]) -> None:
         """See ``storage.interface.Appender``; goes with the next samples, and again every ten minutes."""

@@ -4,13 +4,13 @@ A directory with three files: ``frames`` (all encoded frames, one after the othe
 of the series and where each frame is) and ``meta.json``. What is written here is read here.
 """
 
-import json
+import logging
 import os
 import threading
 import weakref
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,46 +18,22 @@ import numpy as np
 import numpy.typing as npt
 
 from model.errors import StorageError
+from model.labels import LabelColumn, LabelTable
 from storage.interface import Refs
+from storage.tsdb.blockmeta import BLOCK_VERSION, BlockMeta, decode_meta, read_meta
 from storage.tsdb.chunk import Chunk, FrameCache, FrameTable, Piece
-from storage.tsdb.codec import compress, decompress
-from storage.tsdb.container import pack, pack_table, unpack, unpack_table
-from storage.tsdb.files import fsync_directory, write_all, write_synced
+from storage.tsdb.codec import decompress
+from storage.tsdb.container import unpack, unpack_table
+from storage.tsdb.damage import DamagedError
+from storage.tsdb.failpoint import reach
 from storage.tsdb.index import SeriesIndex
 
-BLOCK_VERSION: Final = 1
+log = logging.getLogger(__name__)
+
+_PART_MS: Final = 2 * 3_600_000  # of an index: what is read at once
+_MOST_PARTS: Final = 512
 FRAMES_HEAD: Final = b"TSCPFRM" + bytes([BLOCK_VERSION])
 INDEX_HEAD: Final = b"TSCPIDX" + bytes([BLOCK_VERSION])
-
-
-@dataclass(frozen=True, slots=True)
-class BlockMeta:
-    """What ``meta.json`` says.
-
-    Attributes:
-        version: Format of the block.
-        sequence: Blocks are numbered in the order they were written.
-        mint: Time of the first sample.
-        maxt: Time of the last one.
-        taken_ms: When the block was written: none of its samples was taken in later.
-        late: True if its samples came with their own timestamps.
-        head_until_ms: All scrapes before this time are in this block or earlier ones.
-        late_from_segment: All late samples in WAL segments before this one are in this block or
-            earlier ones.
-        series: Number of series.
-        samples: Number of samples, gaps included.
-    """
-
-    version: int
-    sequence: int
-    mint: int
-    maxt: int
-    taken_ms: int
-    late: bool
-    head_until_ms: int
-    late_from_segment: int
-    series: int
-    samples: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +60,7 @@ class _File:
         except OSError as error:
             raise StorageError(f"{self.path}: {error.strerror}") from error
         if len(data) < size:
-            raise StorageError(f"{self.path}: ends before byte {start + size}")
+            raise DamagedError(f"{self.path}: ends before byte {start + size}")
         return data
 
 
@@ -93,43 +69,69 @@ class Block:
 
     Attributes:
         path: Its directory.
-        meta: What ``meta.json`` says.
+        meta: What ``meta.json`` says, or where that is damaged its copy in the index.
         size_bytes: Size of its files.
+        damaged: True once some of it could not be read; it is left as it is then.
+        asked: True if the index was looked at since this was last set to False.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.meta = _read_meta(path / "meta.json")
+        self.damaged = False
+        self.asked = True
         self._lock = threading.Lock()
-        self._table: FrameTable | None = None
+        self._tables: tuple[FrameTable, ...] = ()
+        self._read: set[int] = set()
+        self._chunk_rows: set[int] = set()
+        self._told: set[str] = set()
+        self.meta = self._find_meta()
         try:
             self.size_bytes = sum(p.stat().st_size for p in path.iterdir())
             self._fd = os.open(path / "frames", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise DamagedError(f"{error.filename}: is not there") from error
         except OSError as error:
             raise StorageError(f"{error.filename}: {error.strerror}") from error
         weakref.finalize(self, os.close, self._fd)
-        if os.pread(self._fd, len(FRAMES_HEAD), 0) != FRAMES_HEAD:
-            raise StorageError(f"{path / 'frames'}: is no frames file of version {BLOCK_VERSION}")
 
     def touches(self, mint: int, maxt: int) -> bool:
         """Tell whether the block may have samples in a range."""
         return self.meta.mint <= maxt and self.meta.maxt >= mint
 
-    def table(self, index: SeriesIndex) -> FrameTable:
-        """Return which series are where, reading the index file the first time.
+    def tables(self, index: SeriesIndex, mint: int, maxt: int) -> Sequence[FrameTable]:
+        """Return which series are where, of all chunks that touch a range; some more may be there.
+
+        Of the index file only that is kept which somebody asked for, so that a query over an hour
+        of a block of days does not bring the series of days into memory.
 
         Raises:
+            DamagedError: If the index is damaged.
             StorageError: If it cannot be read.
         """
+        part_ms = max(_PART_MS, (self.meta.maxt - self.meta.mint) // _MOST_PARTS)
+        low = max(mint, self.meta.mint) // part_ms
+        high = min(maxt, self.meta.maxt) // part_ms
         with self._lock:
-            if self._table is None:
-                self._table = FrameTable(self._read_index(index))
-            return self._table
+            self.asked = True
+            wanted = set(range(low, high + 1)) - self._read
+            if wanted:
+                span = min(wanted) * part_ms, (max(wanted) + 1) * part_ms - 1
+                chunks = self.read_chunks(index, *span, without=self._chunk_rows)
+                if chunks:
+                    self._tables = (*self._tables, FrameTable(chunks, self._tell))
+                self._read |= wanted
+            return self._tables
+
+    def unload(self) -> None:
+        """Forget the index; whoever asks for it again reads it again."""
+        with self._lock:
+            self._tables = ()
+            self._read = set()
+            self._chunk_rows = set()
 
     def known_refs(self) -> Sequence[Refs]:
-        """Return the refs that this block's table uses, if it has been read."""
-        table = self._table
-        return [] if table is None else [chunk.refs for chunk in table.chunks]
+        """Return the refs that this block's tables use, as far as they have been read."""
+        return [chunk.refs for table in self._tables for chunk in table.chunks]
 
     def pieces(
         self,
@@ -139,181 +141,135 @@ class Block:
         maxt: int,
         cache: FrameCache,
     ) -> Iterator[Piece]:
-        """Decode the frames that hold wanted series and touch the range.
+        """Decode the frames that hold wanted series and touch the range; damaged ones are left out and said.
 
         Raises:
             StorageError: If a frame cannot be read.
         """
         try:
-            yield from self.table(index).pieces(lookup, mint, maxt, cache)
+            for table in self.tables(index, mint, maxt):
+                yield from table.pieces(lookup, mint, maxt, cache)
         except StorageError as error:
             raise StorageError(f"block {self.path}: {error}") from error
 
-    def _read_index(self, index: SeriesIndex) -> list[Chunk]:
-        path = self.path / "index"
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise StorageError(f"{path}: {error.strerror}") from error
-        head = len(INDEX_HEAD)
-        body = memoryview(data)[head + 4 :]
-        crc = int.from_bytes(data[head : head + 4], "little")
-        if data[:head] != INDEX_HEAD or zlib.crc32(body) != crc:
-            raise StorageError(f"{path}: damaged, or not of version {BLOCK_VERSION}")
-        fields = unpack(decompress(body))
-        refs = index.intern_table(unpack_table(fields, self.meta.series))
-        return list(self._chunks(fields, refs))
+    def read_chunks(
+        self,
+        index: SeriesIndex,
+        mint: int = -(2**63),
+        maxt: int = 2**63 - 1,
+        without: set[int] | None = None,
+    ) -> list[Chunk]:
+        """Read the chunks that touch a range, with the refs that an index gives to their labels.
 
-    def _chunks(self, fields: dict[str, Any], refs: Refs) -> Iterator[Chunk]:
-        series = refs[fields["series"]]
-        series_at = frame_at = 0
-        for row in fields["chunks"].tolist():
-            size, frames, width, mint, maxt, times_start, times_size = row
-            starts = fields["starts"][frame_at : frame_at + frames + 1]
-            source = _File(self._fd, self.path / "frames", (times_start, times_size), starts)
+        Args:
+            index: Learns of the series of these chunks.
+            mint: First time.
+            maxt: Last time.
+            without: Numbers of chunks that are left out; those that are read are put in.
+
+        Raises:
+            DamagedError: If the index file is damaged.
+            StorageError: If it cannot be read.
+        """
+        fields = _read_index(self.path / "index")
+        seen = set() if without is None else without
+        try:
+            rows = fields["chunks"]
+            near = (rows[:, 3] <= maxt) & (rows[:, 4] >= mint)
+            numbers = [number for number in np.flatnonzero(near).tolist() if number not in seen]
+            series_at = np.concatenate([[0], np.cumsum(rows[:, 0])])
+            picked = [fields["series"][series_at[n] : series_at[n + 1]] for n in numbers]
+            used, places = np.unique(_joined(picked), return_inverse=True)
+            table = unpack_table(fields, self.meta.series)
+            if len(used) < self.meta.series:
+                table = _part(table, used)
+            refs = index.intern_table(table)[places.reshape(-1)]
+            found = list(self._chunks(fields, numbers, refs))
+        except (LookupError, ValueError) as error:
+            raise DamagedError(f"{self.path / 'index'}: damaged: {error}") from error
+        seen.update(numbers)
+        return found
+
+    def _find_meta(self) -> BlockMeta:
+        path = self.path / "meta.json"
+        try:
+            return read_meta(path)
+        except DamagedError as error:
+            try:
+                (text,) = _read_index(self.path / "index")["meta"]
+                meta = decode_meta(text, str(self.path / "index"))
+            except (StorageError, LookupError, ValueError):
+                raise error from None
+            log.warning("%s; the copy in the index is used", error)
+            return meta
+
+    def _tell(self, chunk: Chunk, number: int, error: DamagedError) -> None:
+        self.damaged = True
+        key = f"{chunk.key} {number}"
+        if key not in self._told:
+            self._told.add(key)
+            log.error(
+                "block %s: %s; %d series from %d to %d ms are left out of answers",
+                self.path,
+                error,
+                chunk.bounds[number + 1] - chunk.bounds[number],
+                chunk.mint,
+                chunk.maxt,
+            )
+
+    def _chunks(
+        self, fields: dict[str, Any], numbers: Sequence[int], refs: Refs
+    ) -> Iterator[Chunk]:
+        rows = fields["chunks"]
+        frame_at = np.concatenate([[0], np.cumsum(rows[:, 1] + 1)]).tolist()
+        at = 0
+        for number in numbers:
+            size, frames, width, mint, maxt, times_start, times_size = rows[number].tolist()
+            first = frame_at[number]
+            starts = fields["starts"][first : first + frames + 1]
             yield Chunk(
-                series[series_at : series_at + size],
-                fields["bounds"][frame_at : frame_at + frames + 1],
+                refs[at : at + size],
+                fields["bounds"][first : first + frames + 1],
                 mint,
                 maxt,
                 width,
                 self.meta.late,
-                source,
+                _File(self._fd, self.path / "frames", (times_start, times_size), starts),
             )
-            series_at += size
-            frame_at += frames + 1
+            at += size
 
 
-def _read_meta(path: Path) -> BlockMeta:
+def _joined(parts: list[npt.NDArray[np.int32]]) -> npt.NDArray[np.int32]:
+    return np.concatenate([np.empty(0, dtype=np.int32), *parts])
+
+
+def _part(table: LabelTable, rows: npt.NDArray[np.int32]) -> LabelTable:
+    """Return some rows of a table; its dictionaries hold only what occurs in them."""
+    columns = {}
+    for name, column in table.columns.items():
+        used, codes = np.unique(column.codes[rows], return_inverse=True)
+        if used.any():
+            codes = codes.reshape(-1) + (used[0] != 0)  # code 0 is the absent label
+            values = [column.values[code] for code in ([] if used[0] == 0 else [0]) + used.tolist()]
+            columns[name] = LabelColumn(codes.astype(np.int32), values)
+    return LabelTable(len(rows), columns)
+
+
+def _read_index(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_bytes())
-        version = found["version"]
-        if version != BLOCK_VERSION:
-            raise StorageError(
-                f"{path}: block version {version} is unknown here "
-                f"(this Taskscope reads {BLOCK_VERSION}); use the version that wrote it"
-            )
-        return BlockMeta(**found)
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise DamagedError(f"{path}: is not there") from error
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}") from error
-    except (ValueError, TypeError, KeyError) as error:
-        raise StorageError(f"{path}: damaged: {error}") from error
-
-
-class BlockWriter:
-    """Writes one block: chunk by chunk into a directory that gets its name when all is on disk."""
-
-    def __init__(self, blocks: Path, sequence: int) -> None:
-        self._final = blocks / f"{sequence:010d}"
-        self._path = blocks / f"{sequence:010d}.tmp"
-        self._sequence = sequence
-        self._fd = -1
-        self._at = 0
-        self._rows: list[tuple[int, ...]] = []
-        self._refs: list[Refs] = []
-        self._starts: list[npt.NDArray[np.int64]] = []
-        self._bounds: list[npt.NDArray[np.int64]] = []
-        self._samples = 0
-        try:
-            self._begin()
-        except BaseException:
-            self.abandon()
-            raise
-
-    @property
-    def empty(self) -> bool:
-        """True if no chunk was added."""
-        return not self._rows
-
-    def add(self, chunk: Chunk) -> None:
-        """Write one chunk.
-
-        Raises:
-            OSError: If the disk is full or broken.
-        """
-        frames = len(chunk.bounds) - 1
-        times = chunk.frames.times()
-        times_at = self._at
-        self._put(times)
-        starts = [self._at]
-        for number in range(frames):
-            self._put(chunk.frames.frame(number))
-            starts.append(self._at)
-        self._starts.append(np.array(starts, dtype=np.int64))
-        self._bounds.append(chunk.bounds)
-        self._refs.append(chunk.refs)
-        row = (chunk.width, chunk.mint, chunk.maxt, times_at, len(times))
-        self._rows.append((len(chunk.refs), frames, *row))
-        self._samples += len(chunk.refs) * chunk.width
-
-    def finish(
-        self,
-        index: SeriesIndex,
-        *,
-        taken_ms: int,
-        late: bool,
-        head_until_ms: int,
-        late_from_segment: int,
-    ) -> Block:
-        """Write index and meta, make all of it durable, and give the block its name.
-
-        Raises:
-            OSError: If the disk is full or broken.
-        """
-        all_refs = np.concatenate(self._refs)
-        refs, series = np.unique(all_refs, return_inverse=True)
-        body = compress(
-            pack(
-                {
-                    **pack_table(index.table(refs)),
-                    "series": series.reshape(-1).astype(np.int32),
-                    "chunks": np.array(self._rows, dtype=np.int64),
-                    "starts": np.concatenate(self._starts),
-                    "bounds": np.concatenate(self._bounds),
-                }
-            ),
-            level=3,
-        )
-        meta = BlockMeta(
-            version=BLOCK_VERSION,
-            sequence=self._sequence,
-            mint=min(row[3] for row in self._rows),
-            maxt=max(row[4] for row in self._rows),
-            taken_ms=taken_ms,
-            late=late,
-            head_until_ms=head_until_ms,
-            late_from_segment=late_from_segment,
-            series=len(refs),
-            samples=self._samples,
-        )
-        os.fsync(self._fd)
-        os.close(self._fd)
-        self._fd = -1
-        crc = zlib.crc32(body).to_bytes(4, "little")
-        write_synced(self._path / "index", INDEX_HEAD + crc + body)
-        write_synced(self._path / "meta.json", json.dumps(asdict(meta), indent=1).encode())
-        fsync_directory(self._path)
-        self._path.rename(self._final)
-        fsync_directory(self._final.parent)
-        return Block(self._final)
-
-    def abandon(self) -> None:
-        """Take away what was written."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-        remove_block(self._path)
-
-    def _begin(self) -> None:
-        self._path.mkdir()
-        self._fd = os.open(
-            self._path / "frames", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644
-        )
-        self._put(FRAMES_HEAD)
-
-    def _put(self, data: bytes) -> None:
-        write_all(self._fd, data)
-        self._at += len(data)
+    head = len(INDEX_HEAD)
+    body = memoryview(data)[head + 4 :]
+    crc = int.from_bytes(data[head : head + 4], "little")
+    if zlib.crc32(body) != crc:
+        raise DamagedError(f"{path}: damaged: the checksum is wrong")
+    if data[:head] != INDEX_HEAD:
+        log.warning("%s: its head is damaged; the rest is whole and is used", path)
+    return unpack(decompress(body))
 
 
 def remove_block(path: Path) -> None:
@@ -324,5 +280,6 @@ def remove_block(path: Path) -> None:
     if path.suffix not in {".gone", ".tmp"}:
         path = path.rename(gone)
     for file in path.iterdir():
+        reach("block.removing")
         file.unlink()
     path.rmdir()

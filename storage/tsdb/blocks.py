@@ -1,41 +1,76 @@
-"""All blocks of a store: opened at the start, added, dropped when they are too old or too many."""
+"""All blocks of a store: opened at the start, added, merged, dropped when they are too old or too many."""
 
 import logging
 import threading
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Final, TypeVar
 
+from model.labels import Matcher
+from storage.interface import Refs
 from storage.tsdb.block import Block, remove_block
+from storage.tsdb.damage import DamagedError
+from storage.tsdb.deletions import Deletion
+from storage.tsdb.files import fsync_directory
 from storage.tsdb.head import Head
 from storage.tsdb.index import SeriesIndex
+from storage.tsdb.readers import Readers
 from storage.tsdb.settings import TsdbSettings
 
 log = logging.getLogger(__name__)
+
+FoundT = TypeVar("FoundT")
+
+_UNLOAD_MS: Final = 10 * 60_000  # an index that nobody asked for so long is forgotten
 
 
 class Blocks:
     """The blocks, oldest first. One thread changes them, any number reads ``all``.
 
+    Args:
+        directory: Where they are.
+        settings: Sizes and times.
+        damaged: Called for every block that is set aside.
+
     Attributes:
+        readers: Who reads now; the files of blocks that went stay until they are done.
         all: Every block in the order they were written; replaced as a whole.
     """
 
-    def __init__(self, directory: Path, settings: TsdbSettings) -> None:
+    def __init__(
+        self, directory: Path, settings: TsdbSettings, damaged: Callable[[], None] = lambda: None
+    ) -> None:
         self.directory = directory
         self._settings = settings
+        self._damaged = damaged
         self.all: tuple[Block, ...] = ()
-        self._tables = threading.Lock()
+        self.readers = Readers()
+        self._tables = threading.RLock()
+        self._asked_ms: dict[int, int] = {}
+        self._clean: dict[int, Deletion] = {}
 
     def open(self) -> None:
-        """Find the blocks, and take away what was never finished or not quite deleted.
+        """Find the blocks, and take away what was never finished, not quite deleted, or merged into others.
 
         Raises:
-            StorageError: If a block cannot be read or is of an unknown version.
+            StorageError: If a block is of an unknown version, or cannot be read for another reason
+                than damage.
         """
         for path in self.directory.iterdir():
             if path.suffix in {".tmp", ".gone"}:
                 remove_block(path)
-        paths = sorted(p for p in self.directory.iterdir() if p.name.isdigit())
-        self.all = tuple(Block(path) for path in paths)
+        found: list[Block] = []
+        for path in sorted(p for p in self.directory.iterdir() if p.name.isdigit()):
+            try:
+                found.append(Block(path))
+            except DamagedError as error:
+                self._set_aside(path, error)
+        replaced = {number for block in found for number in block.meta.replaces}
+        for block in found:
+            if block.meta.sequence in replaced:
+                remove_block(block.path)
+        self.all = tuple(b for b in found if b.meta.sequence not in replaced)
 
     @property
     def next_sequence(self) -> int:
@@ -55,8 +90,8 @@ class Blocks:
     @property
     def late_until_ms(self) -> int:
         """Newest time of late samples in blocks; those that came from the future do not count."""
-        late = [b.meta for b in self.all if b.meta.late]
-        return max((min(m.maxt, m.taken_ms) for m in late), default=-(2**63))
+        late = [min(b.meta.maxt, b.meta.taken_ms) for b in self.all if b.meta.late]
+        return max([*late, *(b.meta.late_until_ms for b in self.all)], default=-(2**63))
 
     @property
     def size_bytes(self) -> int:
@@ -67,25 +102,90 @@ class Blocks:
         """Let readers see a block."""
         self.all = (*self.all, block)
 
-    def touching(self, mint: int, maxt: int) -> list[Block]:
-        """Return the blocks that may have samples in a range, in the order they were written."""
-        return [b for b in self.all if b.touches(mint, maxt)]
+    def replace(self, old: Sequence[Block], new: Block) -> None:
+        """Let readers see one block in place of those that it was made of, and delete these."""
+        gone = set(old)
+        self.all = (*(b for b in self.all if b not in gone), new)
+        self._remove(old)
 
-    def load(self, index: SeriesIndex, mint: int, maxt: int) -> None:
-        """Make the series of all blocks that touch a range known to the index.
+    def drop_emptied(self, blocks: Sequence[Block], deletions: Sequence[Deletion]) -> None:
+        """Delete blocks of which nothing is left; the newest block stays, it says what is in blocks."""
+        gone = [block for block in blocks if block is not self.all[-1]]
+        self.all = tuple(b for b in self.all if b not in gone)
+        self._remove(gone)
+        if len(gone) < len(blocks):
+            self.note_clean(self.all[-1], deletions)
+
+    def touching(self, mint: int, maxt: int) -> list[Block]:
+        """Return the blocks that may have samples in a range, by their rank."""
+        return sorted((b for b in self.all if b.touches(mint, maxt)), key=lambda b: b.meta.rank)
+
+    def select(self, index: SeriesIndex, matchers: Sequence[Matcher], mint: int, maxt: int) -> Refs:
+        """Return the series that match, those of all blocks that touch a range among them.
+
+        A block whose index turns out to be damaged is set aside.
 
         Raises:
-            StorageError: If a block cannot be read.
+            StorageError: If a block cannot be read for another reason.
         """
+        return self.loaded(index, mint, maxt, lambda: index.select(matchers))
+
+    def loaded(
+        self, index: SeriesIndex, mint: int, maxt: int, find: Callable[[], FoundT]
+    ) -> FoundT:
+        """Return what is found while the series of all blocks that touch a range are known; see ``select``."""
         with self._tables:
             for block in self.touching(mint, maxt):
-                block.table(index)
+                try:
+                    block.tables(index, mint, maxt)
+                except DamagedError as error:
+                    self.all = tuple(b for b in self.all if b is not block)
+                    self._set_aside(block.path, error)
+            return find()
+
+    def concerned(self, block: Block, deletions: Iterable[Deletion]) -> bool:
+        """Tell whether a block may hold what was deleted."""
+        newest = self._clean.get(block.meta.sequence)
+        return any(
+            block.meta.sequence < d.before_sequence and block.touches(d.mint, d.maxt)
+            for d in _behind(newest, deletions)
+        )
+
+    def note_clean(self, block: Block, deletions: Sequence[Deletion]) -> None:
+        """Remember that a block holds nothing of what was deleted so far."""
+        self._clean[block.meta.sequence] = deletions[-1]
+
+    def unload_idle(self, now_ms: int) -> bool:
+        """Forget the indices that nobody asked for in a while; False if there were none."""
+        some = False
+        with self._tables:
+            for block in self.all:
+                number = block.meta.sequence
+                if block.asked:
+                    block.asked = False
+                    self._asked_ms[number] = now_ms
+                elif (
+                    now_ms - self._asked_ms.get(number, now_ms) > _UNLOAD_MS and block.known_refs()
+                ):
+                    block.unload()
+                    some = True
+        return some
 
     def forget_unused(self, index: SeriesIndex, head: Head) -> int:
         """Let the index forget series that neither the head nor a block that was read names."""
         with head.lock, self._tables:
             read = [refs for block in self.all for refs in block.known_refs()]
             return index.forget([*head.refs_in_use(), *read])
+
+    def release_unused(self, index: SeriesIndex, head: Head) -> Refs:
+        """Let the index take the identity of series that nothing has named for long; the caller holds the head's lock.
+
+        Returns:
+            Refs that are to be recycled when all who read now are done.
+        """
+        with self._tables:
+            read = [refs for block in self.all for refs in block.known_refs()]
+            return index.release([*head.refs_in_use(), *head.refs_of_layouts(), *read])
 
     def retain(self, now_ms: int) -> int:
         """Drop the blocks that retention does not cover, and return how many went.
@@ -109,7 +209,32 @@ class Blocks:
                 total -= block.size_bytes
         if gone:
             self.all = tuple(keep)
-            for block in gone:
-                remove_block(block.path)
+            self._remove(gone)
             log.info("%d blocks are past retention and were dropped", len(gone))
         return len(gone)
+
+    def _remove(self, blocks: Iterable[Block]) -> None:
+        for block in blocks:
+            self._clean.pop(block.meta.sequence, None)
+            self._asked_ms.pop(block.meta.sequence, None)
+            self.readers.afterwards(partial(remove_block, block.path))
+
+    def _set_aside(self, path: Path, error: DamagedError) -> None:
+        aside = self.directory.with_name("quarantine")
+        aside.mkdir(exist_ok=True)
+        goal = aside / path.name
+        number = 0
+        while goal.exists():
+            number += 1
+            goal = aside / f"{path.name}.{number}"
+        path.rename(goal)
+        fsync_directory(aside)
+        fsync_directory(self.directory)
+        self._damaged()
+        log.error("%s; the block is set aside in %s and missing from answers", error, goal)
+
+
+def _behind(newest: Deletion | None, deletions: Iterable[Deletion]) -> Iterable[Deletion]:
+    """Leave out the deletions up to one."""
+    every = list(deletions)
+    return every[every.index(newest) + 1 :] if newest in every else every

@@ -3,21 +3,26 @@
 import itertools
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from model.histogram.pool import HistogramColumn
 from model.samples import Bools, Floats, Ints, is_no_sample, is_stale
 from storage.interface import Refs
-from storage.tsdb.codec import decode_frame, decode_times, encode_frame, encode_times
+from storage.tsdb.codec import decode_times, encode_frame, encode_times
+from storage.tsdb.damage import DamagedError
 from storage.tsdb.scaling import scale
+from storage.tsdb.stack import Stack
+from storage.tsdb.typed import Frame, cut_column, decode_whole, encode_typed_frame
 
 FRAME_SERIES: Final = 50
 
 _numbers = itertools.count(1)
+ItemT = TypeVar("ItemT", Frame, Ints)
 
 
 class Frames(Protocol):
@@ -91,10 +96,22 @@ def frame_order(metric_codes: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.i
     return order, np.unique(np.array(bounds, dtype=np.int64))
 
 
-def encode_chunk(
-    refs: Refs, bounds: Ints, ts_ms: Ints, values: Floats, *, late: bool = False
+def encode_late_chunk(
+    refs: Refs,
+    ts_ms: Ints,
+    values: Floats,
+    start_ms: Ints | None,
+    histograms: Stack | None,
 ) -> Chunk:
-    """Make a chunk in memory; ``refs`` and ``values`` (k, T) in the order of the frames, ``ts_ms`` (g, T)."""
+    """Make a chunk of one frame from samples with their own timestamps; shapes (k, T), ``ts_ms`` (g, T)."""
+    frame = encode_typed_frame(values, start_ms, histograms)
+    bounds = np.array([0, len(refs)], dtype=np.int64)
+    memory = MemoryFrames(ts_ms, (frame,))
+    return Chunk(refs, bounds, int(ts_ms[:, 0].min()), _last(ts_ms), ts_ms.shape[1], True, memory)
+
+
+def encode_chunk(refs: Refs, bounds: Ints, ts_ms: Ints, values: Floats) -> Chunk:
+    """Make a chunk of scrapes; ``refs`` and ``values`` (k, T) in the order of the frames, ``ts_ms`` (1, T)."""
     scaled = scale(np.ascontiguousarray(values))
     if scaled.special is None:
         gaps: Bools = np.zeros(len(refs), dtype=np.bool_)
@@ -104,10 +121,9 @@ def encode_chunk(
         encode_frame(scaled, np.arange(a, b), dense=not gaps[a:b].any())
         for a, b in itertools.pairwise(bounds.tolist())
     )
-    maxt = int(ts_ms[:, -1].max()) if not late else _last(ts_ms)
-    mint = int(ts_ms[:, 0].min())
     memory = MemoryFrames(ts_ms, frames)
-    return Chunk(refs, bounds, mint, maxt, ts_ms.shape[1], late, memory)
+    mint, maxt = int(ts_ms[0, 0]), int(ts_ms[0, -1])
+    return Chunk(refs, bounds, mint, maxt, ts_ms.shape[1], False, memory)
 
 
 def _last(ts_ms: Ints) -> int:
@@ -126,11 +142,9 @@ class FrameCache:
     """Decoded frames and timestamps, the most recently used ones."""
 
     def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[int, int], tuple[npt.NDArray[np.generic], bool]] = (
-            OrderedDict()
-        )
+        self._kept: OrderedDict[tuple[int, int], Frame | Ints] = OrderedDict()
         self.bytes = 0
         self.hits = 0
         self.misses = 0
@@ -140,20 +154,18 @@ class FrameCache:
         if isinstance(chunk.frames, MemoryFrames):
             return chunk.frames.ts_ms
         found = self._get((chunk.key, -1))
-        if found is None:
-            found = (times_of(chunk), False)
-            self._put((chunk.key, -1), found)
-        return found[0].view(np.int64)
+        if isinstance(found, np.ndarray):
+            return found
+        return self._put((chunk.key, -1), times_of(chunk))
 
-    def frame(self, chunk: Chunk, number: int) -> tuple[Floats, bool]:
-        """Return one frame's values and whether it is dense."""
+    def frame(self, chunk: Chunk, number: int) -> Frame:
+        """Return one frame, decoded."""
         found = self._get((chunk.key, number))
-        if found is None:
-            found = decode_frame(chunk.frames.frame(number))
-            self._put((chunk.key, number), found)
-        return found[0].view(np.float64), found[1]
+        if isinstance(found, Frame):
+            return found
+        return self._put((chunk.key, number), decode_whole(chunk.frames.frame(number)))
 
-    def _get(self, key: tuple[int, int]) -> tuple[npt.NDArray[np.generic], bool] | None:
+    def _get(self, key: tuple[int, int]) -> Frame | Ints | None:
         with self._lock:
             found = self._kept.get(key)
             if found is None:
@@ -163,14 +175,15 @@ class FrameCache:
                 self._kept.move_to_end(key)
             return found
 
-    def _put(self, key: tuple[int, int], item: tuple[npt.NDArray[np.generic], bool]) -> None:
+    def _put(self, key: tuple[int, int], item: ItemT) -> ItemT:
         with self._lock:
             if key not in self._kept:
-                self.bytes += item[0].nbytes
+                self.bytes += item.nbytes
             self._kept[key] = item
-            while self.bytes > self._max_bytes:
-                _, (gone, _) = self._kept.popitem(last=False)
+            while self.bytes > self.max_bytes:
+                _, gone = self._kept.popitem(last=False)
                 self.bytes -= gone.nbytes
+        return item
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +196,8 @@ class Piece:
         ts_ms: int64, shape (T,), or (k, T) padded with TS_PAD where series have their own.
         values: float64, shape (k, T).
         dense: True if there is neither NO_SAMPLE nor a stale marker.
+        start_ms: int64, shape (k, T), 0 for none; None if there is none.
+        histograms: ``index`` of shape (k, T); None if there is none.
     """
 
     source: int
@@ -190,13 +205,24 @@ class Piece:
     ts_ms: Ints
     values: Floats
     dense: bool
+    start_ms: Ints | None = None
+    histograms: HistogramColumn | None = None
+
+
+Tell = Callable[[Chunk, int, DamagedError], None]
 
 
 class FrameTable:
-    """Which series are in which frames of some chunks."""
+    """Which series are in which frames of some chunks.
 
-    def __init__(self, chunks: Sequence[Chunk]) -> None:
+    Args:
+        chunks: The chunks.
+        tell: Called with the chunk and its frame where one is damaged; it is left out then.
+    """
+
+    def __init__(self, chunks: Sequence[Chunk], tell: Tell | None = None) -> None:
         self.chunks = tuple(chunks)
+        self._tell = tell
         sizes = [len(c.refs) for c in chunks]
         offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         empty = np.empty(0, np.int64)
@@ -247,11 +273,17 @@ class FrameTable:
         for part in np.split(np.arange(len(hits)), cuts):
             number = int(frame_of[part[0]])
             chunk = self.chunks[self._chunk_of[number]]
-            times = cache.times(chunk)
             entries = hits[part]
             pos = lookup[refs[entries]].astype(np.int64)
             rows = entries - self._starts[number]
-            piece = self._cut(chunk, number, pos, rows, (mint, maxt), times=times, cache=cache)
+            try:
+                times = cache.times(chunk)
+                piece = self._cut(chunk, number, pos, rows, (mint, maxt), times=times, cache=cache)
+            except DamagedError as error:
+                if self._tell is None:
+                    raise
+                self._tell(chunk, number - int(self._first_frame[self._chunk_of[number]]), error)
+                continue
             if piece is not None:
                 yield piece
 
@@ -268,14 +300,35 @@ class FrameTable:
     ) -> Piece | None:
         """Decode some rows of one frame; None if no column is in the range."""
         local = number - int(self._first_frame[self._chunk_of[number]])
+        every = slice(None)
         if len(times) > 1:
-            values, dense = cache.frame(chunk, local)
+            frame = cache.frame(chunk, local)
             own = times[rows + int(chunk.bounds[local])]
-            return Piece(chunk.key, pos, own, values[rows], dense)
+            return _piece(chunk, pos, own, frame, rows, every)
         low = int(np.searchsorted(times[0], span[0]))
         high = int(np.searchsorted(times[0], span[1], side="right"))
         if high <= low:
             return None
-        values, dense = cache.frame(chunk, local)
-        cut = values[:, low:high] if len(rows) == len(values) else values[rows, low:high]
-        return Piece(chunk.key, pos, times[0, low:high], cut, dense)
+        frame = cache.frame(chunk, local)
+        return _piece(chunk, pos, times[0, low:high], frame, rows, slice(low, high))
+
+
+def _piece(
+    chunk: Chunk,
+    pos: npt.NDArray[np.int64],
+    ts_ms: Ints,
+    frame: Frame,
+    rows: npt.NDArray[np.int64],
+    columns: slice,
+) -> Piece:
+    values, start = frame.values, frame.start_ms
+    cut = values[:, columns] if len(rows) == len(values) else values[rows, columns]
+    return Piece(
+        chunk.key,
+        pos,
+        ts_ms,
+        cut,
+        frame.dense,
+        None if start is None else start[rows, columns],
+        cut_column(frame.histograms, rows, columns),
+    )

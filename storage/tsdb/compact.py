@@ -2,35 +2,43 @@
 
 import errno
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from model.errors import StorageError
-from model.samples import Ints, no_samples
-from storage.interface import TS_PAD, Refs
-from storage.tsdb.block import BlockWriter
+from storage.tsdb.block import Block, remove_block
 from storage.tsdb.blocks import Blocks
-from storage.tsdb.chunk import FRAME_SERIES, Chunk, encode_chunk, times_of
-from storage.tsdb.codec import decode_frame
+from storage.tsdb.blockwriter import BlockWriter
+from storage.tsdb.chunk import Chunk
+from storage.tsdb.failpoint import reach
 from storage.tsdb.head import Head
-from storage.tsdb.lane import Triples, groups_of
+from storage.tsdb.join import join
+from storage.tsdb.late import late_chunks
+from storage.tsdb.levels import lengths
+from storage.tsdb.merging import Merger
 from storage.tsdb.reserve import Reserve
+from storage.tsdb.samples import SAMPLE_BYTES, Samples
 from storage.tsdb.settings import TsdbSettings
-from storage.tsdb.wal import SegmentInfo, Wal
+from storage.tsdb.wal import Wal
+from storage.tsdb.walgroup import SegmentInfo
 
 log = logging.getLogger(__name__)
 
-_MOST_COLUMNS = 512  # of a chunk in a block: what one series costs to read
+_T = TypeVar("_T")
+
 _OLD_WINDOWS = 12  # windows further back share a block, so that a backfill does not make thousands
 
 
 class Compactor:
     """Writes blocks; called by one thread."""
 
-    def __init__(self, head: Head, wal: Wal, blocks: Blocks, settings: TsdbSettings) -> None:
+    def __init__(
+        self, head: Head, wal: Wal, blocks: Blocks, merger: Merger, settings: TsdbSettings
+    ) -> None:
         self._head = head
+        self._merger = merger
         self._wal = wal
         self._blocks = blocks
         self._settings = settings
@@ -43,9 +51,28 @@ class Compactor:
             StorageError: If a block cannot be written. Nothing is lost then, and if the disk is full
                 the next try has the reserve to itself.
         """
+        self._reserve.hold()
+        return self._tried(lambda: self._run(now_ms))
+
+    def merge(self, now_ms: int) -> bool:
+        """Merge the blocks that are most due; False if none are.
+
+        Raises:
+            StorageError: As ``run`` does.
+        """
+        return self._tried(lambda: self._merger.run(now_ms))
+
+    def clean(self, now_ms: int) -> None:
+        """Write every block anew from which something was deleted.
+
+        Raises:
+            StorageError: As ``run`` does.
+        """
+        self._tried(lambda: self._merger.clean(now_ms))
+
+    def _tried(self, work: Callable[[], _T]) -> _T:
         try:
-            self._reserve.hold()
-            return self._run(now_ms)
+            return work()
         except OSError as error:
             if error.errno == errno.ENOSPC and self._reserve.give_up():
                 log.warning("%s: the disk is full; its reserve is used now", self._blocks.directory)
@@ -62,12 +89,12 @@ class Compactor:
             self._write_windows(until, now_ms)
         if self._head.lane.size and (
             windows_over
-            or self._head.lane.size >= self._settings.lane_samples
+            or self._head.lane.bytes >= self._settings.lane_samples * SAMPLE_BYTES
             or now_ms - self._head.lane.since_ms >= block_ms
         ):
             self._write_late(now_ms)
         if len(self._blocks.all) > before:
-            self._wal.drop(self._is_in_blocks)
+            self._wal.drop(self._is_in_blocks, self._head)
         return len(self._blocks.all) - before
 
     def _is_in_blocks(self, number: int, info: SegmentInfo) -> bool:
@@ -99,6 +126,7 @@ class Compactor:
                 writer.abandon()
                 raise
             self._blocks.add(block)
+            reach("compact.window_added")
             self._head.release(windows[window])
         log.info("%d windows written to blocks", len(windows))
 
@@ -107,84 +135,38 @@ class Compactor:
             self._wal.flush()
             segment = self._wal.rotate()
             samples = self._head.lane.freeze()
-        writer = BlockWriter(self._blocks.directory, self._blocks.next_sequence)
-        try:
-            for chunk in late_chunks(samples, self._head.index.metric_codes):
-                writer.add(chunk)
-            block = writer.finish(
-                self._head.index,
-                taken_ms=now_ms,
-                late=True,
-                head_until_ms=self._blocks.head_until_ms,
-                late_from_segment=segment,
-            )
-        except BaseException:
-            writer.abandon()
-            raise
-        self._blocks.add(block)
+        blocks = self._blocks
+        parts = self._windows_of(samples)
+        made: list[Block] = []
+        for part in parts:
+            writer = BlockWriter(blocks.directory, blocks.next_sequence + len(made))
+            try:
+                for chunk in late_chunks(part, self._head.index.metric_codes):
+                    writer.add(chunk)
+                block = writer.finish(
+                    self._head.index,
+                    taken_ms=now_ms,
+                    late=True,
+                    head_until_ms=blocks.head_until_ms,
+                    late_from_segment=segment if part is parts[-1] else blocks.late_from_segment,
+                )
+            except BaseException:
+                writer.abandon()
+                for one in made:
+                    remove_block(one.path)
+                raise
+            made.append(block)
+        for block in made:
+            blocks.add(block)
+        reach("compact.late_written")
         with self._head.lock:
             self._head.lane.release(now_ms)
 
-
-def join(chunks: Sequence[Chunk]) -> Iterator[Chunk]:
-    """Put chunks of the same series behind one another, so that a window has few and long ones."""
-    same: dict[tuple[bytes, bytes], list[Chunk]] = {}
-    for chunk in chunks:
-        same.setdefault((chunk.refs.tobytes(), chunk.bounds.tobytes()), []).append(chunk)
-    for parts in same.values():
-        batch: list[Chunk] = []
-        for part in sorted(parts, key=lambda c: c.mint):
-            overlaps = bool(batch) and batch[-1].maxt >= part.mint
-            if batch and (overlaps or sum(c.width for c in batch) + part.width > _MOST_COLUMNS):
-                yield _joined(batch)
-                batch = []
-            batch.append(part)
-        yield _joined(batch)
-
-
-def _joined(parts: Sequence[Chunk]) -> Chunk:
-    if len(parts) == 1:
-        return parts[0]
-    frames = range(len(parts[0].bounds) - 1)
-    values = np.concatenate(
-        [np.concatenate([decode_frame(c.frames.frame(f))[0] for f in frames]) for c in parts],
-        axis=1,
-    )
-    ts = np.concatenate([times_of(c) for c in parts], axis=1)
-    return encode_chunk(parts[0].refs, parts[0].bounds, ts, values)
-
-
-def late_chunks(
-    samples: Triples, metric_codes: Callable[[Refs], npt.NDArray[np.int32]]
-) -> Iterator[Chunk]:
-    """Cut settled samples into chunks of one frame: series of one metric and of like length."""
-    refs, starts = groups_of(samples.refs)
-    starts, counts = starts[:-1], np.diff(starts)
-    pieces = -(-counts // _MOST_COLUMNS)
-    number = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    row_ref = np.repeat(refs, pieces)
-    row_start = np.repeat(starts, pieces) + number * _MOST_COLUMNS
-    row_stop = np.minimum(row_start + _MOST_COLUMNS, np.repeat(starts + counts, pieces))
-    size = row_stop - row_start
-    size_class = np.ceil(np.log2(size)).astype(np.int64)
-    order = np.lexsort((row_start, metric_codes(row_ref), size_class))
-    edges = np.flatnonzero(np.diff(size_class[order])) + 1
-    for part in np.split(order, edges):
-        for first in range(0, len(part), FRAME_SERIES):
-            rows = part[first : first + FRAME_SERIES]
-            yield _late_chunk(samples, row_ref[rows], row_start[rows], size[rows])
-
-
-def _late_chunk(samples: Triples, refs: Refs, starts: Ints, sizes: Ints) -> Chunk:
-    width = int(sizes.max())
-    columns = np.arange(width)
-    here = columns < sizes[:, None]
-    where = (starts[:, None] + columns)[here]
-    ts = np.full((len(refs), width), TS_PAD, dtype=np.int64)
-    values = no_samples((len(refs), width))
-    ts[here] = samples.ts_ms[where]
-    values[here] = samples.values[where]
-    if (ts == ts[0]).all():
-        ts = ts[:1]
-    bounds = np.array([0, len(refs)], dtype=np.int64)
-    return encode_chunk(refs, bounds, ts, values, late=True)
+    def _windows_of(self, samples: Samples) -> list[Samples]:
+        """Cut samples at the edges of windows, so that their blocks can be folded into those of scrapes."""
+        for length in lengths(self._settings):
+            window = samples.ts_ms // length
+            found = np.unique(window)
+            if len(found) <= _OLD_WINDOWS:
+                return [samples.take(window == one) for one in found.tolist()]
+        return [samples]

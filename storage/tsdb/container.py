@@ -8,11 +8,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from model.errors import StorageError
 from model.labels import LabelColumn, LabelTable
+from storage.tsdb.damage import DamagedError
 
 _SIZE: Final = struct.Struct("<I")
-_DTYPES: Final = frozenset({"<i8", "<i4", "<u4", "|u1", "<f8"})
+_DTYPES: Final = frozenset({"<i8", "<i4", "<u4", "|u1", "|b1", "<f8"})
 
 Field = npt.NDArray[Any] | Sequence[str]
 
@@ -56,7 +56,7 @@ def unpack(data: bytes | memoryview) -> dict[str, Any]:
             else:
                 raise ValueError(f"unknown type {dtype}")
     except (ValueError, TypeError, IndexError, struct.error) as error:
-        raise StorageError(f"damaged columns: {error}") from error
+        raise DamagedError(f"damaged columns: {error}") from error
     return fields
 
 

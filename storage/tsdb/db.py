@@ -4,32 +4,53 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+import numpy as np
 from prometheus_client import CollectorRegistry
 
 from model.clock import Clock, now_ms
 from model.errors import StorageError
+from model.histogram.pool import HistogramColumn
 from model.labels import Labels, Matcher
-from model.samples import Floats, Ints, ScrapeBatch, Ticket
-from storage.interface import Appender, Hints, Metadata, Queryable, Refs, SeriesSet
+from model.samples import Exemplar, Floats, Ints, ScrapeBatch, Ticket
+from storage.interface import (
+    Appender,
+    ExemplarQueryable,
+    Hints,
+    Metadata,
+    Queryable,
+    Refs,
+    SeriesDeleter,
+    SeriesExemplars,
+    SeriesSet,
+)
 from storage.tsdb.blocks import Blocks
 from storage.tsdb.chunk import FrameCache
 from storage.tsdb.compact import Compactor
+from storage.tsdb.deletions import Deletion, Deletions, Pending
 from storage.tsdb.directory import DirectoryLock, open_directory
+from storage.tsdb.failpoint import reach
 from storage.tsdb.head import Head
 from storage.tsdb.index import SeriesIndex
-from storage.tsdb.lane import Triples
+from storage.tsdb.limits import SeriesLimits
+from storage.tsdb.merging import Merger
 from storage.tsdb.metrics import TsdbMetrics
 from storage.tsdb.query import Querier
 from storage.tsdb.replay import replay
+from storage.tsdb.resets import taken
+from storage.tsdb.samples import Samples
 from storage.tsdb.settings import TsdbSettings
-from storage.tsdb.stats import TsdbStats
-from storage.tsdb.survey import look
+from storage.tsdb.stack import Stack
+from storage.tsdb.stats import Cardinality, TsdbStats
+from storage.tsdb.survey import count, look
 from storage.tsdb.wal import Wal
 
 log = logging.getLogger(__name__)
+
+_RELEASE_MS: Final = 10 * 60_000  # series that are gone are looked for so often
 
 
 class Tsdb:
@@ -53,20 +74,28 @@ class Tsdb:
         self._settings = settings
         self._clock = clock
         self._metrics = TsdbMetrics(registry)
-        self._index = SeriesIndex(settings.max_series)
-        self._head = Head(self._index, settings.block_ms)
+        limits = SeriesLimits(
+            settings.max_series, settings.max_series_per_target, self._metrics.dropped
+        )
+        self._index = SeriesIndex(limits)
+        self._head = Head(self._index, settings.block_ms, settings.max_exemplars)
         self._metadata: dict[str, Metadata] = {}
         self._lock_file: DirectoryLock | None = None
         self._wal = Wal(
             directory / "wal", self._index, settings, self._metrics, self._head.lane.withdraw
         )
-        self._blocks = Blocks(directory / "blocks", settings)
-        self._querier = Querier(self._head, self._blocks, FrameCache(settings.cache_bytes))
-        self._compactor = Compactor(self._head, self._wal, self._blocks, settings)
-        self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
+        self._blocks = Blocks(directory / "blocks", settings, self._metrics.set_aside.inc)
+        self._deletions = Deletions(directory / "deletions")
+        self._querier = Querier(
+            self._head, self._blocks, self._deletions, FrameCache(settings.cache_bytes)
+        )
+        merger = Merger(self._blocks, self._deletions, settings, self._stopping.is_set)
+        self._compactor = Compactor(self._head, self._wal, self._blocks, merger, settings)
+        self._thread: threading.Thread | None = None
         self._keeping = threading.Lock()
         self._running = False
+        self._released_ms = 0
 
     # ------------------------------------------------------------ life
 
@@ -80,9 +109,16 @@ class Tsdb:
         self._lock_file = open_directory(self._directory)
         try:
             self._blocks.open()
+            lost_deletions = self._deletions.open()
             self._head.persisted_ms = self._blocks.head_until_ms
             late_from = self._blocks.late_from_segment
-            found = replay(self._directory / "wal", self._head, late_from, now_ms(self._clock))
+            pending = Pending(self._deletions, self._head)
+            found = replay(
+                self._directory / "wal", self._head, late_from, now_ms(self._clock), pending.before
+            )
+            pending.finish()
+            self._metrics.failures.labels("wal_damaged").inc(found.damaged)
+            self._metrics.failures.labels("deletions_damaged").inc(lost_deletions)
             self._head.set_floor(self._blocks.late_until_ms)
             self._wal.segments = found.segments
             self._metadata = found.metadata
@@ -152,21 +188,44 @@ class Tsdb:
 
     def series(self, labels: Sequence[Labels]) -> Refs:
         """See ``storage.interface.Appender``."""
-        return self._index.intern(labels)
+        return self._index.handles.of(self._index.intern(labels))
 
-    def append_samples(self, refs: Refs, ts_ms: Ints, values: Floats) -> Ticket:
+    def append_samples(
+        self,
+        refs: Refs,
+        ts_ms: Ints,
+        values: Floats,
+        *,
+        start_ms: Ints | None = None,
+        histograms: HistogramColumn | None = None,
+    ) -> Ticket:
         """See ``storage.interface.Appender``.
 
         Raises:
+            UnknownSeriesError: If a series was forgotten, see ``TsdbSettings.forget_ms``.
             StorageError: If the store is not running.
         """
-        samples = Triples(refs, ts_ms, values)
+        stack = None if histograms is None else Stack.levelled(taken(histograms))
         with self._head.lock:
             self._check_running()
+            known = self._index.handles.refs(refs)
+            samples = Samples(known, ts_ms, values, start_ms, stack)
             self._head.append_late(samples, now_ms(self._clock))
             ticket = self._wal.samples(samples)
         self._metrics.late.inc(samples.size)
         return ticket
+
+    def append_exemplars(self, refs: Refs, exemplars: Sequence[Exemplar]) -> Ticket:
+        """See ``storage.interface.Appender``; the newest ``max_exemplars`` are kept.
+
+        Raises:
+            StorageError: If the store is not running.
+        """
+        with self._head.lock:
+            self._check_running()
+            known = self._index.handles.refs(refs)
+            new = self._head.append_exemplars(known, exemplars)
+            return self._wal.exemplars(known[new], [exemplars[number] for number in new])
 
     def set_metadata(self, metadata: Mapping[str, Metadata]) -> None:
         """See ``storage.interface.Appender``."""
@@ -176,6 +235,29 @@ class Tsdb:
                 self._check_running()
                 self._metadata = {**self._metadata, **fresh}
                 self._wal.metadata(fresh)
+
+    def delete_series(
+        self, matcher_sets: Sequence[Sequence[Matcher]], mint: int, maxt: int
+    ) -> None:
+        """See ``storage.interface.SeriesDeleter``."""
+        sets = tuple(tuple(matchers) for matchers in matcher_sets)
+        with self._keeping, self._head.lock:
+            self._check_running()
+            self._wal.flush()
+            deletion = Deletion(
+                sets, mint, maxt, self._blocks.next_sequence, self._wal.begin_segment()
+            )
+            refs = deletion.refs(self._index)
+            self._deletions.add(deletion)
+            reach("delete.noted")
+            self._head.erase(refs, mint, maxt)
+
+    def clean_tombstones(self) -> None:
+        """See ``storage.interface.SeriesDeleter``."""
+        with self._keeping:
+            self._check_running()
+            self._compactor.clean(now_ms(self._clock))
+            self._forget_deletions()
 
     # ------------------------------------------------------------ out
 
@@ -200,9 +282,22 @@ class Tsdb:
             return known
         return {metric: known[metric]} if metric in known else {}
 
+    def exemplars(
+        self, matcher_sets: Sequence[Sequence[Matcher]], mint: int, maxt: int
+    ) -> Sequence[SeriesExemplars]:
+        """See ``storage.interface.ExemplarQueryable``."""
+        if not matcher_sets:
+            return []
+        refs = np.unique(np.concatenate([self._index.select(one) for one in matcher_sets]))
+        return self._head.exemplars.find(refs, mint, maxt)
+
     def stats(self) -> TsdbStats:
         """Return how much is in the store."""
         return look(self._head, self._blocks, self._wal, self._querier)
+
+    def cardinality(self, limit: int = 10) -> Cardinality:
+        """Return where the series come from and what limits kept out, ``limit`` rows of each kind."""
+        return count(self._head, self._querier, limit)
 
     # ------------------------------------------------------------ within
 
@@ -220,14 +315,44 @@ class Tsdb:
         self._head.park_idle(now, settings.idle_ms, settings.forget_ms)
         written = self._compactor.run(now)
         dropped = self._blocks.retain(now)
-        if written or dropped:
+        merged = self._compactor.merge(now)
+        self._forget_deletions()
+        unloaded = self._blocks.unload_idle(now)
+        if written or merged or dropped or unloaded:
             self._blocks.forget_unused(self._index, self._head)
+        self._release(now)
         self._metrics.show(
             series=self._index.live,
             frames=sum(len(chunk.bounds) - 1 for chunk in self._head.sealed),
             blocks=len(self._blocks.all),
             block_bytes=self._blocks.size_bytes,
             wal_bytes=self._wal.size_bytes,
+        )
+
+    def _release(self, now: int) -> None:
+        """Let series that are gone for long make room for others."""
+        if now - self._released_ms < _RELEASE_MS:
+            return
+        self._released_ms = now
+        with self._head.lock:
+            gone = self._blocks.release_unused(self._index, self._head)
+            if not len(gone):
+                return
+            self._head.reset(gone)
+            self._wal.flush()
+            self._wal.begin_segment()  # within one segment a number means one series
+        self._blocks.readers.afterwards(partial(self._index.recycle, gone))
+        log.debug("%d series are gone and make room for others", len(gone))
+
+    def _forget_deletions(self) -> None:
+        if not self._deletions.all:
+            return
+        oldest = min(self._wal.segments, default=0)
+        self._deletions.keep(
+            lambda d: (
+                d.before_segment > oldest
+                or any(self._blocks.concerned(block, [d]) for block in self._blocks.all)
+            )
         )
 
     def _housekeeping(self) -> None:
@@ -246,3 +371,5 @@ class Tsdb:
 if TYPE_CHECKING:
     _appender: type[Appender] = Tsdb
     _queryable: type[Queryable] = Tsdb
+    _exemplars: type[ExemplarQueryable] = Tsdb
+    _deleter: type[SeriesDeleter] = Tsdb

@@ -2,12 +2,16 @@
 
 import fcntl
 import json
+import logging
 import os
+import zlib
 from pathlib import Path
 from typing import Final
 
 from model.errors import StorageError
 from storage.tsdb.files import replace_synced
+
+log = logging.getLogger(__name__)
 
 FORMAT: Final = 1
 
@@ -60,15 +64,34 @@ def open_directory(directory: Path) -> DirectoryLock:
 def _check_format(path: Path) -> None:
     try:
         if not path.exists():
-            replace_synced(path, json.dumps({"format": FORMAT}).encode())
+            _write_format(path)
             return
-        found = json.loads(path.read_bytes()).get("format")
+        text = path.read_bytes()
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}") from error
-    except (ValueError, AttributeError) as error:
-        raise StorageError(f"{path}: not readable as a format version: {error}") from error
-    if found != FORMAT:
-        raise StorageError(
-            f"{path}: format {found} is unknown here (this Taskscope reads {FORMAT}); "
-            "use the version that wrote it"
-        )
+    try:
+        found = json.loads(text)
+        crc, version = found.get("crc32"), found["format"]
+    except (ValueError, AttributeError, LookupError, TypeError):
+        crc = version = None
+    if version == FORMAT:
+        return
+    if version is None or (crc is not None and crc != _crc(version)):
+        log.error("%s: damaged; segments and blocks say their versions themselves", path)
+        _write_format(path)
+        return
+    raise StorageError(
+        f"{path}: format {version} is unknown here (this Taskscope reads {FORMAT}); "
+        "use the version that wrote it"
+    )
+
+
+def _write_format(path: Path) -> None:
+    try:
+        replace_synced(path, json.dumps({"format": FORMAT, "crc32": _crc(FORMAT)}).encode())
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror}") from error
+
+
+def _crc(version: object) -> int:
+    return zlib.crc32(str(version).encode())

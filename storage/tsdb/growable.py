@@ -30,6 +30,10 @@ class Growable(Generic[ScalarT]):
             self.data = grown
         return self.data
 
+    def clear(self, where: npt.NDArray[np.integer]) -> None:
+        """Set some entries back to ``fill``."""
+        self.reserve(int(where.max(initial=-1)) + 1)[where] = self._fill
+
     def raise_to(self, least: Any) -> None:
         """Let no entry, also none to come, be less than this."""
         np.maximum(self.data, least, out=self.data)

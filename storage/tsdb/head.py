@@ -8,14 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from model.errors import StorageError
+from model.errors import StorageError, UnknownSeriesError
 from model.labels import Labels
-from model.samples import Floats, Ints, ScrapeBatch, is_no_sample, no_samples
+from model.samples import Exemplar, Floats, Ints, ScrapeBatch, is_no_sample, no_samples
 from storage.interface import TS_PAD, Refs
 from storage.tsdb.chunk import Chunk, encode_chunk, frame_order
+from storage.tsdb.erase import erased
+from storage.tsdb.exemplars import Exemplars
 from storage.tsdb.growable import Growable
 from storage.tsdb.index import SeriesIndex
-from storage.tsdb.lane import Lane, Triples
+from storage.tsdb.lane import Lane
+from storage.tsdb.samples import Samples
 from storage.tsdb.slab import KEPT, WIDTH, Slab
 
 _LOWEST = np.iinfo(np.int64).min
@@ -35,6 +38,7 @@ class Layout:
         slot: Slot in the slab, -1 if it holds none.
         last_ms: Time of the newest column.
         used_ms: When it was last appended to, by the store's clock.
+        parked_ms: When it gave its slot back, or was made.
     """
 
     id: int
@@ -46,6 +50,7 @@ class Layout:
     slot: int = -1
     last_ms: int = _LOWEST
     used_ms: int = 0
+    parked_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,7 @@ class Taken:
 
     column: bool
     values: Floats
-    late: Triples | None
+    late: Samples | None
 
 
 class Head:
@@ -73,14 +78,16 @@ class Head:
     Attributes:
         index: Labels by ref.
         slab: The newest columns.
+        exemplars: The newest ones.
         lane: Samples with their own timestamps, and late ones.
         sealed: Chunks in memory, oldest first; replaced as a whole.
         persisted_ms: Scrapes before this time go through the lane: their window is closed.
     """
 
-    def __init__(self, index: SeriesIndex, block_ms: int) -> None:
+    def __init__(self, index: SeriesIndex, block_ms: int, max_exemplars: int = 0) -> None:
         self.lock = threading.RLock()
         self.index = index
+        self.exemplars = Exemplars(index, max_exemplars)
         self.slab = Slab(self.lock)
         self.lane = Lane()
         self.sealed: tuple[Chunk, ...] = ()
@@ -114,7 +121,9 @@ class Head:
                 take = np.sort(len(refs) - 1 - backwards)
                 once = refs[take]
             order, bounds = frame_order(self.index.metric_codes(once))
-            made = Layout(self._next_layout, refs, take, once, order, bounds, used_ms=now_ms)
+            made = Layout(
+                self._next_layout, refs, take, once, order, bounds, used_ms=now_ms, parked_ms=now_ms
+            )
             self._next_layout += 1
             self._layouts[made.id] = made
             self._layout_ids[key] = made.id
@@ -124,11 +133,11 @@ class Head:
         """Return a layout by its id.
 
         Raises:
-            StorageError: If there is none.
+            UnknownSeriesError: If there is none.
         """
         layout = self._layouts.get(layout_id)
         if layout is None:
-            raise StorageError(f"layout {layout_id} is not known; register its series again")
+            raise UnknownSeriesError(f"layout {layout_id} is not known; register its series again")
         return layout
 
     def append(self, layout: Layout, batch: ScrapeBatch, now_ms: int) -> Taken:
@@ -168,7 +177,7 @@ class Head:
         """Send scrapes up to this time through the lane: blocks may hold later appends of that time."""
         self._newest.raise_to(ts_ms)
 
-    def append_late(self, samples: Triples, now_ms: int) -> None:
+    def append_late(self, samples: Samples, now_ms: int) -> None:
         """Take samples with their own timestamps; the caller holds the lock."""
         if not samples.size:
             return
@@ -176,6 +185,12 @@ class Head:
         newest = self._newest.reserve(max(self.index.size, int(samples.refs.max()) + 1))
         np.maximum.at(newest, samples.refs, samples.ts_ms)
         self.lane.add(samples, now_ms)
+
+    def append_exemplars(self, refs: Refs, exemplars: Sequence[Exemplar]) -> list[int]:
+        """Take exemplars and return which ones of them were taken; the caller holds the lock."""
+        self.index.revive(refs)
+        taken = self.exemplars.add(refs, exemplars)
+        return [number for number, one in enumerate(taken) if one]
 
     def oldest_ms(self) -> int:
         """Return the time of the oldest scrape in memory; a very late time if there is none."""
@@ -210,17 +225,38 @@ class Head:
             if idle >= idle_ms and layout.slot >= 0:
                 with self.lock:
                     self._park(layout)
-            elif idle >= forget_ms and layout.slot < 0:
+                    layout.parked_ms = now_ms
+            elif min(idle, now_ms - layout.parked_ms) >= forget_ms and layout.slot < 0:
                 with self.lock:
                     del self._layouts[layout.id]
                     del self._layout_ids[layout.given.tobytes()]
+
+    def erase(self, refs: Refs, mint: int, maxt: int) -> None:
+        """Let some series have no samples in [mint, maxt]; the caller holds the lock."""
+        if not len(refs):
+            return
+        gone = np.zeros(self.index.size, dtype=np.bool_)
+        gone[refs] = True
+        self.slab.erase(refs, mint, maxt)
+        self.sealed = tuple(
+            left for chunk in self.sealed if (left := erased(chunk, gone, mint, maxt)) is not None
+        )
+        self.lane.erase(gone, mint, maxt)
 
     def refs_in_use(self) -> list[Refs]:
         """Return the refs that anything in memory names; the caller holds the lock."""
         slots = [layout.refs for layout in self._in_slot.values()]
         late = self.lane.view()
         lanes = [run.refs for run in late.runs] + [one.refs for one in late.waiting]
-        return [*slots, *lanes, *(chunk.refs for chunk in self.sealed)]
+        return [self.exemplars.refs(), *slots, *lanes, *(chunk.refs for chunk in self.sealed)]
+
+    def refs_of_layouts(self) -> list[Refs]:
+        """Return the refs of all layouts that are known; the caller holds the lock."""
+        return [layout.given for layout in self._layouts.values()]
+
+    def reset(self, refs: Refs) -> None:
+        """Forget how new the samples of some series are, that are given away to other labels."""
+        self._newest.clear(refs)
 
     def seal(self, layout: Layout, columns: int) -> None:
         """Move a layout's oldest columns into chunks, cut at the edges of blocks."""
@@ -266,11 +302,11 @@ class Head:
         values: Floats,
         which: npt.NDArray[np.bool_] | None,
         now_ms: int,
-    ) -> Triples:
+    ) -> Samples:
         here = ~is_no_sample(values)
         if which is not None:
             here &= which
         refs = layout.refs[here]
-        late = Triples(refs, np.full(len(refs), ts_ms, dtype=np.int64), values[here])
+        late = Samples(refs, np.full(len(refs), ts_ms, dtype=np.int64), values[here])
         self.append_late(late, now_ms)
         return late

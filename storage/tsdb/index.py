@@ -1,21 +1,24 @@
 """All series the store knows: label codes per name, and postings.
 
-A series is a number (its *ref*), given once and never again to other labels while the process
-lives. Its labels are one int32 code per label name; the dictionaries behind the codes only ever
-grow, so that a ``LabelTable`` can refer to them without copying.
+A series is a number (its *ref*). Its labels are one int32 code per label name; a dictionary behind
+the codes only grows, so that a ``LabelTable`` can refer to it without copying. Refs and codes of
+series that are gone for long are given away again (``release``, ``recycle``): a dictionary is
+replaced then, and a ref's *handle*, which is what leaves the store, is another than before.
 """
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap
 
-from model.errors import StorageError
 from model.labels import METRIC_NAME, LabelColumn, Labels, LabelTable, Matcher, MatchOp
 from storage.interface import Refs
 from storage.tsdb.growable import Growable
+from storage.tsdb.handles import Handles
+from storage.tsdb.labelindex import LabelIndex
+from storage.tsdb.limits import SeriesLimits, Target
 from storage.tsdb.patterns import Verdicts, is_plain_equal, literals
 
 Hashes = npt.NDArray[np.uint64]
@@ -25,35 +28,25 @@ _ODD = np.uint64(0x9E3779B97F4A7C15)
 _MIX_A = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_B = np.uint64(0x94D049BB133111EB)
 _KEPT_VERDICTS = 256
-
-
-class LabelIndex:
-    """One label name: its dictionary, its codes by ref, its postings by code."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.values: list[str] = [""]
-        self.code_of: dict[str, int] = {"": 0}
-        self.codes: Growable[np.int32] = Growable(np.int32)
-        self.postings: list[BitMap] = [BitMap()]
-
-    def encode(self, value: str) -> int:
-        """Return the code of a string, making one if it is new."""
-        code = self.code_of.get(value)
-        if code is None:
-            code = len(self.values)
-            self.values.append(value)
-            self.postings.append(BitMap())
-            self.code_of[value] = code
-        return code
+_FEW_GONE = 1024  # series that are gone are kept while they are so few ...
+_FEW_PART = 8  # ... or this part of those that are there
+_TARGET = ("job", "instance")  # what tells one target from another
 
 
 class SeriesIndex:
-    """Series by labels and labels by series. All methods may be called from any thread."""
+    """Series by labels and labels by series. All methods may be called from any thread.
 
-    def __init__(self, max_series: int) -> None:
+    Attributes:
+        limits: How many series there may be, and who was refused.
+        handles: What refs are called outside of the store.
+        size: Refs are less than this.
+        generation: Rises when other series are found than before.
+        recycled: Rises when refs are given to other series.
+    """
+
+    def __init__(self, limits: SeriesLimits) -> None:
+        self.limits = limits
         self._lock = threading.RLock()
-        self._max_series = max_series
         self._names: dict[str, LabelIndex] = {}
         self._by_hash: dict[int, int] = {}
         self._hashes: Growable[np.uint64] = Growable(np.uint64)
@@ -61,7 +54,13 @@ class SeriesIndex:
         self._live = BitMap()
         self._alive: Growable[np.bool_] = Growable(np.bool_, fill=False)
         self._verdicts: dict[tuple[str, MatchOp, str], Verdicts] = {}
+        self._collided = False
+        self._free: Refs = np.empty(0, dtype=np.int64)
+        self._unused = BitMap()
+        self.handles = Handles()
         self.size = 0
+        self.generation = 0
+        self.recycled = 0
 
     @property
     def live(self) -> int:
@@ -147,6 +146,17 @@ class SeriesIndex:
         with self._lock:
             return {n: sum(map(bool, lab.postings[1:])) for n, lab in self._names.items()}
 
+    def counts(self) -> Iterator[tuple[str, list[tuple[str, int]]]]:
+        """Yield each label name with the values that live series have, and how many series have each."""
+        with self._lock:
+            names = [
+                (name, label.values, list(label.postings)) for name, label in self._names.items()
+            ]
+        for name, values, postings in names:
+            counts = [(v, len(p)) for v, p in zip(values, postings, strict=False) if v and p]
+            if counts:
+                yield name, counts
+
     def series_by_metric(self) -> dict[str, int]:
         """Return the number of live series of each metric."""
         with self._lock:
@@ -171,6 +181,42 @@ class SeriesIndex:
                 self._live -= BitMap(gone.astype(np.uint32))
                 self._post(gone, add=False)
             return len(gone)
+
+    def release(self, keep: Sequence[Refs]) -> Refs:
+        """Take the identity from series that were not found when this was called last, and are not now.
+
+        Their handles are not good any more, and who comes with their labels gets another ref. The
+        refs themselves may still be in the hands of readers; ``recycle`` them when those are done.
+
+        Args:
+            keep: Series that must not go.
+        """
+        with self._lock:
+            idle = BitMap(np.arange(self.size, dtype=np.uint32)) - self._live
+            idle -= BitMap(self._free.astype(np.uint32))
+            for refs in keep:
+                idle -= BitMap(refs.astype(np.uint32))
+            gone = np.asarray((idle & self._unused).to_array()).astype(np.int64)
+            self._unused = idle
+            if self._collided or len(gone) < max(_FEW_GONE, self.live // _FEW_PART):
+                return np.empty(0, dtype=np.int64)
+            for key in self._hashes.data[gone].tolist():
+                del self._by_hash[key]
+            self._hashes.data[gone] = 0
+            self._unused -= BitMap(gone.astype(np.uint32))
+            self.handles.end(gone)
+            return gone
+
+    def recycle(self, refs: Refs) -> None:
+        """Give released refs away again, and the label codes that only they had."""
+        with self._lock:
+            for label in self._names.values():
+                label.recycle(refs, self.size)
+            self._label_counts.data[refs] = 0
+            self._verdicts.clear()
+            self.generation += 1
+            self.recycled += 1
+            self._free = np.sort(np.concatenate([self._free, refs]))
 
     def revive(self, refs: Refs) -> None:
         """Let forgotten series be found again."""
@@ -203,22 +249,41 @@ class SeriesIndex:
             )
             if (known < 0).any():
                 if limited:
-                    self._check_limit(int((known < 0).sum()))
+                    self._check_limits(columns, keys, todo, known)
                 known = self._create(columns, counts, keys, todo, known)
             same = self._label_counts.data[known] == counts[todo]
             for name, codes in columns.items():
                 same &= self._names[name].codes.data[known] == codes[todo]
+            self._collided |= not same.all()
             refs[todo[same]] = known[same]
             todo, keys = todo[~same], _mix(keys[~same] + _ODD)
         self.revive(refs)
         return refs
 
-    def _check_limit(self, fresh: int) -> None:
-        if len(self._live) + fresh > self._max_series:
-            raise StorageError(
-                f"the limit of {self._max_series} series is reached; "
-                "raise storage.max_series or drop labels with many values"
-            )
+    def _check_limits(
+        self,
+        columns: Mapping[str, Codes],
+        keys: Hashes,
+        todo: npt.NDArray[np.intp],
+        known: Refs,
+    ) -> None:
+        """Ask whether the series that ``known`` lacks may be made."""
+        missing = np.flatnonzero(known < 0)
+        _, first = np.unique(keys[missing], return_index=True)
+        rows = todo[missing[first]]
+        absent = np.zeros(len(rows), dtype=np.int32)
+        codes = [columns[name][rows] if name in columns else absent for name in _TARGET]
+        labels = [self._names.get(name) or LabelIndex(-1) for name in _TARGET]
+        pairs, counts = np.unique(np.array(codes), axis=1, return_counts=True)
+        fresh: dict[Target, int] = {}
+        for (job, instance), series in zip(pairs.T.tolist(), counts.tolist(), strict=True):
+            target = labels[0].values[job], labels[1].values[instance]
+            fresh[target] = series
+            if any(target):
+                used = zip(labels, (job, instance), strict=True)
+                live = BitMap.intersection(*(lab.postings[code] for lab, code in used if code))
+                self.limits.check_target(target, len(live), series)
+        self.limits.check_all(len(self._live), fresh)
 
     def _create(
         self,
@@ -236,26 +301,28 @@ class SeriesIndex:
         order = np.argsort(first)  # refs in the order of appearance keep a layout's refs rising
         rank = np.empty_like(order)
         rank[order] = np.arange(len(order))
-        start, stop = self.size, self.size + len(fresh_keys)
+        again, self._free = np.split(self._free, [min(len(fresh_keys), len(self._free))])
+        stop = self.size + len(fresh_keys) - len(again)
+        fresh = np.concatenate([again, np.arange(self.size, stop, dtype=np.int64)])
         rows = todo[missing[first[order]]]
-        self._hashes.reserve(stop)[start:stop] = fresh_keys[order]
-        self._label_counts.reserve(stop)[start:stop] = counts[rows]
+        self._hashes.reserve(stop)[fresh] = fresh_keys[order]
+        self._label_counts.reserve(stop)[fresh] = counts[rows]
         for name, label in self._names.items():
             room = label.codes.reserve(stop)
             if name in columns:
-                room[start:stop] = columns[name][rows]
-        fresh = np.arange(start, stop, dtype=np.int64)
+                room[fresh] = columns[name][rows]
         self._by_hash.update(zip(fresh_keys[order].tolist(), fresh.tolist(), strict=True))
         self.size = stop
-        self._live.add_range(start, stop)
-        self._alive.reserve(stop)[start:stop] = True
+        self._live |= BitMap(fresh.astype(np.uint32))
+        self._alive.reserve(stop)[fresh] = True
         self._post(fresh, add=True)
         known = known.copy()
-        known[missing] = start + rank[inverse.reshape(-1)]
+        known[missing] = fresh[rank[inverse.reshape(-1)]]
         return known
 
     def _post(self, refs: Refs, *, add: bool) -> None:
         """Enter series into the postings, or take them out."""
+        self.generation += 1
         for label in self._names.values():
             codes = label.codes.data[refs]
             order = np.argsort(codes, kind="stable")

@@ -3,6 +3,7 @@
 What a record names by number (refs, layouts) is defined by a record before it in the same segment.
 """
 
+import itertools
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,19 +13,24 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from model.errors import StorageError
-from model.labels import LabelTable
-from model.samples import Floats
+from model.histogram.pool import FIELDS, HistogramColumn, HistogramPool
+from model.labels import Labels, LabelTable
+from model.samples import Exemplar, Floats, no_samples
 from storage.interface import Metadata, Refs
 from storage.tsdb.codec import compress, decompress, shuffle, unshuffle
-from storage.tsdb.container import pack, pack_table, unpack, unpack_table
-from storage.tsdb.lane import Triples
+from storage.tsdb.columns import pack_columns, unpack_columns
+from storage.tsdb.container import Field, pack, pack_table, unpack, unpack_table
+from storage.tsdb.samples import Samples
+from storage.tsdb.stack import Stack
 
-SEGMENT_VERSION: Final = 1
+SEGMENT_VERSION: Final = 2  # 1 had neither typed samples nor exemplars
 SEGMENT_HEAD: Final = b"TSCPWAL" + bytes([SEGMENT_VERSION])
 
 _RECORD: Final = struct.Struct("<IIB3x")
+_ZEROS: Final = 8  # at the end of a file: its size reached the disk, its data did not
 _COUNT: Final = struct.Struct("<I")
 
 
@@ -36,6 +42,9 @@ class Kind(IntEnum):
     SCRAPES = 3
     SAMPLES = 4
     METADATA = 5
+    TYPED_SAMPLES = 6
+    EXEMPLARS = 7
+    ALL_EXEMPLARS = 8
 
 
 _KINDS: Final = frozenset(map(int, Kind))
@@ -43,14 +52,16 @@ _KINDS: Final = frozenset(map(int, Kind))
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """Where a segment cannot be read any further.
+    """A part of a segment that cannot be read.
 
     Attributes:
-        offset: First byte that is not read.
+        offset: Its first byte.
+        size: How many bytes.
         torn: True if the end of the file is simply missing, as after a kill.
     """
 
     offset: int
+    size: int
     torn: bool
 
 
@@ -69,34 +80,76 @@ def frame(kind: Kind, payload: bytes) -> bytes:
 
 
 def read(data: bytes) -> Iterator[tuple[Kind, memoryview] | Damage]:
-    """Yield a segment's records; a Damage is the last item if not all of it could be read.
+    """Yield a segment's records; a Damage stands where some bytes could not be read.
+
+    Behind damage reading goes on at the next record that is whole. A segment whose version is not
+    known but whose first record is whole has a damaged head: a later version is to checksum its
+    records otherwise.
 
     Raises:
         StorageError: If the segment is of an unknown version.
     """
     head = data[: len(SEGMENT_HEAD)]
-    if head != SEGMENT_HEAD:
-        if SEGMENT_HEAD.startswith(head) or not any(head):
-            yield Damage(0, torn=True)
-            return
-        if head[:-1] == SEGMENT_HEAD[:-1]:
-            raise StorageError(f"WAL version {head[-1]} is unknown here; use a newer Taskscope")
-        yield Damage(0, torn=False)
-        return
-    view = memoryview(data)
     at = len(SEGMENT_HEAD)
+    if head[:-1] != SEGMENT_HEAD[:-1] or not 1 <= head[-1] <= SEGMENT_VERSION:
+        first = _next_whole(data, len(SEGMENT_HEAD))
+        if first < 0:
+            if SEGMENT_HEAD.startswith(head) or not any(head):
+                yield Damage(0, len(data), torn=True)
+                return
+            if head[:-1] == SEGMENT_HEAD[:-1]:
+                raise StorageError(f"WAL version {head[-1]} is unknown here; use a newer Taskscope")
+        yield Damage(0, first if first >= 0 else len(data), torn=False)
+        at = first if first >= 0 else len(data)
+    view = memoryview(data)
     while at < len(data):
-        if at + _RECORD.size > len(data):
-            yield Damage(at, torn=True)
-            return
-        length, crc, kind = _RECORD.unpack_from(data, at)
-        stop = at + _RECORD.size + length
-        payload = view[at + _RECORD.size : stop]
-        if stop > len(data) or kind not in _KINDS or zlib.crc32(payload, kind) != crc:
-            yield Damage(at, torn=stop >= len(data) or not any(view[at:]))
-            return
-        yield Kind(kind), payload
-        at = stop
+        found = _whole(view, at)
+        if found is None:
+            following = _next_whole(data, at + 1)
+            if following < 0:
+                yield Damage(at, len(data) - at, _torn(view, at))
+                return
+            yield Damage(at, following - at, torn=False)
+            at = following
+            continue
+        kind, payload = found
+        yield kind, payload
+        at += _RECORD.size + len(payload)
+
+
+def _whole(view: memoryview, at: int) -> tuple[Kind, memoryview] | None:
+    """Return the record at an offset, None if there is none or it is damaged."""
+    if at + _RECORD.size > len(view):
+        return None
+    length, crc, kind = _RECORD.unpack_from(view, at)
+    stop = at + _RECORD.size + length
+    payload = view[at + _RECORD.size : stop]
+    if stop > len(view) or kind not in _KINDS or zlib.crc32(payload, kind) != crc:
+        return None
+    return Kind(kind), payload
+
+
+def _torn(view: memoryview, at: int) -> bool:
+    """Tell whether the last record was not written whole: its end is missing, or has become zeros."""
+    if at + _RECORD.size > len(view) or not any(view[-_ZEROS:]):
+        return True
+    return at + _RECORD.size + int(_RECORD.unpack_from(view, at)[0]) > len(view)
+
+
+def _next_whole(data: bytes, start: int) -> int:
+    """Return the offset of the first whole record at or behind ``start``, -1 if there is none."""
+    plain = np.frombuffer(data, np.uint8)[start:]
+    if len(plain) < _RECORD.size:
+        return -1
+    kinds = plain[8 : len(plain) - 3]
+    likely = (kinds > 0) & (kinds <= max(_KINDS))
+    for spare in range(3):
+        likely &= plain[9 + spare : len(plain) - 2 + spare] == 0
+    view = memoryview(data)
+    for at in (np.flatnonzero(likely) + start).tolist():
+        if _whole(view, at) is not None:
+            return int(at)
+    return -1
 
 
 def series_record(refs: Refs, table: LabelTable) -> bytes:
@@ -140,20 +193,75 @@ def read_scrapes(payload: memoryview) -> Iterator[Scrape]:
         start += size
 
 
-def samples_record(samples: Triples) -> bytes:
+def samples_record(samples: Samples) -> bytes:
     """Log samples with their own timestamps."""
+    if samples.start_ms is not None or samples.histograms is not None:
+        return frame(Kind.TYPED_SAMPLES, _typed(samples))
     planes = shuffle(samples.refs) + shuffle(samples.ts_ms) + shuffle(samples.values)
     return frame(Kind.SAMPLES, compress(planes))
 
 
-def read_samples(payload: memoryview) -> Triples:
+def read_samples(payload: memoryview) -> Samples:
     """Undo ``samples_record``."""
     planes = memoryview(decompress(payload))
     size = len(planes) // 3
     refs, ts, values = (planes[i * size : (i + 1) * size] for i in range(3))
-    return Triples(
+    return Samples(
         unshuffle(refs, np.int64), unshuffle(ts, np.int64), unshuffle(values, np.float64)
     )
+
+
+def _typed(samples: Samples) -> bytes:
+    columns: dict[str, npt.NDArray[Any]] = {"refs": samples.refs, "ts_ms": samples.ts_ms}
+    if samples.start_ms is not None:
+        columns["start_ms"] = samples.start_ms
+    column = None if samples.histograms is None else samples.histograms.gathered()
+    if column is None:
+        columns["values"] = samples.values
+    else:
+        columns["histogram"] = column.index >= 0
+        columns["values"] = samples.values[column.index < 0]
+        columns |= {f"pool.{name}": array for name, array in column.pool.columns().items()}
+    return pack_columns(columns)
+
+
+def read_typed_samples(payload: memoryview) -> Samples:
+    """Undo ``samples_record`` for samples with start timestamps or histograms."""
+    columns = unpack_columns(payload)
+    values, stack = columns["values"], None
+    if "histogram" in columns:
+        here = columns["histogram"]
+        values = no_samples(len(here))
+        values[~here] = columns["values"]
+        index = np.where(here, np.cumsum(here) - 1, -1).astype(np.int32)
+        pool = HistogramPool(**{name: columns[f"pool.{name}"] for name in FIELDS})
+        stack = Stack.levelled(HistogramColumn(index, pool))
+    return Samples(columns["refs"], columns["ts_ms"], values, columns.get("start_ms"), stack)
+
+
+def exemplars_record(refs: Refs, exemplars: Sequence[Exemplar], *, whole: bool = False) -> bytes:
+    """Log exemplars; if ``whole`` they are all there are, whatever was logged before."""
+    texts = [text for one in exemplars for pair in one.labels for text in pair]
+    fields: dict[str, Field] = {
+        "refs": refs,
+        "ts_ms": np.array([one.ts_ms for one in exemplars], dtype=np.int64),
+        "values": np.array([one.value for one in exemplars], dtype=np.float64),
+        "sizes": np.array([len(one.labels) for one in exemplars], dtype=np.int64),
+        "texts": texts,
+    }
+    kind = Kind.ALL_EXEMPLARS if whole else Kind.EXEMPLARS
+    return frame(kind, compress(pack(fields)))
+
+
+def read_exemplars(payload: memoryview) -> tuple[Refs, list[Exemplar]]:
+    """Undo ``exemplars_record``."""
+    fields = unpack(decompress(payload))
+    texts = fields["texts"]
+    pairs = list(zip(texts[::2], texts[1::2], strict=True))
+    stops = np.cumsum(fields["sizes"]).tolist()
+    labels = [Labels(pairs[a:b]) for a, b in itertools.pairwise([0, *stops])]
+    rows = zip(labels, fields["values"].tolist(), fields["ts_ms"].tolist(), strict=True)
+    return fields["refs"], [Exemplar(*row) for row in rows]
 
 
 def metadata_record(metadata: Mapping[str, Metadata]) -> bytes:

@@ -1,7 +1,8 @@
 """Reading the write-ahead log back into the head after a start."""
 
 import logging
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,9 @@ from storage.interface import Metadata, Refs
 from storage.tsdb import records
 from storage.tsdb.growable import Growable
 from storage.tsdb.head import Head, Layout
-from storage.tsdb.lane import Triples
 from storage.tsdb.records import Damage, Kind
-from storage.tsdb.wal import SegmentInfo
+from storage.tsdb.samples import Samples
+from storage.tsdb.walgroup import SegmentInfo
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ class Replayed:
         segments: The segments by number.
         metadata: What is known of metric families.
         samples: Number of samples brought back.
-        damaged: Number of segments that could not be read to their end, torn tails left out.
+        damaged: Number of places that could not be read, torn tails left out.
     """
 
     segments: dict[int, SegmentInfo] = field(default_factory=dict)
@@ -35,7 +36,13 @@ class Replayed:
     damaged: int = 0
 
 
-def replay(directory: Path, head: Head, late_from: int, now_ms: int) -> Replayed:
+def replay(
+    directory: Path,
+    head: Head,
+    late_from: int,
+    now_ms: int,
+    before_segment: Callable[[int], None] = lambda number: None,
+) -> Replayed:
     """Read all segments in order.
 
     Args:
@@ -43,6 +50,7 @@ def replay(directory: Path, head: Head, late_from: int, now_ms: int) -> Replayed
         head: What takes the samples; scrapes before its ``persisted_ms`` are in blocks already.
         late_from: Samples with own timestamps in segments before this one are in blocks already.
         now_ms: When the layouts are taken to be used last.
+        before_segment: Called with a segment's number before it is read.
 
     Raises:
         StorageError: If a segment cannot be opened or is of an unknown version.
@@ -50,9 +58,14 @@ def replay(directory: Path, head: Head, late_from: int, now_ms: int) -> Replayed
     found = Replayed()
     for path in sorted(directory.glob("*.wal")):
         number = int(path.stem)
+        before_segment(number)
         info = found.segments[number] = SegmentInfo(bytes=path.stat().st_size)
         _Segment(head, found, info, now_ms, late=number >= late_from).read(path)
     return found
+
+
+class _UnknownError(Exception):
+    """A record names a series whose definition is lost."""
 
 
 class _Segment:
@@ -68,33 +81,42 @@ class _Segment:
         self._late = late
         self._refs: Growable[np.int64] = Growable(np.int64, -1)
         self._layouts: dict[int, Layout] = {}
+        self._unknown = 0
 
     def read(self, path: Path) -> None:
-        """Read one file; damage ends it and is logged."""
+        """Read one file; damage is left out and logged."""
         try:
             for item in records.read(path.read_bytes()):
                 if isinstance(item, Damage):
                     self._say(path, item)
-                    break
-                self._take(*item)
+                    continue
+                try:
+                    self._take(*item)
+                except _UnknownError:
+                    self._unknown += 1
         except OSError as error:
             raise StorageError(f"{path}: {error.strerror}") from error
         except StorageError as error:
             raise StorageError(f"{path}: {error}") from error
+        if self._unknown:
+            log.error(
+                "%s: %d records are lost with the definitions of their series", path, self._unknown
+            )
 
     def _say(self, path: Path, damage: Damage) -> None:
-        lost = self._info.bytes - damage.offset
         if damage.torn:
             log.info(
-                "%s: the last group was not written whole; its %d bytes are left out", path, lost
+                "%s: the last group was not written whole; its %d bytes are left out",
+                path,
+                damage.size,
             )
             return
         self._found.damaged += 1
         log.error(
-            "%s: damaged at byte %d; %d bytes are lost, going on with the next segment",
+            "%s: damaged at byte %d; %d bytes are lost, going on behind them",
             path,
             damage.offset,
-            lost,
+            damage.size,
         )
 
     def _take(self, kind: Kind, payload: memoryview) -> None:
@@ -109,18 +131,31 @@ class _Segment:
             for scrape in records.read_scrapes(payload):
                 self._scrape(scrape)
         elif kind is Kind.SAMPLES:
-            samples = records.read_samples(payload)
-            self._info.late = True
-            if self._late:
-                known = Triples(self._known(samples.refs), samples.ts_ms, samples.values)
-                self._head.append_late(known, self._now_ms)
-                self._found.samples += samples.size
+            self._samples(records.read_samples(payload))
+        elif kind is Kind.TYPED_SAMPLES:
+            self._samples(records.read_typed_samples(payload))
+        elif kind in (Kind.EXEMPLARS, Kind.ALL_EXEMPLARS):
+            if kind is Kind.ALL_EXEMPLARS:
+                self._head.exemplars.clear()
+            refs, exemplars = records.read_exemplars(payload)
+            self._info.exemplars = True
+            self._head.append_exemplars(self._known(refs), exemplars)
         else:
             self._found.metadata.update(records.read_metadata(payload))
 
+    def _samples(self, samples: Samples) -> None:
+        self._info.late = True
+        if self._late:
+            known = replace(samples, refs=self._known(samples.refs))
+            self._head.append_late(known, self._now_ms)
+            self._found.samples += samples.size
+
     def _scrape(self, scrape: records.Scrape) -> None:
         self._info.max_ts_ms = max(self._info.max_ts_ms, scrape.ts_ms)
-        layout = self._layouts[scrape.layout_id]
+        layout = self._layouts.get(scrape.layout_id)
+        if layout is None:
+            self._unknown += 1
+            return
         if scrape.ts_ms <= layout.last_ms or scrape.ts_ms < self._head.persisted_ms:
             return  # there already: groups are written twice after a failed fsync
         layout.used_ms = self._now_ms
@@ -128,4 +163,9 @@ class _Segment:
         self._found.samples += len(scrape.values)
 
     def _known(self, refs: Refs) -> Refs:
-        return self._refs.data[refs]
+        if int(refs.max(initial=-1)) >= len(self._refs.data):
+            raise _UnknownError
+        known = self._refs.data[refs]
+        if (known < 0).any():
+            raise _UnknownError
+        return known

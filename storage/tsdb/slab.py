@@ -19,6 +19,8 @@ import numpy.typing as npt
 from model.samples import Floats, Ints, no_samples
 from storage.interface import TS_PAD, Refs
 from storage.tsdb.growable import Growable
+from storage.tsdb.parts import Part, Place, classes_of, place
+from storage.tsdb.selection import Selection
 
 WIDTH: Final = 128
 KEPT: Final = 24  # columns left in place at sealing: an instant query's look-back never decodes
@@ -62,6 +64,7 @@ class Slab:
         self._row_ref: Growable[np.int64] = Growable(np.int64, -1, _FIRST_ROWS)
         self._row_slot: Growable[np.int32] = Growable(np.int32, -1, _FIRST_ROWS)
         self._ref_row: Growable[np.int64] = Growable(np.int64, -1, _FIRST_ROWS)
+        self._row_blank: Growable[np.int32] = Growable(np.int32, 0, _FIRST_ROWS)
         self._extent: dict[int, tuple[int, int]] = {}
         self._free_slots: list[int] = []
         self._free_rows: list[tuple[int, int]] = []
@@ -69,6 +72,7 @@ class Slab:
         self._top_slot = 0
         self._used_rows = 0
         self._mapped_rows = 0
+        self._moves = 0  # rises when rows are given or taken back
 
     @property
     def used_rows(self) -> int:
@@ -89,12 +93,14 @@ class Slab:
         start = self._take_rows(size)
         self._row_ref.data[start : start + size] = refs
         self._row_slot.data[start : start + size] = slot
+        self._row_blank.data[start : start + size] = 0
         self._extent[slot] = (start, size)
         self._nan_col.data[slot] = -1
         rows = self._ref_row.reserve(int(refs.max(initial=-1)) + 1)
         self._mapped_rows += int((rows[refs] < 0).sum())
         rows[refs] = np.arange(start, start + size)
         self._used_rows += size
+        self._moves += 1
         return slot
 
     def write(self, slot: int, ts_ms: int, values: Floats) -> None:
@@ -124,7 +130,29 @@ class Slab:
         self.ts_ms[slot, :left] = self.ts_ms[slot, columns : columns + left].copy()
         self.ts_ms[slot, left:] = TS_PAD
         self._nan_col.data[slot] -= columns
+        blank = self._row_blank.data[start : start + size]
+        np.maximum(blank - columns, 0, out=blank)
         self._seq.data[slot] += 1
+
+    def erase(self, refs: Refs, mint: int, maxt: int) -> None:
+        """Let some series have no samples in [mint, maxt]; the caller holds the lock."""
+        wanted = np.zeros(
+            max(len(self._ref_row.data), int(refs.max(initial=0)) + 1), dtype=np.bool_
+        )
+        wanted[refs] = True
+        for slot, (start, size) in self._extent.items():
+            mine = np.flatnonzero(wanted[self._row_ref.data[start : start + size]]) + start
+            count = int(self.count.data[slot])
+            ts = self.ts_ms[slot, :count]
+            low, high = np.searchsorted(ts, mint), np.searchsorted(ts, maxt, side="right")
+            if not len(mine) or low >= high:
+                continue
+            self._seq.data[slot] += 1
+            self.values[mine, low:high] = no_samples(1)
+            self._nan_col.data[slot] = max(int(self._nan_col.data[slot]), int(high) - 1)
+            blank = self._row_blank.data[mine]
+            self._row_blank.data[mine] = np.where(blank >= low, np.maximum(blank, high), blank)
+            self._seq.data[slot] += 1
 
     def free(self, slot: int) -> None:
         """Give a slot and its rows back."""
@@ -140,6 +168,7 @@ class Slab:
         self._mapped_rows -= int(mine.sum())
         self._used_rows -= size
         self._seq.data[slot] += 1
+        self._moves += 1
         self._free_slots.append(slot)
         self._give_rows(start, size)
 
@@ -162,6 +191,64 @@ class Slab:
         assert parts is not None, "nobody else moves rows while the lock is held"
         return parts
 
+    def cut(self, selection: Selection, mint: int, maxt: int) -> list[Part] | None:
+        """Copy the samples of selected series in [mint, maxt]; None if it must be done by ``gather``."""
+        moves = self._moves
+        if self._used_rows != self._mapped_rows:
+            return None  # a series is in two slots
+        key = ("slab", moves)
+        where = selection.places.get(key)
+        if where is None and key not in selection.elsewhere:
+            where = self._place(selection.refs)
+            if self._moves != moves:
+                return None
+            selection.remember(key, where)
+        if where is None:
+            return []
+        for _ in range(_HASTY_TRIES):
+            parts = self._try_cut(where, mint, maxt)
+            if self._moves != moves:
+                return None
+            if parts is not None:
+                return parts
+            time.sleep(0)
+        return None
+
+    def _place(self, refs: Refs) -> Place | None:
+        known = refs[: np.searchsorted(refs, len(self._ref_row.data))]
+        rows = self._ref_row.data[known]
+        pos = np.flatnonzero(rows >= 0)
+        if not len(pos):
+            return None
+        return place(pos, rows[pos], self._row_slot.data[rows[pos]])
+
+    def _try_cut(self, where: Place, mint: int, maxt: int) -> list[Part] | None:
+        slots = where.times
+        count, seq = self.count.data[slots].copy(), self._seq.data[slots].copy()
+        ts_ms = self.ts_ms[slots]
+        lows = np.minimum((ts_ms < mint).sum(axis=1), count)
+        highs = np.minimum((ts_ms <= maxt).sum(axis=1), count)
+        clean = self._nan_col.data[slots] < lows
+        values = self.values  # after the counts: at least as new as they are
+        parts = []
+        for low, high, mine in classes_of(lows, highs):
+            columns = values[:, low:high]
+            if mine is None:
+                got, times = columns[where.rows], ts_ms[:, low:high]
+                copied = got.copy() if isinstance(where.rows, slice) else got
+                parts.append(Part(where.pos, times.copy(), where.ts_row, copied, bool(clean.all())))
+                continue
+            sel = np.flatnonzero(mine[where.ts_row])
+            if not len(sel):
+                continue
+            rows = where.rows
+            rows = np.arange(rows.start, rows.stop)[sel] if isinstance(rows, slice) else rows[sel]
+            ts_row = (np.cumsum(mine) - 1).astype(np.int32)[where.ts_row[sel]]
+            dense = bool(clean[mine].all())
+            parts.append(Part(where.pos[sel], ts_ms[mine, low:high], ts_row, columns[rows], dense))
+        now = self._seq.data[slots]
+        return None if (now != seq).any() or (now & 1).any() else parts
+
     def present(self, mint: int, maxt: int) -> Refs:
         """Return the refs of slots that have columns in the range."""
         count, ts = self.count.data, self.ts_ms
@@ -170,7 +257,8 @@ class Slab:
         near = some & (ts[:, 0] <= maxt) & (ts[np.arange(len(ts)), last] >= mint)
         slots = self._row_slot.data[: self._top_row]
         refs = self._row_ref.data[: len(slots)]
-        return refs[(slots >= 0) & (refs >= 0) & near[slots]]
+        some = self._row_blank.data[: len(slots)] < count[slots]
+        return refs[(slots >= 0) & (refs >= 0) & near[slots] & some]
 
     def span(self) -> tuple[int, int]:
         """Return the times of the oldest and the newest column; the first is larger if there is none."""
@@ -250,6 +338,7 @@ class Slab:
             self.values = grown
         self._row_ref.reserve(self._top_row)
         self._row_slot.reserve(self._top_row)
+        self._row_blank.reserve(self._top_row)
         return start
 
     def _give_rows(self, start: int, size: int) -> None:

@@ -35,3 +35,59 @@ class TsdbStats:
     max_time_ms: int | None
     label_values: Mapping[str, int]
     metric_series: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class HeadStats:
+    """Counts over the whole store; names as in Prometheus's ``headStats``.
+
+    Attributes:
+        num_series: Series that can be found.
+        num_label_pairs: Distinct pairs of label name and value among them.
+        chunk_count: Encoded frames in memory.
+        min_time: Time of the oldest sample in memory (ms), None if there is none.
+        max_time: Time of the newest one, None if there is none.
+    """
+
+    num_series: int
+    num_label_pairs: int
+    chunk_count: int
+    min_time: int | None
+    max_time: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Series of one target that a limit kept out.
+
+    Attributes:
+        target: Its ``job`` and ``instance``, as ``job/instance``; "" where it has neither.
+        limit: The limit that was reached: ``max_series`` or ``max_series_per_target``.
+        series: How many series were refused, counted each time they were offered.
+    """
+
+    target: str
+    limit: str
+    series: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cardinality:
+    """Where the series come from; what ``/api/v1/status/tsdb`` answers, the largest first.
+
+    Attributes:
+        head_stats: Counts over all.
+        series_count_by_metric_name: Series of each metric.
+        label_value_count_by_label_name: Distinct values of each label name.
+        memory_in_bytes_by_label_name: Bytes that a name's values would take if each series had
+            its own copy, as Prometheus counts them.
+        series_count_by_label_value_pair: Series of each ``name=value``.
+        dropped_by_target: What limits have kept out since the start.
+    """
+
+    head_stats: HeadStats
+    series_count_by_metric_name: tuple[tuple[str, int], ...]
+    label_value_count_by_label_name: tuple[tuple[str, int], ...]
+    memory_in_bytes_by_label_name: tuple[tuple[str, int], ...]
+    series_count_by_label_value_pair: tuple[tuple[str, int], ...]
+    dropped_by_target: tuple[Dropped, ...]

@@ -7,69 +7,32 @@ cut off the segment, so that the next one stands on clean ground.
 
 import contextlib
 import errno
+import itertools
 import logging
 import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from model.errors import StorageError
-from model.samples import Floats
-from storage.interface import Metadata
+from model.samples import Exemplar, Floats
+from storage.interface import Metadata, Refs
 from storage.tsdb import records
+from storage.tsdb.exemplars import Exemplars
+from storage.tsdb.failpoint import reach
 from storage.tsdb.files import fsync_directory, write_all
-from storage.tsdb.head import Layout
+from storage.tsdb.head import Head, Layout
 from storage.tsdb.index import SeriesIndex
-from storage.tsdb.lane import Triples, concat
 from storage.tsdb.metrics import TsdbMetrics
+from storage.tsdb.samples import Samples, concat
 from storage.tsdb.settings import TsdbSettings
+from storage.tsdb.walgroup import Group, SegmentInfo
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class SegmentInfo:
-    """What must be in blocks before a segment may go.
-
-    Attributes:
-        max_ts_ms: Newest scrape in it.
-        late: True if it holds samples with their own timestamps.
-        bytes: Its size.
-    """
-
-    max_ts_ms: int = np.iinfo(np.int64).min
-    late: bool = False
-    bytes: int = 0
-
-
-@dataclass(slots=True)
-class Group:
-    """What is written at once; also the ticket of everything in it."""
-
-    wal: "Wal"
-    scrapes: list[records.Scrape] = field(default_factory=list)
-    layouts: dict[int, Layout] = field(default_factory=dict)
-    samples: list[Triples] = field(default_factory=list)
-    metadata: dict[str, Metadata] = field(default_factory=dict)
-    bytes: int = 0
-    begun: float = 0.0
-    error: StorageError | None = None
-    done: threading.Event = field(default_factory=threading.Event)
-
-    def wait(self, timeout_seconds: float | None = None) -> bool:
-        """See ``model.samples.Ticket``."""
-        if not self.done.is_set():
-            self.wal.hurry(self)
-            if not self.done.wait(timeout_seconds):
-                return False
-        if self.error is not None:
-            raise self.error
-        return True
 
 
 class Wal:
@@ -89,7 +52,7 @@ class Wal:
         index: SeriesIndex,
         settings: TsdbSettings,
         metrics: TsdbMetrics,
-        withdraw: Callable[[Triples], None],
+        withdraw: Callable[[Samples], None],
     ) -> None:
         self._directory = directory
         self._index = index
@@ -157,12 +120,19 @@ class Wal:
             group.layouts[layout.id] = layout
             return self._grown(group, values.nbytes)
 
-    def samples(self, samples: Triples) -> Group:
+    def samples(self, samples: Samples) -> Group:
         """Log samples with their own timestamps."""
         with self._wake:
             group = self._group
             group.samples.append(samples)
-            return self._grown(group, samples.values.nbytes * 3)
+            return self._grown(group, samples.nbytes)
+
+    def exemplars(self, refs: Refs, exemplars: list[Exemplar]) -> Group:
+        """Log exemplars, one for each ref."""
+        with self._wake:
+            group = self._group
+            group.exemplars.append((refs, exemplars))
+            return self._grown(group, 64 * len(refs))
 
     def metadata(self, metadata: Mapping[str, Metadata]) -> Group:
         """Log what is known of metric families."""
@@ -206,15 +176,45 @@ class Wal:
             self._open_next()
             return self.number
 
-    def drop(self, done: Callable[[int, SegmentInfo], bool]) -> None:
-        """Delete closed segments, from the oldest on, as long as ``done`` says that blocks have it all."""
+    def begin_segment(self) -> int:
+        """As ``rotate``.
+
+        Raises:
+            StorageError: If the segment cannot be made.
+        """
+        try:
+            return self.rotate()
+        except OSError as error:
+            raise StorageError(f"{self._directory}: {error.strerror}") from error
+
+    def drop(self, done: Callable[[int, SegmentInfo], bool], head: Head) -> None:
+        """Delete closed segments, from the oldest on, as long as ``done`` says that blocks have it all.
+
+        Exemplars are in no block: those that are still kept are written again first.
+
+        Raises:
+            StorageError: If they could not be written; nothing is deleted then.
+        """
+        known = sorted(self.segments.items())
+        gone = [*itertools.takewhile(lambda one: one[0] != self.number and done(*one), known)]
+        if any(info.exemplars for _, info in gone):
+            with head.lock:  # nothing is appended between looking and logging
+                self._every_exemplar(head.exemplars)
+            self.flush()
         with self._io:
-            for number in sorted(self.segments):
-                if number == self.number or not done(number, self.segments[number]):
-                    break
+            for number, _ in gone:
                 self.path(number).unlink(missing_ok=True)
                 del self.segments[number]
+                reach("wal.segment_dropped")
             fsync_directory(self._directory)
+
+    def _every_exemplar(self, exemplars: Exemplars) -> None:
+        refs, every = exemplars.every()
+        with self._wake:
+            group = self._group
+            group.exemplars = [(refs, every)]
+            group.all_exemplars = True
+            self._grown(group, 64 * len(refs))
 
     def path(self, number: int) -> Path:
         """Return the file of a segment."""
@@ -302,6 +302,7 @@ class Wal:
             self._open_next()
         info = self.segments[self.number]
         data, refs = self._encode(group)
+        reach("wal.before_write")
         try:
             write_all(self._fd, data)
         except OSError:
@@ -311,6 +312,7 @@ class Wal:
             except OSError:
                 self._close()
             raise
+        reach("wal.written")
         info.bytes += len(data)
         self._metrics.wal_bytes.inc(len(data))
         self._series_defined[refs] = True
@@ -319,12 +321,14 @@ class Wal:
         if group.scrapes:
             info.max_ts_ms = max(info.max_ts_ms, *(s.ts_ms for s in group.scrapes))
         info.late = info.late or bool(group.samples)
+        info.exemplars = info.exemplars or bool(group.exemplars)
 
     def _encode(self, group: Group) -> tuple[bytes, npt.NDArray[np.int64]]:
         """Return the group's bytes and the refs it defines."""
         parts = []
         fresh = [lay for lay in group.layouts.values() if lay.id not in self._layouts_defined]
         used = [lay.refs for lay in fresh] + [np.unique(s.refs) for s in group.samples]
+        used += [refs for refs, _ in group.exemplars]
         refs = np.empty(0, dtype=np.int64)
         if used:
             if self._index.size > len(self._series_defined):
@@ -340,6 +344,10 @@ class Wal:
             parts.append(records.scrapes_record(group.scrapes))
         if group.samples:
             parts.append(records.samples_record(concat(group.samples)))
+        if group.exemplars:
+            every = [one for _, some in group.exemplars for one in some]
+            owners = np.concatenate([refs for refs, _ in group.exemplars])
+            parts.append(records.exemplars_record(owners, every, whole=group.all_exemplars))
         if group.metadata:
             parts.append(records.metadata_record(group.metadata))
         return b"".join(parts), refs
@@ -357,6 +365,7 @@ class Wal:
             os.close(fd)
             path.unlink()
             raise
+        reach("wal.segment_made")
         self._close()
         self._fd = fd
         self.number += 1
@@ -370,6 +379,7 @@ class Wal:
             if self._fd < 0:
                 return
             self._sync_wanted = False
+            reach("wal.before_sync")
             try:
                 os.fdatasync(self._fd)
             except OSError as error:
@@ -383,6 +393,7 @@ class Wal:
                     self._unsynced = again
                     self._unsynced_since = time.monotonic()
             else:
+                reach("wal.synced")
                 self._unsynced = []
 
     def _close(self) -> None:

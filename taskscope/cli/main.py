@@ -4,7 +4,7 @@ import errno
 import os
 import sys
 from importlib import import_module
-from typing import Final
+from typing import Final, NoReturn
 
 import click
 
@@ -76,6 +76,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; the only place that turns errors into exit codes."""
+    stdout = sys.stdout
     try:
         code = cli.main(standalone_mode=False)
         sys.stdout.flush()
@@ -88,9 +89,11 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        # the reader has gone (head, less): nothing to say, and nothing more to write at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        _reader_gone()
+    except SystemExit:
+        if sys.stdout is not stdout:  # click's own answer to a broken pipe, with code 1
+            _reader_gone()
+        raise
     except ConfigError as error:
         for problem in error.problems:
             click.echo(problem, err=True)
@@ -108,3 +111,9 @@ def main() -> None:
         click.echo(f"taskscope: {where}{error.strerror}", err=True)
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _reader_gone() -> NoReturn:
+    """End quietly: whoever read (head, less) has enough, and nothing more is written at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(0)

@@ -83,7 +83,7 @@ def agent(server_url: str, file: Path | None, listen: str, data_dir: Path | None
             f"--server {server_url}: only a server on this host, like http://127.0.0.1:9800; there are no logins yet"
         )
     config = _prepare(file, listen or "127.0.0.1:9801", data_dir)
-    _run(build_agent(config, server_url.rstrip("/"), SystemClock()))
+    _run(build_agent(config, file, server_url.rstrip("/"), SystemClock()))
 
 
 def _prepare(file: Path | None, listen: str, data_dir: Path | None) -> Any:

@@ -56,7 +56,8 @@ def test_prometheus_words_are_understood() -> None:
     ("text", "place", "message"),
     [
         ("job_nam: a", "2:3", "unknown key; did you mean job_name?"),
-        ("job_name: a\n  scrape_interval: 5x", "3:20", "'5x' is not a duration; write 30s or 1m30s"),
+        ("job_name: a\n  scrape_interval: 5x", "3:20", "not a valid duration: '5x'; write a number and a unit, as 30s, 5m or 1h30m"),
+        ("job_name: a\n  scrape_interval: 1s5m", "3:20", "not a valid duration: '1s5m'; write a number and a unit, as 30s, 5m or 1h30m"),
         ("job_name: a\n  scrape_interval: 1s\n  scrape_timeout: 2s", "2:3", "scrape_timeout is longer than scrape_interval"),
         ("job_name: a\n  body_size_limit: lots", "3:20", "'lots' is not a size; write 10MB"),
         ("job_name: a\n  static_configs: [{targets: ['a/b']}]", "3:30", "'a/b' is not an address; write host:port"),

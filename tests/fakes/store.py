@@ -2,12 +2,32 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from model.histogram.pool import (
+    GAUGE,
+    NOT_RESET,
+    RESET,
+    UNKNOWN,
+    HistogramColumn,
+    HistogramPool,
+    concat_pools,
+)
+from model.histogram.resets import is_reset
 from model.labels import Labels, LabelTable, Matcher, MatchOp
-from model.samples import Floats, Ints, ScrapeBatch, is_no_sample, is_stale
-from storage.interface import Group, Hints, Metadata, Refs, SeriesSet
+from model.samples import NO_SAMPLE, Exemplar, Floats, Ints, ScrapeBatch, is_no_sample, is_stale
+from storage.interface import Group, Hints, Metadata, Refs, SeriesExemplars, SeriesSet
+
+
+@dataclass
+class Point:
+    """One sample: a float, or a pool of one histogram."""
+
+    value: float
+    start: int = 0
+    histogram: HistogramPool | None = None
 
 
 class Done:
@@ -22,6 +42,8 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.samples: dict[Labels, dict[int, float]] = {}
+        self._more: dict[tuple[Labels, int], Point] = {}
+        self._exemplars: dict[Labels, list[Exemplar]] = {}
         self._layouts: list[tuple[Labels, ...]] = []
         self._series: list[Labels] = []
         self._metadata: dict[str, Metadata] = {}
@@ -49,14 +71,48 @@ class MemoryStore:
             refs.append(self._series.index(one))
         return np.array(refs, dtype=np.int64)
 
-    def append_samples(self, refs: Refs, ts_ms: Ints, values: Floats) -> Done:
-        for ref, ts, value in zip(refs.tolist(), ts_ms.tolist(), values, strict=True):
-            self._put(self._series[ref], ts, value)
+    def append_samples(
+        self,
+        refs: Refs,
+        ts_ms: Ints,
+        values: Floats,
+        *,
+        start_ms: Ints | None = None,
+        histograms: HistogramColumn | None = None,
+    ) -> Done:
+        for i, (ref, ts) in enumerate(zip(refs.tolist(), ts_ms.tolist(), strict=True)):
+            self._put(self._series[ref], ts, values[i])
+            point = Point(values[i], 0 if start_ms is None else int(start_ms[i]))
+            if histograms is not None and histograms.index[i] >= 0:
+                point.histogram = histograms.pool.take(histograms.index[i : i + 1])
+                if point.histogram.hint[0] not in (GAUGE, RESET):
+                    point.histogram = _hinted(point.histogram, UNKNOWN)
+            if point.start or point.histogram is not None:
+                self._more[self._series[ref], ts] = point
         return Done()
+
+    def append_exemplars(self, refs: Refs, exemplars: Sequence[Exemplar]) -> Done:
+        for ref, one in zip(refs.tolist(), exemplars, strict=True):
+            known = self._exemplars.setdefault(self._series[ref], [])
+            order = [(e.ts_ms, e.value, e.labels) for e in (one, *known[-1:])]
+            if not known or order[0] > order[1]:
+                known.append(one)
+        return Done()
+
+    def exemplars(
+        self, matcher_sets: Sequence[Sequence[Matcher]], mint: int, maxt: int
+    ) -> Sequence[SeriesExemplars]:
+        found = []
+        for labels, known in sorted(self._exemplars.items()):
+            inside = tuple(e for e in known if mint <= e.ts_ms <= maxt)
+            if inside and any(all(_matches(m, labels) for m in one) for one in matcher_sets):
+                found.append(SeriesExemplars(labels, inside))
+        return found
 
     def _put(self, labels: Labels, ts: int, value: np.float64) -> None:
         # kept as numpy scalars of the array: float() would change a signalling NaN's bits
         self.samples.setdefault(labels, {})[ts] = value
+        self._more.pop((labels, ts), None)
 
     def set_metadata(self, metadata: Mapping[str, Metadata]) -> None:
         self._metadata.update(metadata)
@@ -64,22 +120,13 @@ class MemoryStore:
     def select(self, matchers: Sequence[Matcher], mint: int, maxt: int, hints: Hints) -> SeriesSet:
         found = []
         for labels in sorted(self.samples):
-            points = sorted((t, v) for t, v in self.samples[labels].items() if mint <= t <= maxt)
+            inside = {t: v for t, v in self.samples[labels].items() if mint <= t <= maxt}
+            more = self._more
+            points = [(t, more.get((labels, t)) or Point(inside[t])) for t in sorted(inside)]
             if points and all(_matches(m, labels) for m in matchers):
                 found.append((labels, points))
-        groups = []
-        for row, (_, points) in enumerate(found):
-            values = np.array([v for _, v in points], dtype=np.float64)
-            groups.append(
-                Group(
-                    rows=np.array([row], dtype=np.int32),
-                    ts_ms=np.array([[t for t, _ in points]], dtype=np.int64),
-                    ts_row=np.zeros(1, dtype=np.int32),
-                    values=values[None, :],
-                    dense=not is_stale(values).any(),
-                )
-            )
-        return SeriesSet(LabelTable.from_labels([labels for labels, _ in found]), tuple(groups))
+        groups = tuple(_group(row, points) for row, (_, points) in enumerate(found))
+        return SeriesSet(LabelTable.from_labels([labels for labels, _ in found]), groups)
 
     def label_names(self, matchers: Sequence[Matcher], mint: int, maxt: int) -> list[str]:
         table = self.select(matchers, mint, maxt, Hints(series_only=True)).labels
@@ -93,6 +140,45 @@ class MemoryStore:
 
     def metadata(self, metric: str = "") -> Mapping[str, Metadata]:
         return {n: m for n, m in self._metadata.items() if metric in ("", n)}
+
+
+def _group(row: int, points: Sequence[tuple[int, Point]]) -> Group:
+    """Lay out one series."""
+    floats = [NO_SAMPLE[0] if p.histogram is not None else p.value for _, p in points]
+    values = np.array(floats, dtype=np.float64)
+    pools: list[HistogramPool] = []
+    index = []
+    before: HistogramPool | None = None
+    for _, point in points:
+        index.append(-1 if point.histogram is None else len(pools))
+        if point.histogram is not None:
+            pools.append(_after(before, point.histogram))
+        before = point.histogram
+    starts = np.array([[p.start for _, p in points]], dtype=np.int64)
+    column = None
+    if pools:
+        column = HistogramColumn(np.array([index], dtype=np.int32), concat_pools(pools))
+    return Group(
+        rows=np.array([row], dtype=np.int32),
+        ts_ms=np.array([[t for t, _ in points]], dtype=np.int64),
+        ts_row=np.zeros(1, dtype=np.int32),
+        values=values[None, :],
+        dense=not pools and not is_stale(values).any(),
+        histograms=column,
+        start_ms=starts if starts.any() else None,
+    )
+
+
+def _after(before: HistogramPool | None, one: HistogramPool) -> HistogramPool:
+    """Give a histogram the hint it has behind another."""
+    if one.hint[0] in (GAUGE, RESET) or before is None:
+        return one
+    fell = is_reset(one, _hinted(before, UNKNOWN))[0]
+    return _hinted(one, RESET if fell else NOT_RESET)
+
+
+def _hinted(pool: HistogramPool, hint: int) -> HistogramPool:
+    return replace(pool, hint=np.full(pool.size, hint, dtype=np.int8))
 
 
 def _matches(matcher: Matcher, labels: Labels) -> bool:

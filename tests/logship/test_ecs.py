@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logship import ecs
-from logship.batches import take
 from tests.logship.harness import parse
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -26,7 +25,7 @@ def test_documents_say_what_the_records_say(messages: list[str]) -> None:
     assert [document["message"] for document in documents] == messages
     assert [document.get("fields", {}).get("n", 0) for document in documents] == [row if row % 3 else 0 for row in range(len(lines))]  # fmt: skip
     assert [document.get("trace.id") for document in documents] == [line.get("trace_id") for line in lines]  # fmt: skip
-    body = b"".join(ecs.bulk(batch, "index")).splitlines()
+    body = ecs.bulk(batch, "index").splitlines()
     assert [json.loads(line) for line in body[1::2]] == documents
     assert [json.loads(line)["create"]["_id"] for line in body[0::2]] == [ecs.document_id(batch.source_id, row) for row in batch.offsets.tolist()]  # fmt: skip
 
@@ -36,7 +35,7 @@ def test_some_records_of_a_batch() -> None:
     (batch,) = parse('{"msg":"a","x":1}\nb\n{"msg":"c"}\n').batches
     whole = ecs.documents(batch)
 
-    assert ecs.documents(take(batch, np.array([2, 0]))) == [whole[2], whole[0]]
+    assert ecs.documents(batch.take(np.array([2, 0]))) == [whole[2], whole[0]]
 
 
 @pytest.mark.parametrize("ns", [0, 999_999_999, 1_795_338_000_000_000_001, 9_223_372_036_000_000_000])  # fmt: skip
@@ -53,5 +52,8 @@ def test_offsets_of_different_length() -> None:
     (batch,) = parse("a\nb\nc\n").batches
     far = replace(batch, offsets=np.array([15, 16, 1 << 40], dtype=np.int64))
 
-    ids = [json.loads(lines.split(b"\n")[0])["create"]["_id"] for lines in ecs.bulk(far, "")]
+    ids = [
+        json.loads(lines.split(b"\n")[0])["create"]["_id"]
+        for lines in ecs.records(ecs.bulk(far, ""))
+    ]
     assert ids == [ecs.document_id(batch.source_id, offset) for offset in (15, 16, 1 << 40)]

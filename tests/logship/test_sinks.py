@@ -302,7 +302,7 @@ def test_documents_and_bulk_lines_agree() -> None:
     texts = ['100% "sure" \\ \t', "a\0b", "ü\u2028", '","', "ERROR x", '{"msg":"m","p%s":"%d"}', f'{{"msg":"t","trace_id":"{"ab" * 16}"}}']  # fmt: skip
     for batch in batches(*texts):
         documents = [json.loads(line) for line in ecs.documents(batch)]
-        bulk = [lines.split(b"\n") for lines in ecs.bulk(batch, 'in"dex')]
+        bulk = [lines.split(b"\n") for lines in ecs.records(ecs.bulk(batch, 'in"dex'))]
 
         assert [json.loads(lines[1]) for lines in bulk] == documents
         assert [document["message"] for document in documents] == [batch.text(n) for n in range(len(batch))]  # fmt: skip

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from logship import ecs, wire
@@ -44,6 +44,7 @@ def test_batch_is_the_same_on_the_other_side() -> None:
 
 
 @given(st.integers(0, 400), st.binary(min_size=1, max_size=3))
+@example(at=86, change=b"\x11\x88\x0c")  # a line feed in a trace id
 def test_damaged_body_is_refused_or_read(at: int, change: bytes) -> None:
     """Whatever happens to a body, it is read within its bounds or refused with a ValueError."""
     body = wire.encode([batch()])

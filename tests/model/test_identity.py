@@ -10,7 +10,6 @@ from model.identity import (
     VOCABULARIES,
     ecs_fields,
     prometheus_labels,
-    resource_attributes,
 )
 from model.task import TaskIdentity
 from tests.fakes.tasks import make_task
@@ -39,7 +38,6 @@ def test_each_vocabulary_carries_the_whole_identity() -> None:
 
     assert set(prometheus_labels(IDENTITY)) == {VOCABULARIES[n][0] for n in given} - {""}
     assert set(ecs_fields(IDENTITY)) == {ECS_FIELDS[name] for name in given}
-    assert set(resource_attributes(IDENTITY)) == {VOCABULARIES[name][2] for name in given}
     assert set(prometheus_labels(IDENTITY)) <= set(PROMETHEUS_LABELS)
 
 
@@ -55,4 +53,3 @@ def test_what_a_runtime_does_not_give_is_left_out() -> None:
         "task_id": IDENTITY.task_id,
     }
     assert "container.id" not in ecs_fields(bare)
-    assert "container.id" not in resource_attributes(bare)

@@ -1,6 +1,6 @@
 """What every store of series must do, held against the fake and the real one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -9,19 +9,20 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from model.labels import Labels, Matcher, MatchOp
-from model.samples import NO_SAMPLE, STALE, ScrapeBatch, is_stale
-from storage.interface import Appender, Hints, Metadata, Queryable
+from model.samples import NO_SAMPLE, STALE, STALE_BITS, Exemplar, ScrapeBatch, is_stale
+from storage.interface import Appender, ExemplarQueryable, Hints, Metadata, Queryable
 from storage.tsdb.db import Tsdb
 from storage.tsdb.settings import TsdbSettings
 from tests.fakes.clock import FakeClock
 from tests.fakes.store import MemoryStore
-from tests.storage.points import point_bits, points
+from tests.storage.histograms import Histogram, column_of
+from tests.storage.points import Sample, point_bits, points, samples
 
 UP = Labels.of({"__name__": "up", "job": "a"})
 LOAD = Labels.of({"__name__": "load", "job": "a"})
 
 
-class Store(Appender, Queryable, Protocol):
+class Store(Appender, Queryable, ExemplarQueryable, Protocol):
     """Both sides of a store of series."""
 
 
@@ -197,6 +198,176 @@ def test_metadata_is_kept_by_name(store: Store) -> None:
     assert store.metadata("up") == {"up": Metadata("gauge", "new", "")}
     assert sorted(store.metadata()) == ["load", "up"]
     assert store.metadata("none") == {}
+
+
+SMALL = Histogram(positive={0: 1, 1: 2}, sum=4.5, zero=1)
+LARGE = Histogram(positive={-2: 1, 0: 4, 1: 2, 3: 2}, negative={1: 2}, sum=-9.25, zero=1)
+CUSTOM = Histogram(positive={0: 1, 2: 5}, sum=7.0, schema=-53, threshold=0.0, bounds=(0.5, 1.0))
+
+
+def put_all(
+    store: Store, labels: Labels, written: Sequence[tuple[int, float | Histogram]], start: int = 0
+) -> None:
+    """Append samples of one series at once."""
+    refs = np.repeat(store.series([labels]), len(written))
+    values = np.array([NO_SAMPLE[0] if isinstance(one, Histogram) else one for _, one in written])
+    store.append_samples(
+        refs,
+        np.array([ts for ts, _ in written]),
+        values,
+        start_ms=np.full(len(written), start) if start else None,
+        histograms=column_of([one for _, one in written]),
+    ).wait()
+
+
+def every_sample(store: Store, mint: int = 0) -> dict[Labels, list[Sample]]:
+    """Return all samples from a time on, histograms included."""
+    return samples(store.select([], mint, 2**62, Hints()))
+
+
+def test_histograms_come_back(store: Store) -> None:
+    """Histograms of every kind are given back beside the floats of other series."""
+    put_all(store, LOAD, [(1000, SMALL), (2000, LARGE), (3000, CUSTOM), (4000, SMALL)])
+    put_all(store, UP, [(1000, 1.0)])
+
+    assert every_sample(store) == {
+        LOAD: [
+            (1000, 0, SMALL),
+            (2000, 0, LARGE.hinted("not_reset")),
+            (3000, 0, CUSTOM.hinted("reset")),
+            (4000, 0, SMALL.hinted("reset")),
+        ],
+        UP: [(1000, 0, bits(1.0))],
+    }
+
+
+def test_the_first_histogram_of_a_range_has_no_hint(store: Store) -> None:
+    """A hint is against the histogram before in the answer; a float or stale marker in between hides it."""
+    put_all(store, UP, [(1000, SMALL), (2000, LARGE), (3000, LARGE), (4000, 1.0), (5000, LARGE)])
+    store.append_samples(store.series([UP]), np.array([6000]), STALE.copy()).wait()
+    put_all(store, UP, [(7000, SMALL)])
+
+    found = every_sample(store, 2000)[UP]
+
+    assert found == [
+        (2000, 0, LARGE),
+        (3000, 0, LARGE.hinted("not_reset")),
+        (4000, 0, bits(1.0)),
+        (5000, 0, LARGE),
+        (6000, 0, STALE_BITS),
+        (7000, 0, SMALL),
+    ]
+
+
+def test_hints_from_outside(store: Store) -> None:
+    """GAUGE and RESET are kept; what the sender says of NOT_RESET is found out anew."""
+    written = [SMALL.hinted("reset"), LARGE.hinted("not_reset"), SMALL.hinted("not_reset")]
+    put_all(store, UP, list(zip((1000, 2000, 3000), written, strict=True)))
+    put_all(store, LOAD, [(1000, SMALL.hinted("gauge")), (2000, LARGE.hinted("gauge"))])
+
+    found = every_sample(store)
+
+    assert [h.hint for _, _, h in found[UP] if isinstance(h, Histogram)] == [
+        "reset",
+        "not_reset",
+        "reset",
+    ]
+    assert [h.hint for _, _, h in found[LOAD] if isinstance(h, Histogram)] == ["gauge", "gauge"]
+
+
+def test_a_histogram_and_a_float_replace_each_other(store: Store) -> None:
+    """Of two samples with one time the later append stays, whatever the kinds."""
+    put_all(store, UP, [(1000, 1.0), (2000, SMALL), (3000, SMALL), (4000, 4.0)])
+    put_all(store, UP, [(1000, SMALL), (2000, 2.0), (3000, LARGE)], start=500)
+
+    assert every_sample(store)[UP] == [
+        (1000, 500, SMALL),
+        (2000, 500, bits(2.0)),
+        (3000, 500, LARGE),
+        (4000, 0, bits(4.0)),
+    ]
+
+
+def test_a_histogram_between_scrapes(store: Store) -> None:
+    """A series that is scraped as a float may have histograms too, in time order."""
+    layout = store.layout([UP, LOAD])
+    for ts in (1000, 2000, 3000):
+        store.append(ScrapeBatch(layout, ts, np.array([1.0, 0.5]))).wait()
+    put_all(store, UP, [(1500, SMALL), (3000, LARGE)])
+
+    found = every_sample(store)
+
+    assert found[UP] == [
+        (1000, 0, bits(1.0)),
+        (1500, 0, SMALL),
+        (2000, 0, bits(1.0)),
+        (3000, 0, LARGE),
+    ]
+    assert found[LOAD] == [(ts, 0, bits(0.5)) for ts in (1000, 2000, 3000)]
+
+
+def test_start_timestamps_come_back(store: Store) -> None:
+    """A start timestamp stays with its sample; 0 is none."""
+    put_all(store, UP, [(3000, 3.0), (1000, 1.0)], start=900)
+    put_all(store, UP, [(2000, 2.0)])
+    put_all(store, LOAD, [(1000, 1.0)])
+
+    found = every_sample(store)
+
+    assert found[UP] == [(1000, 900, bits(1.0)), (2000, 0, bits(2.0)), (3000, 900, bits(3.0))]
+    assert found[LOAD] == [(1000, 0, bits(1.0))]
+
+
+def test_older_samples_after_newer_ones(store: Store) -> None:
+    """An empty store takes samples from 1970 on, of other series after much newer ones."""
+    put_all(store, UP, [(1_700_000_000_000, 1.0), (1_700_000_015_000, SMALL)])
+    put_all(store, LOAD, [(0, 2.0), (15_000, SMALL)])
+    put_all(store, UP, [(1, LARGE)])
+
+    found = every_sample(store)
+
+    assert [ts for ts, _, _ in found[UP]] == [1, 1_700_000_000_000, 1_700_000_015_000]
+    assert [ts for ts, _, _ in found[LOAD]] == [0, 15_000]
+    assert samples(store.select([], 0, 20_000, Hints())).keys() == {LOAD, UP}
+
+
+def bits(value: float) -> int:
+    """Return the bits of a float."""
+    return int(np.float64(value).view(np.int64))
+
+
+TRACE = Labels.of({"trace_id": "a1"})
+
+
+def test_exemplars_come_back(store: Store) -> None:
+    """Exemplars are found by any of several sets of matchers, by series and in time order."""
+    refs = store.series([UP, LOAD, UP])
+    written = [Exemplar(TRACE, 0.5, 1000), Exemplar(Labels(), 1.5, 2000), Exemplar(TRACE, 2, 3000)]
+    store.append_exemplars(refs, written).wait()
+    up = [Matcher("__name__", MatchOp.EQUAL, "up")]
+    load = [Matcher("__name__", MatchOp.EQUAL, "load"), Matcher("job", MatchOp.EQUAL, "a")]
+
+    found = store.exemplars([up, load, up], 1000, 3000)
+
+    assert [(one.labels, one.exemplars) for one in found] == [
+        (LOAD, (written[1],)),
+        (UP, (written[0], written[2])),
+    ]
+    assert [one.exemplars for one in store.exemplars([up], 1001, 3000)] == [(written[2],)]
+    assert not store.exemplars([load], 2001, 3000)
+    assert not store.exemplars([], 0, 5000)
+
+
+def test_exemplars_that_are_known_or_older_are_left_out(store: Store) -> None:
+    """Each series' exemplars are only added at their end."""
+    refs = store.series([UP])
+    times = [2000, 2000, 1000, 3000]
+    for ts in times:
+        store.append_exemplars(refs, [Exemplar(TRACE, 1.0, ts)]).wait()
+
+    (found,) = store.exemplars([[]], 0, 5000)
+
+    assert [one.ts_ms for one in found.exemplars] == [2000, 3000]
 
 
 def test_a_restart_in_the_middle_changes_nothing(tmp_path: Path) -> None:

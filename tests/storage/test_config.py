@@ -1,4 +1,4 @@
-"""The ``storage`` section has working defaults and refuses nonsense."""
+"""The ``storage`` and ``logdb`` sections have working defaults and refuse nonsense."""
 
 from pathlib import Path
 
@@ -7,13 +7,15 @@ import pytest
 from configfile.document import load
 from configfile.validate import validate
 from model.errors import ConfigError
-from storage.config import StorageConfig
+from storage.config import LogDbConfig, StorageConfig
+from storage.logdb.settings import LogDbSettings
 from storage.tsdb.settings import TsdbSettings
 
 
 def test_the_defaults_are_the_stores_own() -> None:
-    """Without a word in the file the store is as its settings say."""
+    """Without a word in the file the stores are as their settings say."""
     assert StorageConfig().tsdb_settings() == TsdbSettings()
+    assert LogDbConfig().settings() == LogDbSettings()
 
 
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
@@ -35,9 +37,12 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
 def test_settings_are_made_from_days_and_hours(tmp_path: Path) -> None:
     """Days and hours become ms."""
     path = tmp_path / "storage.yml"
-    path.write_text("retention_days: 0.5\nblock_hours: 4\nretention_bytes: 1000\n")
+    path.write_text(
+        "retention_days: 0.5\nblock_hours: 4\nretention_bytes: 1000\nexemplars: {max: 7}\n"
+    )
 
     settings = validate(load(path), StorageConfig).tsdb_settings()
 
     assert (settings.retention_ms, settings.block_ms) == (43_200_000, 14_400_000)
     assert settings.retention_bytes == 1000
+    assert settings.max_exemplars == 7

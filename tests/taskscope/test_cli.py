@@ -1,6 +1,7 @@
 """The command line from outside: exit codes, errors, what is printed."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.stack import Stack, cli
+from tests.e2e.stack import ROOT, Stack, cli
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,23 @@ def test_commands_say_what_they_mean(words: list[str], code: int, said: str) -> 
     assert answer.returncode == code
     assert said in answer.stdout + answer.stderr
     assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.parametrize("words", [["--help"], ["check", "--help"], ["completion", "bash"]])
+def test_a_reader_that_goes_is_no_failure(words: list[str]) -> None:
+    """As with ``| head``: nobody reads on, and nothing is said about that."""
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "taskscope", *words],
+        check=False,
+        cwd=ROOT,
+        stdout=write,
+        stderr=subprocess.PIPE,
+    )
+    os.close(write)
+
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_a_bad_file_is_judged_whole() -> None:
@@ -208,7 +226,7 @@ def test_agent_and_server_are_the_two_halves_of_up(tmp_path: Path) -> None:
 
 def test_following_loses_nothing_over_a_restart(tmp_path: Path) -> None:
     """``logs -f`` goes on where it was when the server comes back, and says so on stderr."""
-    from tests.e2e.stack import ROOT, eventually
+    from tests.e2e.stack import eventually
 
     config = tmp_path / "taskscope.yml"
     config.write_text("discovery: {docker: {enabled: false}}\ncollector: {interval_seconds: 1}\n")

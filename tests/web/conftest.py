@@ -13,6 +13,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.store import MemoryStore
 from tests.web.demo_host import Demo
 from tests.web.demo_parts import make_demo
+from web.api.gate import DEFAULT_LIMITS, QueryLimits
 from web.app import create_app
 from web.parts import Parts
 from web.server import WebServer
@@ -40,8 +41,8 @@ def body(answer: TestResponse) -> Any:
 def make_client() -> MakeClient:
     """Return a maker of clients for an app with the parts given."""
 
-    def make(**given: Any) -> FlaskClient:
-        app = create_app(bare_parts(**given), CollectorRegistry())
+    def make(*, query_limits: QueryLimits = DEFAULT_LIMITS, **given: Any) -> FlaskClient:
+        app = create_app(bare_parts(**given), CollectorRegistry(), query_limits=query_limits)
         client = app.test_client()
         client.environ_base["HTTP_HOST"] = "localhost:80"
         return client

@@ -3,6 +3,7 @@
 import pytest
 from prometheus_client import CollectorRegistry
 
+from storage.interface import Written
 from tests.web.conftest import MakeClient, bare_parts, body
 from web.app import create_app
 from web.guard import host_is_ours
@@ -84,7 +85,10 @@ def test_write_is_taken_from_our_pages_and_from_programs(
         taken.append(len(sent))
         return 0
 
-    client = make_client(reload=take, remote_write=take, ingest_state=take)
+    def write(sent: bytes, version: int) -> Written:
+        return Written(take(sent))
+
+    client = make_client(reload=take, remote_write=write, ingest_state=take)
     answer = client.post(path, headers={"Host": "localhost", **headers})
 
     assert (answer.status_code if answer.status_code >= 400 else 200) == status

@@ -5,6 +5,7 @@ import logging
 import pytest
 
 from model.errors import ConfigError, Problem, StorageError
+from storage.interface import BadWriteError, Written
 from tests.web.conftest import MakeClient, body
 
 WRITE = {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"}
@@ -66,21 +67,42 @@ def test_remote_write_hands_over_the_body(make_client: MakeClient) -> None:
     """204 once it is durable."""
     bodies = []
 
-    def take(body: bytes) -> int:
-        bodies.append(body)
-        return 7
+    def take(body: bytes, version: int) -> Written:
+        bodies.append((body, version))
+        return Written(7)
 
     answer = make_client(remote_write=take).post("/api/v1/write", data=b"\x00\x01", headers=WRITE)
 
     assert (answer.status_code, answer.data) == (204, b"")
-    assert bodies == [b"\x00\x01"]
+    assert bodies == [(b"\x00\x01", 1)]
+
+
+WRITTEN = "X-Prometheus-Remote-Write-{}-Written"
+WRITE_2 = {"Content-Type": "application/x-protobuf;proto=io.prometheus.write.v2.Request"}
+
+
+@pytest.mark.parametrize("bad", [False, True])
+def test_remote_write_2_is_told_what_was_written(make_client: MakeClient, bad: bool) -> None:
+    """In headers, also where a part of the request was refused with 400."""
+
+    def take(body: bytes, version: int) -> Written:
+        written = Written(7, version, 1)
+        if bad:
+            raise BadWriteError("1 series is not valid", written)
+        return written
+
+    answer = make_client(remote_write=take).post("/api/v1/write", data=b"x", headers=WRITE_2)
+
+    assert answer.status_code == (400 if bad else 204)
+    kinds = ("Samples", "Histograms", "Exemplars")
+    assert [answer.headers[WRITTEN.format(kind)] for kind in kinds] == ["7", "2", "1"]
 
 
 @pytest.mark.parametrize(
     "headers",
     [
         {"Content-Type": "application/json"},
-        {"Content-Type": "application/x-protobuf;proto=io.prometheus.write.v2.Request"},
+        {"Content-Type": "application/x-protobuf;proto=io.prometheus.write.v3.Request"},
         {"Content-Type": "application/x-protobuf", "Content-Encoding": "zstd"},
     ],
 )
@@ -88,7 +110,7 @@ def test_other_forms_of_remote_write_are_415(
     make_client: MakeClient, headers: dict[str, str]
 ) -> None:
     """Prometheus falls back to 1.0 when it hears that."""
-    client = make_client(remote_write=len)
+    client = make_client(remote_write=lambda body, version: Written())
 
     assert client.post("/api/v1/write", data=b"x", headers=headers).status_code == 415
 
@@ -101,7 +123,7 @@ def test_sender_is_told_whether_to_try_again(
 ) -> None:
     """400 is never sent again, 500 is."""
 
-    def take(body: bytes) -> int:
+    def take(body: bytes, version: int) -> Written:
         raise error
 
     caplog.set_level(logging.CRITICAL)

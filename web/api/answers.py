@@ -6,6 +6,7 @@ import orjson
 from flask import Response
 
 from model.errors import ParseError, QueryError, QueryLimitError, StorageError
+from web.api.gate import QueryCanceledError
 from web.api.params import BadParameterError
 
 PartT = TypeVar("PartT")
@@ -40,17 +41,25 @@ def sentence(message: str, status: int, **more: Any) -> Response:
 
 
 def sentence_of(error: Exception) -> Response:
-    """Map an exception to an error answer."""
-    if isinstance(error, BadParameterError | ValueError):
-        return sentence(str(error), 400)
-    if isinstance(error, ParseError):
-        return sentence(str(error), 400, start=error.start, end=error.end)
+    """Answer an exception."""
+    where = {"start": error.start, "end": error.end} if isinstance(error, ParseError) else {}
+    status, _, message = cause_of(error)
+    return sentence(message, status, **where)
+
+
+def cause_of(error: Exception) -> tuple[int, str, str]:
+    """Return HTTP status, Prometheus's error type (web/api/v1/api.go, respondError) and message of an exception."""
+    message = str(error)
+    if isinstance(error, BadParameterError | ParseError | ValueError):
+        return 400, "bad_data", message
     if isinstance(error, NotHereError):
-        return sentence(str(error), 404)
+        return 404, "not_found", message
+    if isinstance(error, QueryCanceledError):
+        return 499, "canceled", message
     if isinstance(error, QueryLimitError) and error.timeout:
-        return sentence(str(error), 503)
+        return 503, "timeout", message
     if isinstance(error, QueryError):
-        return sentence(str(error), 422)
-    if isinstance(error, StorageError):
-        return sentence(str(error), 500)
-    return sentence(f"unexpected {type(error).__name__}; see Taskscope's own log", 500)
+        return 422, "execution", message
+    if not isinstance(error, StorageError):
+        message = f"unexpected {type(error).__name__}; see Taskscope's own log"
+    return 500, "internal", message

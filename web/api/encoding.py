@@ -1,34 +1,26 @@
-"""Label tables, vectors and matrices as the JSON of Prometheus's API: arrays to bytes in bulk."""
+"""The answers of queries as the JSON of Prometheus's API: arrays to bytes in bulk."""
 
-import re
+from collections.abc import Iterator
+from dataclasses import replace
 from itertools import repeat
-from typing import Final
+from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import orjson
 
-from model.labels import LabelTable
-from model.samples import Floats, Ints, is_no_sample
+from model.samples import is_no_sample
 from promql.result import Matrix, Scalar, String, Vector
-from web.api.numbers import go_floats, timestamps
+from promql.text import format_float
+from web.api.label_text import json_text, label_objects
+from web.api.matrix import histogram_texts, matrix
+from web.api.numbers import go_floats, go_number, timestamps
 
-Objects = npt.NDArray[np.object_]
-Indices = npt.NDArray[np.intp]
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_CHUNK_POINTS: Final = 65_536  # points rendered at once; bounds the memory of a large answer
-
-
-def json_text(text: str) -> bytes:
-    """Return a string as JSON; lone surrogates (bytes that were no UTF-8) become U+FFFD, as in Go."""
-    try:
-        return orjson.dumps(text)
-    except TypeError:
-        return orjson.dumps(_SURROGATE.sub("\ufffd", text))
+SeriesT = TypeVar("SeriesT", Vector, Matrix)
 
 
-def value(result: Scalar | String | Vector | Matrix, limit: int) -> tuple[str, bytes, bool]:
+def value(
+    result: Scalar | String | Vector | Matrix, limit: int
+) -> tuple[str, Iterator[bytes], bool]:
     """Return a query's answer.
 
     Args:
@@ -36,105 +28,64 @@ def value(result: Scalar | String | Vector | Matrix, limit: int) -> tuple[str, b
         limit: Most series, 0 for all.
 
     Returns:
-        ``(resultType, JSON, whether series were cut off)``.
+        ``(resultType, pieces of JSON, whether series were cut off)``.
     """
     if isinstance(result, Scalar):
-        return "scalar", scalar(int(result.ts_ms[0]), float(result.values[0])), False
+        text = scalar(int(result.ts_ms[0]), float(result.values[0]))
+        return "scalar", iter((text,)), False
     if isinstance(result, String):
-        return "string", string(result.ts_ms, result.value), False
+        return "string", iter((string(result.ts_ms, result.value),)), False
     cut = 0 < limit < result.labels.size
-    rows = np.arange(limit if cut else result.labels.size)
-    labels = result.labels.take(rows) if cut else result.labels
-    values = result.values[rows] if cut else result.values
     if isinstance(result, Vector):
-        return "vector", vector(labels, result.ts_ms, values), cut
-    ts_ms = result.ts_ms[rows] if cut and result.ts_ms.ndim == 2 else result.ts_ms
-    return "matrix", matrix(labels, ts_ms, values), cut
+        return "vector", iter((vector(_first(result, limit) if cut else result),)), cut
+    return "matrix", matrix(_first(result, limit) if cut else result), cut
 
 
-def label_objects(table: LabelTable) -> list[bytes]:
-    """Return each row's labels as a JSON object, names in order."""
-    if not table.columns:
-        return [b"{}"] * table.size
-    pieces = []
-    for name in sorted(table.columns):
-        column = table.columns[name]
-        head = json_text(name) + b":"
-        used, inverse = np.unique(column.codes, return_inverse=True)
-        texts = [head + json_text(column.values[c]) + b"," if c else b"" for c in used.tolist()]
-        pieces.append(map(texts.__getitem__, inverse.reshape(-1).tolist()))
-    rows = map(b"".join, zip(*pieces, strict=True))
-    return [b"{" + row[:-1] + b"}" for row in rows]
+def _first(result: SeriesT, limit: int) -> SeriesT:
+    """Return the first series of an answer."""
+    rows = np.arange(limit)
+    changed: dict[str, Any] = {
+        "labels": result.labels.take(rows),
+        "values": result.values[rows],
+        "hist": None if result.hist is None else result.hist.take(rows),
+    }
+    if np.ndim(result.ts_ms) == 2:  # times of each series' own
+        changed["ts_ms"] = np.asarray(result.ts_ms)[rows]
+    return replace(result, **changed)
 
 
-def vector(labels: LabelTable, ts_ms: int, values: Floats) -> bytes:
-    """Return an instant vector; values have shape (series,), rows without a sample are left out."""
+def vector(result: Vector) -> bytes:
+    """Return an instant vector; rows that have neither a float nor a histogram are left out."""
+    labels, values = result.labels, result.values
+    index = None if result.hist is None else result.hist.index[:, 0]
     present = ~is_no_sample(values)
+    if index is not None:
+        present |= index >= 0
     if not present.all():
-        labels, values = labels.take(np.flatnonzero(present)), values[present]
-    stamp = timestamps(np.array([ts_ms], dtype=np.int64))[0]
-    middle = b',"value":[' + stamp + b',"'
-    rows = zip(
-        repeat(b'{"metric":'),
-        label_objects(labels),
-        repeat(middle),
-        go_floats(values),
-        repeat(b'"]}'),
-        strict=False,
-    )
-    return b"[" + b",".join(map(b"".join, rows)) + b"]"
-
-
-def matrix(labels: LabelTable, ts_ms: Ints, values: Floats) -> bytes:
-    """Return a range vector; series without a sample are left out.
-
-    Args:
-        labels: One row for each series.
-        ts_ms: Times of the columns, shape (steps,), or of each value, shape (series, steps).
-        values: Shape (series, steps); NO_SAMPLE where there is none.
-    """
-    series, steps = values.shape
-    if not series or not steps:
-        return b"[]"
-    metrics = label_objects(labels)
-    shared = _stamps(ts_ms) if ts_ms.ndim == 1 else None
-    per_chunk = max(1, _CHUNK_POINTS // steps)
-    parts = []
-    for start in range(0, series, per_chunk):
-        rows = slice(start, start + per_chunk)
-        at_row, at_step = np.nonzero(~is_no_sample(values[rows]))
-        if len(at_row):
-            numbers = go_floats(values[rows][at_row, at_step])
-            own = shared[at_step] if shared is not None else _stamps(ts_ms[rows][at_row, at_step])
-            parts.append(_chunk(metrics[rows], at_row, own, numbers))
-    return b"[" + b",".join(parts) + b"]"
-
-
-def _stamps(ts_ms: Ints) -> Objects:
-    """Return what stands between two values: the end of one point and the time of the next."""
-    pieces = zip(repeat(b'"],['), timestamps(ts_ms), repeat(b',"'), strict=False)
-    return np.array(list(map(b"".join, pieces)), dtype=object)
-
-
-def _chunk(metrics: list[bytes], at_row: Indices, stamps: Objects, numbers: list[bytes]) -> bytes:
-    """Render some series: each point is its stamp and its number; a series' first stamp opens it."""
-    for number, point in enumerate(np.flatnonzero(np.diff(at_row, prepend=-1)).tolist()):
-        close = b'"]]},{"metric":' if number else b'{"metric":'
-        opening = close + metrics[at_row[point]] + b',"values":['
-        stamps[point] = opening + stamps[point].removeprefix(b'"],')
-    pieces: list[bytes] = [b""] * (2 * len(numbers))
-    pieces[0::2] = stamps.tolist()
-    pieces[1::2] = numbers
-    return b"".join(pieces) + b'"]]}'
+        rows = np.flatnonzero(present)
+        labels, values = labels.take(rows), values[rows]
+        index = None if index is None else index[rows]
+    stamp = timestamps(np.array([result.ts_ms], dtype=np.int64))[0]
+    heads, numbers = repeat(b',"value":[' + stamp + b',"'), go_floats(values)
+    tails = list(map(b"".join, zip(heads, numbers, repeat(b'"]}'), strict=False)))
+    if result.hist is not None and index is not None:
+        at = np.flatnonzero(index >= 0)
+        texts = histogram_texts(result.hist.pool, index[at])
+        for row, text in zip(at.tolist(), texts, strict=True):
+            tails[row] = b',"histogram":[' + stamp + b"," + text + b"]}"
+    pieces = zip(repeat(b'{"metric":'), label_objects(labels), tails, strict=False)
+    return b"[" + b",".join(map(b"".join, pieces)) + b"]"
 
 
 def scalar(ts_ms: int, value: float) -> bytes:
-    """Return a scalar: ``[t,"v"]``."""
-    stamp = timestamps(np.array([ts_ms], dtype=np.int64))[0]
-    return b"[" + stamp + b',"' + go_floats(np.array([value], dtype=np.float64))[0] + b'"]'
+    """Return a scalar: ``[t,"v"]``; unlike others it never has an exponent (promql/value.go)."""
+    return b"[" + _seconds(ts_ms) + b',"' + format_float(value).encode() + b'"]'
 
 
 def string(ts_ms: int, value: str) -> bytes:
     """Return a string result: ``[t,"text"]``."""
-    stamp = timestamps(np.array([ts_ms], dtype=np.int64))[0]
-    return b"[" + stamp + b"," + json_text(value) + b"]"
+    return b"[" + _seconds(ts_ms) + b"," + json_text(value) + b"]"
+
+
+def _seconds(ts_ms: int) -> bytes:
+    return orjson.dumps(go_number(ts_ms / 1000))

@@ -1,26 +1,52 @@
 """Prometheus's answer envelope and its error types."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
 
 import orjson
 from flask import Response
 
-from model.errors import ParseError, QueryError, QueryLimitError, StorageError
-from web.api.answers import NotHereError
-from web.api.params import BadParameterError
+from web.api.answers import cause_of
+from web.api.label_text import json_text
 
-_JSON = "application/json"
+_JSON: Final = "application/json"
+_MOST_ANNOTATIONS: Final = 10  # as Prometheus
 
 
 def success(data: bytes, warnings: Sequence[str] = (), infos: Sequence[str] = ()) -> Response:
     """Wrap data that is JSON already."""
+    body = b'{"status":"success","data":' + data + _tail(warnings, infos) + b"}"
+    return Response(body, content_type=_JSON)
+
+
+def _tail(warnings: Sequence[str], infos: Sequence[str]) -> bytes:
     tail = b""
-    if warnings:
-        tail += b',"warnings":' + orjson.dumps(list(warnings))
-    if infos:
-        tail += b',"infos":' + orjson.dumps(list(infos))
-    return Response(b'{"status":"success","data":' + data + tail + b"}", content_type=_JSON)
+    for name, texts, kind in ((b"warnings", warnings, "warning"), (b"infos", infos, "info")):
+        if texts:
+            more = len(texts) - _MOST_ANNOTATIONS
+            rest = [f"{more} more {kind} annotations omitted"] if more > 0 else []
+            shown = [*texts[:_MOST_ANNOTATIONS], *rest]
+            tail += b',"' + name + b'":[' + b",".join(map(json_text, shown)) + b"]"
+    return tail
+
+
+def whole(data: Iterable[bytes], warnings: Sequence[str], infos: Sequence[str]) -> Response:
+    """Wrap data that comes in pieces; all are made first, but none is copied."""
+    body = [b'{"status":"success","data":', *data, _tail(warnings, infos) + b"}"]
+    response = Response(body, content_type=_JSON)
+    response.content_length = sum(map(len, body))
+    return response
+
+
+def streamed(data: Iterable[bytes], warnings: Sequence[str], infos: Sequence[str]) -> Response:
+    """Wrap data that comes in pieces; they are sent as they are made."""
+
+    def pieces() -> Iterator[bytes]:
+        yield b'{"status":"success","data":'
+        yield from data
+        yield _tail(warnings, infos) + b"}"
+
+    return Response(pieces(), content_type=_JSON)
 
 
 def success_of(data: Any) -> Response:
@@ -30,21 +56,11 @@ def success_of(data: Any) -> Response:
 
 def failure(status: int, error_type: str, message: str) -> Response:
     """Say what went wrong."""
-    body = {"status": "error", "errorType": error_type, "error": message}
-    return Response(orjson.dumps(body), status=status, content_type=_JSON)
+    body = b'{"status":"error","errorType":' + json_text(error_type)
+    body += b',"error":' + json_text(message) + b"}"  # which may quote bytes that are no UTF-8
+    return Response(body, status=status, content_type=_JSON)
 
 
 def failure_of(error: Exception) -> Response:
-    """Map an exception to Prometheus's error types (web/api/v1/api.go, respondError)."""
-    message = str(error)
-    if isinstance(error, BadParameterError | ParseError | ValueError):
-        return failure(400, "bad_data", message)
-    if isinstance(error, QueryLimitError) and error.timeout:
-        return failure(503, "timeout", message)
-    if isinstance(error, QueryError):
-        return failure(422, "execution", message)
-    if isinstance(error, NotHereError):
-        return failure(404, "not_found", message)
-    if isinstance(error, StorageError):
-        return failure(500, "internal", message)
-    return failure(500, "internal", f"unexpected {type(error).__name__}; see Taskscope's own log")
+    """Answer an exception."""
+    return failure(*cause_of(error))

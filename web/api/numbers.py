@@ -25,26 +25,33 @@ def go_floats(values: Floats) -> list[bytes]:
     """Return each value of a flat array as Go prints it, without quotes."""
     if not values.size:
         return []
+    numbers = go_text(values)[:-1].split(b",")
+    infinite = np.isinf(values)
+    if infinite.any():
+        column = np.array(numbers, dtype=object)
+        column[infinite & (values > 0)] = b"+Inf"
+        column[infinite & (values < 0)] = b"-Inf"
+        numbers = column.tolist()
+    return numbers
+
+
+def go_text(values: Floats) -> bytes:
+    """Return the values of a flat array as Go prints them, each with a comma behind; infinite ones as NaN."""
     flat = np.ascontiguousarray(values, dtype=np.float64)
     text = orjson.dumps(flat, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1] + b","
-    text = text.replace(b".0,", b",")
     magnitude = np.abs(flat)
-    finite = np.isfinite(flat)
-    if not finite.all():
+    with np.errstate(invalid="ignore"):  # markers are signalling NaNs
+        whole = (np.trunc(flat) == flat).any()
+    if whole:
+        text = text.replace(b".0,", b",")
+    if not np.isfinite(flat).all():
         text = text.replace(b"null", b"NaN")
     if ((magnitude < 1e-5) & (magnitude > 0)).any():
         text = _MICRO.sub(rb"\g<1>0.00000\2\3", text)
         text = _NEGATIVE_EXPONENT.sub(rb"e-0\1", text)
-    if (finite & (magnitude >= _PLAIN_LIMIT)).any():
+    if (np.isfinite(flat) & (magnitude >= _PLAIN_LIMIT)).any():
         text = _POSITIVE_EXPONENT.sub(_positive_exponent, text)
-    numbers = text[:-1].split(b",")
-    infinite = np.isinf(flat)
-    if infinite.any():
-        column = np.array(numbers, dtype=object)
-        column[infinite & (flat > 0)] = b"+Inf"
-        column[infinite & (flat < 0)] = b"-Inf"
-        numbers = column.tolist()
-    return numbers
+    return text
 
 
 def _positive_exponent(match: re.Match[bytes]) -> bytes:
@@ -75,3 +82,28 @@ def timestamps(ts_ms: Ints) -> list[bytes]:
         column[negative] = b"-" + column[negative]
         texts = column.tolist()
     return texts
+
+
+def go_number(value: float) -> float | int:
+    """Return a number that JSON shows as Go does: whole ones without a fraction."""
+    return int(value) if value.is_integer() else value
+
+
+def go_duration(ns: int) -> str:
+    """Return a length of time as Go prints it: ``1h0m0s``, ``1.5s``, ``20ms``, ``0s``."""
+    sign, ns = ("-", -ns) if ns < 0 else ("", ns)
+    for unit, size in (("ns", 1), ("µs", 1_000), ("ms", 1_000_000)):
+        if ns < size * 1000:
+            return f"{sign}{_decimal(ns, size)}{unit}" if ns else "0s"
+    minutes, rest = divmod(ns, 60 * 1_000_000_000)
+    text = f"{_decimal(rest, 1_000_000_000)}s"
+    if minutes:
+        hours, minutes = divmod(minutes, 60)
+        text = f"{minutes}m{text}" if not hours else f"{hours}h{minutes}m{text}"
+    return sign + text
+
+
+def _decimal(value: int, size: int) -> str:
+    whole, rest = divmod(value, size)
+    digits = f"{rest:0{len(str(size)) - 1}d}".rstrip("0") if rest else ""
+    return f"{whole}.{digits}" if digits else str(whole)

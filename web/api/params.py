@@ -9,10 +9,13 @@ from typing import Final
 from flask import request
 
 from configfile.duration import parse_duration
+from web.api.numbers import go_duration
 
 MIN_MS: Final = -(2**53)
 MAX_MS: Final = 2**53
 
+_MOST_SECONDS: Final = 2**63 / 1e9  # durations are nanoseconds in 64 bits upstream
+_WHOLE = re.compile(r"[+-]?[0-9]+")
 _FRACTION = re.compile(r"\.(\d{1,9})\d*")
 
 
@@ -45,16 +48,42 @@ def number(name: str, default: int, *, low: int, high: int) -> int:
 
 
 def limit() -> int:
-    """Return Prometheus's ``limit``: 0 for none."""
+    """Return Prometheus's ``limit``: 0 for none.
+
+    Raises:
+        BadParameterError: If it is no whole number or negative.
+    """
     raw = text("limit")
-    try:
-        value = int(raw or 0)
-    except ValueError:
-        raise BadParameterError(
-            f'invalid parameter "limit": cannot parse {raw!r} as a whole number'
-        ) from None
+    value = whole_number(raw or "0")
+    if value is None:
+        raise BadParameterError(f'invalid parameter "limit": {not_a_number(raw)}')
     if value < 0:
         raise BadParameterError('invalid parameter "limit": limit must be non-negative')
+    return value
+
+
+def whole_number(raw: str) -> int | None:
+    """Return a whole number of 64 bits in decimal digits with a sign or none, None if it is something else."""
+    value = int(raw) if _WHOLE.fullmatch(raw) else None
+    return value if value is not None and -(2**63) <= value < 2**63 else None
+
+
+def not_a_number(raw: str) -> str:
+    """Return Go's words for a text that is no whole number of 64 bits."""
+    reason = "value out of range" if _WHOLE.fullmatch(raw) else "invalid syntax"
+    return f'strconv.Atoi: parsing "{raw}": {reason}'
+
+
+def plain_limit(name: str) -> int:
+    """Return one of the limits for which a negative number is none, -1.
+
+    Raises:
+        BadParameterError: If it is no whole number.
+    """
+    raw = text(name)
+    value = whole_number(raw or "-1")
+    if value is None:
+        raise BadParameterError(f"{name} must be a number")
     return value
 
 
@@ -69,8 +98,9 @@ def time_ms(name: str, default: int | None = None) -> int:
         return default
     parsed = parse_time(raw)
     if parsed is None:
+        optional = f"invalid time value for '{name}': " if default is not None else ""
         raise BadParameterError(
-            f'invalid parameter "{name}": cannot parse "{raw}" to a valid timestamp'
+            f'invalid parameter "{name}": {optional}cannot parse "{raw}" to a valid timestamp'
         )
     return parsed
 
@@ -109,20 +139,31 @@ def duration_ms(name: str) -> int:
     raw = text(name)
     parsed = seconds_or_duration(raw)
     if parsed is None:
+        why = ". It overflows int64" if _is_number(raw) else ""
         raise BadParameterError(
-            f'invalid parameter "{name}": cannot parse "{raw}" to a valid duration'
+            f'invalid parameter "{name}": cannot parse "{raw}" to a valid duration{why}'
         )
     return parsed
 
 
 def seconds_or_duration(raw: str) -> int | None:
     """Return seconds or a Prometheus duration as ms, None if it is neither."""
-    try:
-        seconds = float(raw)
-    except ValueError:
+    if not _is_number(raw):
         with contextlib.suppress(ValueError):
             return parse_duration(raw)
         return None
-    if math.isnan(seconds) or abs(seconds) > MAX_MS / 1000 or "_" in raw:
-        return None
-    return round(seconds * 1000)
+    seconds = float(raw)
+    return round(seconds * 1000) if abs(seconds) < _MOST_SECONDS else None
+
+
+def _is_number(raw: str) -> bool:
+    try:
+        float(raw)
+    except ValueError:
+        return False
+    return "_" not in raw
+
+
+def shown_duration(ms: int) -> str:
+    """Return a duration as Go prints it."""
+    return go_duration(ms * 1_000_000)

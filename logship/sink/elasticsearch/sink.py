@@ -2,18 +2,17 @@
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from itertools import chain
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
 
 from logship import ecs
-from logship.batches import take
 from logship.sink.base import Sink
 from logship.sink.elasticsearch import template
 from logship.sink.elasticsearch.client import Connection, connect, explain
+from logship.turn import TURN
 from model.errors import DeliveryError
 from model.log import Delivery, LogBatch
 
@@ -23,6 +22,19 @@ if TYPE_CHECKING:
 HTTP_TOO_LARGE = 413
 DEFAULT_DATASET = "task"
 TEMPLATE_NAME = "taskscope-logs"
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What a batch adds to a request: the ``_bulk`` lines of so many records."""
+
+    body: bytes
+    size: int
+
+    def parted(self, at: int) -> tuple["_Part", "_Part"]:
+        """Return the first ``at`` records and the others."""
+        records = ecs.records(self.body)
+        return _Part(b"".join(records[:at]), at), _Part(b"".join(records[at:]), self.size - at)
 
 
 class ElasticsearchSink:
@@ -59,9 +71,11 @@ class ElasticsearchSink:
             client = self._ready({batch.dataset for batch in batches}, timeout_seconds)
             indices = {self.index(batch.dataset) for batch in batches}
             common = indices.pop() if len(indices) == 1 else ""
-            parts = [
-                ecs.bulk(batch, "" if common else self.index(batch.dataset)) for batch in batches
-            ]
+            with TURN:
+                parts = [
+                    _Part(ecs.bulk(batch, "" if common else self.index(batch.dataset)), len(batch))
+                    for batch in batches
+                ]
             deliveries = self._send(client, parts, common)
             self._as_text(client, batches, deliveries)
             return deliveries
@@ -114,7 +128,7 @@ class ElasticsearchSink:
                 self._datasets |= missing
         return client
 
-    def _send(self, client: "Elasticsearch", parts: Sequence[Sequence[bytes]], index: str) -> list[Delivery]:  # fmt: skip
+    def _send(self, client: "Elasticsearch", parts: Sequence[_Part], index: str) -> list[Delivery]:  # fmt: skip
         """Send a request; one that is too large for the server is sent in halves."""
         from elasticsearch import ApiError
 
@@ -127,21 +141,21 @@ class ElasticsearchSink:
             half = len(parts) // 2
             return [*self._send(client, parts[:half], index), *self._send(client, parts[half:], index)]  # fmt: skip
         (part,) = parts
-        if len(part) == 1:
-            why = f"a request of {len(part[0])} bytes is too large for the server"
+        if part.size == 1:
+            why = f"a request of {len(part.body)} bytes is too large for the server"
             return [Delivery(np.full(1, 400, dtype=np.int16), {0: why})]
-        half = len(part) // 2
-        (first,), (second,) = (self._send(client, [piece], index) for piece in (part[:half], part[half:]))  # fmt: skip
+        half = part.size // 2
+        (first,), (second,) = (self._send(client, [piece], index) for piece in part.parted(half))
         reasons = first.reasons | {half + row: why for row, why in second.reasons.items()}
         return [Delivery(np.concatenate([first.status, second.status]), reasons)]
 
-    def _bulk(self, client: "Elasticsearch", parts: Sequence[Sequence[bytes]], index: str) -> list[Delivery]:  # fmt: skip
+    def _bulk(self, client: "Elasticsearch", parts: Sequence[_Part], index: str) -> list[Delivery]:  # fmt: skip
         answer: Any = client.bulk(
-            operations=b"".join(chain.from_iterable(parts)),  # type: ignore[arg-type]  # our serializer takes bytes
+            operations=b"".join([part.body for part in parts]),  # type: ignore[arg-type]  # our serializer takes bytes
             index=index or None,
             filter_path="errors,items.*.status,items.*.error",
         ).body
-        sizes = [len(part) for part in parts]
+        sizes = [part.size for part in parts]
         if not answer.get("errors"):
             return [Delivery(np.full(size, 201, dtype=np.int16)) for size in sizes]
         return _statuses(answer.get("items", []), sizes)
@@ -152,9 +166,9 @@ class ElasticsearchSink:
             rows = np.flatnonzero(delivery.status == 400)
             if not len(rows):
                 continue
-            refused = take(batch, rows)
-            lines = list(map(_text_only, ecs.bulk(refused, "")))
-            (again,) = self._send(client, [lines], self.index(batch.dataset))
+            refused = batch.take(rows)
+            body = b"".join(map(_text_only, ecs.records(ecs.bulk(refused, ""))))
+            (again,) = self._send(client, [_Part(body, len(rows))], self.index(batch.dataset))
             status = delivery.status.copy()
             status[rows] = again.status
             reasons = {

@@ -394,6 +394,23 @@ def test_targets_from_files_follow_the_files(tmp_path: Path) -> None:
     assert config.problems == []
 
 
+@pytest.mark.parametrize(("refresh_seconds", "seen"), [(300.0, "old:1"), (0.0, "new:1")])
+def test_files_are_read_again_after_the_interval(
+    tmp_path: Path, refresh_seconds: float, seen: str
+) -> None:
+    """A file that looks unchanged, by time and size, is read again only then."""
+    path = tmp_path / "targets.yml"
+    config = FileConfig((str(path),), refresh_seconds)
+
+    def found(address: str) -> list[str]:
+        path.write_text(f"- targets: ['{address}']\n")
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+        return [labels["__address__"] for labels in config.found()]
+
+    assert found("old:1") == ["old:1"]
+    assert found("new:1") == [seen]
+
+
 def test_relabelled_targets(rig: Callable[..., Rig]) -> None:
     """Rules can move a target, name it, change its path and interval, and drop it."""
     rules = (
@@ -426,3 +443,25 @@ def test_nothing_is_left_behind() -> None:
         made.manager.stop()
     until(lambda: set(threading.enumerate()) <= before[0])
     until(lambda: len(os.listdir("/proc/self/fd")) <= before[1])  # noqa: PTH208
+
+
+def test_a_reload_changes_only_what_it_says(rig: Callable[..., Rig]) -> None:
+    """A target that is asked as before goes on; another way of asking, a new target and none take hold."""
+    with (
+        serving(replies(answer(b"a 1\nb 2\n"))) as one,
+        serving(replies(answer(b"a 1\nb 2\n"))) as two,
+    ):
+        made = rig(one)
+        until(lambda: len(made.values("up")) >= 2)
+        before = made.manager._states.copy()
+
+        def reload(*ports: int, **words: Any) -> None:
+            static = StaticConfig(tuple(f"127.0.0.1:{port}" for port in ports), {"zone": "a"})
+            made.manager.reload([ScrapeConfig(job(**words), (static,))], ScrapeJob("containers"))
+
+        reload(one, two)
+        until(lambda: made.values("up", instance=f"127.0.0.1:{two}"))
+        assert all(made.manager._states[key] is state for key, state in before.items())
+        reload(one, sample_limit=1)
+        until(lambda: made.values("up", instance=f"127.0.0.1:{two}")[-1:] == ["stale"])
+        until(lambda: made.values("up", instance=f"127.0.0.1:{one}")[-1:] == [0])

@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry
 from model.log import LEVEL_NAMES, LogBatch, Spans
 from model.task import TaskID
 from storage.interface import LogQuery
-from storage.logdb.config import LogDbSettings
 from storage.logdb.logdb import LogDb
+from storage.logdb.settings import LogDbSettings
 from tests.fakes.clock import FakeClock
 from tests.fakes.tasks import SHOP
 

@@ -203,7 +203,7 @@ def test_damaged_manifest_is_refused(tmp_path: Path, change: object, words: str)
 def test_retention_by_age(tmp_path: Path, by_hand: None) -> None:
     """Segments go when all their records were taken in too long ago, whatever the records' own times."""
     clock = FakeClock()
-    db = make_db(tmp_path, clock, retention_days=2)
+    db = make_db(tmp_path, clock, retention_ns=2 * DAY * 10**9)
     db.start()
     db.append(make_batch(["old"]))
     db.seal()

@@ -1,6 +1,7 @@
 """Encoding and decoding: what goes in comes out, to the last bit, and any bytes get an answer."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import cramjam
 import numpy as np
@@ -14,14 +15,12 @@ from model.samples import (
     NO_SAMPLE,
     STALE,
     STALE_BITS,
-    Floats,
-    Ints,
+    Exemplar,
     ScrapeBatch,
-    Ticket,
     is_stale,
 )
-from storage.interface import Metadata, Refs
-from storage.remote.decode import RemoteWriteError
+from storage.interface import Metadata, Refs, SeriesExemplars, Written
+from storage.remote.columns import RemoteWriteError
 from storage.remote.encode import (
     LayoutEncoder,
     encode_labels,
@@ -31,7 +30,7 @@ from storage.remote.encode import (
 )
 from storage.remote.receiver import RemoteWriteReceiver
 from storage.remote.wire import delimited, signed, varint
-from tests.fakes.store import MemoryStore
+from tests.fakes.store import Done, MemoryStore
 
 NOW = 1_767_225_600_000
 
@@ -82,7 +81,7 @@ def test_samples_come_back(requests: list[list[tuple[Labels, int, float]]]) -> N
         for (one, ts), value in rows.items():
             sent.setdefault(one, {})[ts] = bits(value)
 
-        assert taking.ingest(packed(data)) == count == len(rows)
+        assert taking.ingest(packed(data)).samples == count == len(rows)
     stored = {
         one: {ts: int(np.asarray(v).view(np.int64)) for ts, v in samples.items()}
         for one, samples in store.samples.items()
@@ -109,7 +108,7 @@ def test_scrapes_come_back(rows: list[Labels], data: st.DataObject) -> None:
             if kind != "n":
                 want.setdefault(one, {})[ts] = value
 
-        assert taking.ingest(packed(encoded)) == count == sum(k != "n" for k in drawn)
+        assert taking.ingest(packed(encoded)).samples == count == sum(k != "n" for k in drawn)
     stored = {
         one: {ts: int(np.asarray(v).view(np.int64)) for ts, v in samples.items()}
         for one, samples in store.samples.items()
@@ -130,7 +129,7 @@ def test_any_bytes_are_taken_or_refused(messages: list[bytes], wrapped: bool) ->
             assert str(error)  # noqa: PT017
     good = encode_series(encode_labels(series("up")), NOW, np.float64(1.0).tobytes())
 
-    assert taking.ingest(packed(good)) == 1
+    assert taking.ingest(packed(good)).samples == 1
     assert store.samples[series("up")] == {NOW: 1.0}
 
 
@@ -144,7 +143,7 @@ def test_cut_anywhere_it_is_refused_or_shorter() -> None:
         store = MemoryStore()
         for one in (receiver(store), taking):
             try:
-                count = one.ingest(packed(whole[:cut]))
+                count = one.ingest(packed(whole[:cut])).samples
             except RemoteWriteError:
                 continue
             assert count == cut / len(whole) * 3
@@ -170,8 +169,8 @@ def test_forms_a_writer_may_choose(sample: bytes, ts: int, value: float) -> None
     store = MemoryStore()
     taking = receiver(store)
 
-    assert taking.ingest(packed(usual + odd + usual)) == 3
-    assert taking.ingest(packed(odd)) == 1
+    assert taking.ingest(packed(usual + odd + usual)).samples == 3
+    assert taking.ingest(packed(odd)).samples == 1
     stored = store.samples[series("up")]
     assert set(stored) == {NOW + 1, ts}
     if value == STALE_BITS:
@@ -180,18 +179,23 @@ def test_forms_a_writer_may_choose(sample: bytes, ts: int, value: float) -> None
         assert stored[ts] == value
 
 
-def test_several_samples_exemplars_and_histograms() -> None:
-    """Several samples of one series are all taken; exemplars and native histograms are left out."""
+def test_several_samples_of_one_series() -> None:
+    """All are taken, also with an exemplar and fields that nobody knows behind them."""
     samples = b"".join(
         delimited(0x12, b"\x09" + np.float64(n).tobytes() + b"\x10" + varint(NOW + n))
         for n in (1, 2)
     )
-    more = delimited(0x1A, b"\x11" + bytes(8)) + delimited(0x22, b"\x08\x01")
+    exemplar = delimited(0x0A, delimited(0x0A, b"trace_id") + delimited(0x12, b"abc"))
+    exemplar += b"\x11" + np.float64(0.5).tobytes() + b"\x18" + varint(NOW)
+    more = delimited(0x1A, exemplar) + delimited(0x3A, b"\x08\x01")
     store = MemoryStore()
 
     message = delimited(0x0A, encode_labels(series("up")) + samples + more)
-    assert receiver(store).ingest(packed(message)) == 2
+    assert receiver(store).ingest(packed(message)) == Written(2, 0, 1)
     assert store.samples[series("up")] == {NOW + 1: 1.0, NOW + 2: 2.0}
+    found = store.exemplars([[]], 0, 1 << 62)
+    trace = Exemplar(Labels.of({"trace_id": "abc"}), 0.5, NOW)
+    assert found == [SeriesExemplars(series("up"), (trace,))]
 
 
 @pytest.mark.parametrize(
@@ -241,7 +245,7 @@ def test_metadata_comes_back() -> None:
     }
     store = MemoryStore()
 
-    assert receiver(store).ingest(packed(encode_metadata(about))) == 0
+    assert receiver(store).ingest(packed(encode_metadata(about))) == Written()
     assert store.metadata() == about
 
 
@@ -253,13 +257,13 @@ class CountingStore(MemoryStore):
         self.scrapes: list[int] = []
         self.loose = 0
 
-    def append(self, batch: ScrapeBatch) -> Ticket:  # type: ignore[override]
+    def append(self, batch: ScrapeBatch) -> Done:
         self.scrapes.append(len(batch.values))
         return super().append(batch)
 
-    def append_samples(self, refs: Refs, ts_ms: Ints, values: Floats) -> Ticket:  # type: ignore[override]
+    def append_samples(self, refs: Refs, *args: Any, **kwargs: Any) -> Done:
         self.loose += len(refs)
-        return super().append_samples(refs, ts_ms, values)
+        return super().append_samples(refs, *args, **kwargs)
 
 
 def scrape(rows: Sequence[Labels], ts: int) -> bytes:

@@ -1,23 +1,34 @@
-"""Appends until it is killed: what was acknowledged goes into a ledger. Run by test_crash.py.
+"""Appends until it is killed: what was acknowledged goes into a ledger. Run by test_crash.py and by the chaos run.
 
-Arguments: directory of the store, ledger, time of the first scrape (ms). Values say what wrote them:
-a scrape's value is its time in seconds plus the series' number, a late sample's is a running number.
+Arguments: directory of the store, ledger, time of the first scrape (ms), and optionally ``place:n``: the
+process kills itself when it reaches that failpoint for the n-th time. Values say what wrote them: a
+scrape's value is its time in seconds plus the series' number, a late sample's is a running number,
+which a late histogram has in its first bucket.
+Every third round the writer also deletes a range of one metric.
 """
 
+import os
 import random
+import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from prometheus_client import CollectorRegistry
 
-from model.labels import Labels
-from model.samples import ScrapeBatch
+from model.labels import Labels, Matcher, MatchOp
+from model.samples import NO_SAMPLE, Exemplar, ScrapeBatch
+from storage.tsdb import failpoint
 from storage.tsdb.db import Tsdb
 from storage.tsdb.settings import TsdbSettings
 from tests.fakes.clock import FakeClock
+from tests.storage.histograms import Histogram, column_of
 
 SERIES = 120
+LATE = 7  # series of a target that get late samples
+LATE_FLOATS = 4  # those behind get histograms
+EXEMPLARY = Labels.of({"__name__": "exemplary"})
 STEP_MS = 15_000
 SETTINGS = TsdbSettings(
     retention_ms=0,
@@ -40,14 +51,50 @@ def labels_of(target: int) -> list[Labels]:
     ]
 
 
-def main(directory: str, ledger: str, first_ms: str) -> None:
+def deleted_matchers(target: int) -> list[Matcher]:
+    """Return what a deletion of one target takes: its last metric, which never gets late samples."""
+    name, instance = f"m{(SERIES - 1) // 12}", f"h{target}"
+    return [
+        Matcher("__name__", MatchOp.EQUAL, name),
+        Matcher("instance", MatchOp.EQUAL, instance),
+    ]
+
+
+def histogram(number: int, ts: int) -> Histogram:
+    """Return the histogram that says what wrote it; a gauge, so that its hint stays."""
+    buckets = {0: float(number), 1 + ts // STEP_MS % 5: 1.0}
+    return Histogram(buckets, {3: 2.0}, sum=number / 3, hint="gauge")
+
+
+def die_at(place: str, times: int) -> Callable[[str], None]:
+    """Return a hook that kills the process when a place is reached for the n-th time."""
+    left = [times]
+
+    def hook(reached: str) -> None:
+        if reached == place:
+            left[0] -= 1
+            if left[0] <= 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return hook
+
+
+def main(directory: str, ledger: str, first_ms: str, die: str = "") -> None:
     """Append for ever."""
     clock = FakeClock(int(first_ms))
+    if die:
+        place, _, times = die.partition(":")
+        failpoint.arm(die_at(place, int(times)))
     db = Tsdb(Path(directory), SETTINGS, clock, CollectorRegistry())
     db.start()
     rng = random.Random(first_ms)
     every = [labels_of(target) for target in range(3)]
     with Path(ledger).open("a", encoding="utf-8") as out:
+
+        def note(line: str) -> None:
+            out.write(line + "\n")
+            out.flush()
+
         number = 0
         while True:
             clock.advance(STEP_MS / 1000)
@@ -58,20 +105,31 @@ def main(directory: str, ledger: str, first_ms: str) -> None:
                 ticket = db.append(ScrapeBatch(db.layout(part), now, values))
                 if rng.random() < 0.3:
                     ticket.wait()
-                    out.write(f"scrape {target} {len(part)} {now}\n")
-                    out.flush()
+                    note(f"scrape {target} {len(part)} {now}")
             if rng.random() < 0.5:
                 number += 1
                 target, ts = rng.randrange(3), now - rng.randrange(1, 90) * STEP_MS - 1
-                refs = db.series(every[target][:7])
-                written = np.full(7, float(number))
-                out.write(f"try {target} {number} {ts}\n")
-                out.flush()
-                db.append_samples(refs, np.full(7, ts), written).wait()
-                out.write(f"late {target} {number} {ts}\n")
-                out.flush()
+                refs = db.series(every[target][:LATE])
+                written = np.full(LATE, float(number))
+                written[LATE_FLOATS:] = NO_SAMPLE[0]
+                hist = histogram(number, ts)
+                column = column_of([0.0] * LATE_FLOATS + [hist] * (LATE - LATE_FLOATS))
+                starts = np.where(np.arange(LATE) < LATE_FLOATS, 0, ts - number)
+                note(f"try {target} {number} {ts}")
+                db.append_samples(
+                    refs, np.full(LATE, ts), written, start_ms=starts, histograms=column
+                ).wait()
+                note(f"late {target} {number} {ts}")
+                exemplar = Exemplar(Labels(), number, now)
+                db.append_exemplars(db.series([EXEMPLARY]), [exemplar]).wait()
+                note(f"exemplar {target} {number} {now}")
                 if number == 1:
                     print("ready", flush=True)
+            if rng.random() < 0.02:
+                target, low = rng.randrange(3), now - rng.randrange(1, 90) * STEP_MS
+                note(f"deleting {target} {low} {now}")
+                db.delete_series([deleted_matchers(target)], low, now)
+                note(f"deleted {target} {low} {now}")
 
 
 if __name__ == "__main__":

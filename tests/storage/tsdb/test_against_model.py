@@ -100,6 +100,21 @@ class History:
         size = self.rng.randrange(1, 70)
         self.targets[target] = self.rng.sample(self.pools[target], size)
 
+    def delete(self) -> None:
+        now = self.clock.now_ns() // 1_000_000
+        low = self.rng.choice([0, now - 900_000, now - 100_000])
+        high = self.rng.choice([now + 1000, now - 50_000, now - 700_000])
+        name = f"m{self.rng.randrange(4)}"
+        matchers = [
+            Matcher("__name__", MatchOp.EQUAL, name),
+            Matcher("instance", MatchOp.EQUAL, "h1"),
+        ]
+        self.db.delete_series([matchers], low, high)
+        for labels, samples in self.model.items():
+            if labels.get("__name__") == name and labels.get("instance") == "h1":
+                for ts in [ts for ts in samples if low <= ts <= high]:
+                    del samples[ts]
+
     def restart(self) -> None:
         self.db.stop()
         self.db = self.open()
@@ -146,7 +161,7 @@ def _passes(matcher: Matcher, labels: Labels) -> bool:
     "seed", [*range(3), *(pytest.param(n, marks=pytest.mark.slow) for n in range(3, 40))]
 )
 def test_random_history(tmp_path: Path, seed: int) -> None:
-    """Scrapes, late samples, changing targets, blocks and restarts never lose or change a sample."""
+    """Scrapes, late samples, deletions, changing targets, blocks, merges and restarts never lose or change a sample."""
     history = History(tmp_path / "tsdb", seed)
     rng = history.rng
     for _ in range(700):
@@ -161,8 +176,10 @@ def test_random_history(tmp_path: Path, seed: int) -> None:
             history.db.maintain()
         elif event < 0.94:
             history.restart()
-        elif event < 0.98:
+        elif event < 0.975:
             history.check()
+        elif event < 0.98:
+            history.delete()
         else:
             history.clock.advance(rng.choice([30, 300, 1200]))
         history.clock.advance(STEP_MS / 1000 / 3)

@@ -65,6 +65,55 @@ def test_decimal_numbers_become_small(name: str, values: Floats, most_bytes: int
     assert len(data) < most_bytes
 
 
+def raw_rows(name: str) -> Floats:
+    """Return rows that are no decimal numbers, shape (20, 120)."""
+    rng = np.random.default_rng(5)
+    shape = (20, 120)
+    return {
+        "noise": rng.normal(size=shape),
+        "walk": 100 + np.cumsum(rng.normal(size=shape), axis=1),
+        "thirds": np.cumsum(rng.integers(0, 9, shape), axis=1) / 3,
+        "narrow": rng.normal(size=shape).astype(np.float32).astype(np.float64),
+        "few": rng.choice([1 / 3, 2 / 7, np.pi], shape),
+    }[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [("noise", 7.3), ("walk", 6.6), ("thirds", 1.7), ("narrow", 4.2), ("few", 0.6)],
+)
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.6])
+def test_raw_rows_come_back(name: str, most: float, share: float) -> None:
+    """Rows that do not scale are no longer than their bits say, and exact with special values in them."""
+    values = raw_rows(name)
+    rng = np.random.default_rng(6)
+    hit = rng.random(values.shape) < share
+    values.view(np.int64)[hit] = rng.choice(SPECIAL_BITS, int(hit.sum()))
+    scaled = scale(values)
+
+    data = encode_frame(scaled, np.arange(20), dense=False)
+
+    assert (scaled.exponents == RAW).all()
+    assert share or len(data) < most * values.size
+    assert np.array_equal(decode_frame(data)[0].view(np.int64), values.view(np.int64))
+
+
+def test_frames_of_version_1_are_read() -> None:
+    """What a store wrote before raw rows could be in pcodec is read as it was."""
+    written = bytes.fromhex(
+        "0100020004000000190000001e0000002900000000000000ff0100000100000028b52ffd200c6100000600"
+        "0000020000000000f07f70636f210300020104010403000000100000000000000000002400faf00028b52ffd"
+        "20200101005500cf085500ccbd5500ccd05500cc0b5500ccbd5500ccd0d5305c7b3f000000c212a05c"
+    )
+
+    found, dense = decode_frame(written)
+
+    wanted = np.array([[1 / 3, 2 / 3, 0.1, 1 / 7], [1, 2.5, 3, 4]])
+    wanted.view(np.int64)[1, 2] = STALE_BITS
+    assert not dense
+    assert np.array_equal(found.view(np.int64), wanted.view(np.int64))
+
+
 def test_one_stale_marker_does_not_spoil_the_row() -> None:
     """A special value is set aside; the rest of its row is scaled as before."""
     values = np.cumsum(np.tile([3.0, 5.0], (4, 30)), axis=1)

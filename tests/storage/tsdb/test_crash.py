@@ -1,6 +1,5 @@
-"""``kill -9`` at random moments: what was acknowledged is there afterwards, and equal."""
+"""``kill -9`` at random moments: what was acknowledged is there afterwards, and equal. The long run is tests/chaos."""
 
-import random
 import subprocess
 import sys
 import time
@@ -9,77 +8,65 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from model.labels import Labels
-from storage.interface import Hints
 from storage.tsdb.db import Tsdb
 from tests.fakes.clock import FakeClock
-from tests.storage.points import points
-from tests.storage.tsdb.crash_writer import SETTINGS, labels_of
+from tests.storage.tsdb.crash_ledger import Ledger, Verdict
+from tests.storage.tsdb.crash_writer import SETTINGS
 
 ROOT = Path(__file__).parents[3]
 FIRST_MS = 1_767_225_600_000
 ROUND_MS = 86_400_000  # each round writes a day of its own
 
 
-def write_until_killed(directory: Path, ledger: Path, first_ms: int, seconds: float) -> None:
-    """Start a writer and kill it some time after it is ready."""
+def write_until_killed(
+    directory: Path, ledger: Path, first_ms: int, seconds: float, die: str = ""
+) -> bool:
+    """Start a writer and kill it some time after it is ready; True if it died of itself before.
+
+    Args:
+        directory: The store's.
+        ledger: Where it writes what was acknowledged.
+        first_ms: Time of its first scrape.
+        seconds: How long it writes.
+        die: Failpoint and count at which it kills itself, "" for none.
+    """
     script = "tests.storage.tsdb.crash_writer"
-    command = [sys.executable, "-m", script, str(directory), str(ledger), str(first_ms)]
+    command = [sys.executable, "-m", script, str(directory), str(ledger), str(first_ms), die]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as writer:
         assert writer.stdout is not None
-        assert writer.stdout.readline() == "ready\n"
-        time.sleep(seconds)
-        writer.kill()
+        ready = writer.stdout.readline()
+        assert ready == "ready\n" or die
+        try:
+            writer.wait(seconds)
+        except subprocess.TimeoutExpired:
+            writer.kill()
+            return False
+    assert writer.returncode == -9, "it ended otherwise than by the failpoint"
+    return True
 
 
-def allowed(ledger: Path) -> dict[Labels, dict[int, set[float]]]:
-    """Return which values may be there for what must be there.
-
-    Usually one: what was acknowledged last. A later append of the same time that the writer tried
-    when it was killed may have been stored before it could say so.
-    """
-    wanted: dict[Labels, dict[int, set[float]]] = {}
-    for line in ledger.read_text(encoding="utf-8").splitlines(keepends=True):
-        if not line.endswith("\n"):
-            continue  # the writer died while it wrote this
-        kind, target, number, ts = line.split()
-        labels = labels_of(int(target))
-        if kind == "scrape":
-            for i, one in enumerate(labels[: int(number)]):
-                wanted.setdefault(one, {})[int(ts)] = {int(ts) / 1000 + i}
-            continue
-        for one in labels[:7]:
-            values = wanted.setdefault(one, {})
-            if kind == "late":
-                values[int(ts)] = {float(number)}
-            elif int(ts) in values:
-                values[int(ts)].add(float(number))
-    return wanted
-
-
-@pytest.mark.timeout(400)
-@pytest.mark.parametrize(
-    ("seed", "kills"), [(1, 2), *(pytest.param(s, 10, marks=pytest.mark.slow) for s in (2, 3))]
-)
-def test_acknowledged_samples_survive_kills(tmp_path: Path, seed: int, kills: int) -> None:
-    """Round after round on the same directory, nothing that a ticket confirmed is missing or changed."""
-    rng = random.Random(seed)
-    ledger = tmp_path / "ledger"
-    for number in range(kills):
-        first_ms = FIRST_MS + number * ROUND_MS
-        write_until_killed(tmp_path / "tsdb", ledger, first_ms, rng.uniform(0.05, 0.9))
-
-        wanted = allowed(ledger)
-        clock = FakeClock(first_ms + ROUND_MS // 2)
-        db = Tsdb(tmp_path / "tsdb", SETTINGS, clock, CollectorRegistry())
-        db.start()
-        found = {
-            labels: dict(samples)
-            for labels, samples in points(db.select([], 0, clock.now_ns(), Hints())).items()
-        }
+def reopen(directory: Path, ledger: Path, now_ms: int) -> tuple[Verdict, float]:
+    """Start the store again and check everything; also how long the start took in seconds."""
+    db = Tsdb(directory, SETTINGS, FakeClock(now_ms), CollectorRegistry())
+    began = time.monotonic()
+    db.start()
+    seconds = time.monotonic() - began
+    try:
+        return Ledger(ledger).check(db), seconds
+    finally:
         db.stop()
 
-        assert wanted
-        for labels, samples in wanted.items():
-            missing = {t: v for t, v in samples.items() if found[labels].get(t) not in v}
-            assert not missing, labels
+
+@pytest.mark.timeout(200)
+def test_acknowledged_samples_survive_kills(tmp_path: Path) -> None:
+    """Round after round on the same directory, nothing that a ticket confirmed is missing or changed."""
+    ledger = tmp_path / "ledger"
+    for number, seconds in enumerate((0.3, 0.8)):
+        first_ms = FIRST_MS + number * ROUND_MS
+        write_until_killed(tmp_path / "tsdb", ledger, first_ms, seconds)
+
+        verdict, _ = reopen(tmp_path / "tsdb", ledger, first_ms + ROUND_MS // 2)
+
+        assert not Ledger(ledger).empty
+        assert verdict.checked > 0
+        assert verdict.well, verdict

@@ -6,6 +6,7 @@ import pytest
 from model.errors import QueryError, StorageError
 from model.labels import Labels, LabelTable, Matcher, MatchOp
 from storage.tsdb.index import SeriesIndex
+from storage.tsdb.limits import SeriesLimits
 
 OPS = {op.value: op for op in MatchOp}
 SERIES = {
@@ -19,7 +20,7 @@ SERIES = {
 
 def make(**series: dict[str, str]) -> tuple[SeriesIndex, dict[int, str]]:
     """Return an index and the letter of each ref."""
-    index = SeriesIndex(1000)
+    index = SeriesIndex(SeriesLimits(1000))
     refs = index.intern([Labels.of(labels) for labels in series.values()])
     return index, dict(zip(refs.tolist(), series, strict=True))
 
@@ -110,7 +111,7 @@ def test_a_table_gives_the_labels_back() -> None:
 
 def test_no_labels_at_all_is_a_series_too() -> None:
     """The empty label set is found by matchers that accept missing labels."""
-    index = SeriesIndex(10)
+    index = SeriesIndex(SeriesLimits(10))
 
     refs = index.intern([Labels(), Labels.of({"a": "1"}), Labels()])
 
@@ -132,7 +133,7 @@ def test_equal_hashes_do_not_mix_series(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_the_limit_of_series_is_kept() -> None:
     """Beyond the limit registering fails and says what to do; known series are still given."""
-    index = SeriesIndex(3)
+    index = SeriesIndex(SeriesLimits(3))
     index.intern([Labels.of({"i": str(i)}) for i in range(3)])
 
     with pytest.raises(StorageError, match="max_series"):

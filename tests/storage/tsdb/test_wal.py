@@ -10,12 +10,13 @@ from prometheus_client import CollectorRegistry
 
 from model.errors import StorageError
 from model.labels import Labels, Matcher, MatchOp
-from model.samples import ScrapeBatch
+from model.samples import NO_SAMPLE, Exemplar, ScrapeBatch
 from storage.interface import Hints, Metadata
 from storage.tsdb.db import Tsdb
 from storage.tsdb.settings import TsdbSettings
 from tests.fakes.clock import FakeClock
-from tests.storage.points import points
+from tests.storage.histograms import Histogram, column_of
+from tests.storage.points import points, samples
 
 START_MS = 1_767_225_600_000
 SERIES = [Labels.of({"__name__": "m", "i": str(i)}) for i in range(20)]
@@ -60,6 +61,53 @@ def test_everything_comes_back(tmp_path: Path) -> None:
         db = open_store(tmp_path)
         assert numbers(db) == [77, 0, 1, 2, 3, 4]
         assert db.metadata("m") == {"m": Metadata("counter", "help\n", "bytes")}
+        db.stop()
+
+
+def fill_typed(db: Tsdb, first: int, count: int) -> None:
+    """Append histograms with start timestamps, each a group of its own, and an exemplar each time."""
+    refs = db.series(SERIES[7:9])
+    for number in range(first, first + count):
+        ts = np.full(2, START_MS + number * 1000)
+        hist = Histogram(positive={0: number, 3: 2 * number}, sum=number / 3, negative={1: 1})
+        db.append_samples(
+            refs,
+            ts,
+            np.array([NO_SAMPLE[0], float(number)]),
+            start_ms=np.array([START_MS, 0]),
+            histograms=column_of([hist, float(number)]),
+        ).wait()
+        labels = Labels.of({"trace_id": str(number), "span": ""})
+        db.append_exemplars(refs[:1], [Exemplar(labels, 0.5, int(ts[0]))]).wait()
+
+
+def typed(db: Tsdb) -> tuple[list[int], list[int]]:
+    """Return the numbers of the histograms that are there, checked, and those of the exemplars."""
+    found = samples(db.select([Matcher("i", MatchOp.EQUAL, "7")], 0, 2**62, Hints()))
+    there = []
+    for ts, start, hist in found.get(SERIES[7], []):
+        number = (ts - START_MS) // 1000
+        there.append(number)
+        if number < 10:
+            continue
+        assert start == START_MS
+        assert isinstance(hist, Histogram)
+        positive = {0: number, 3: 2 * number}
+        assert hist == Histogram(positive, {1: 1}, sum=number / 3, hint=hist.hint)
+    exemplars = [e for one in db.exemplars([[]], 0, 2**62) for e in one.exemplars]
+    return there, [int(e.labels.get("trace_id")) for e in exemplars]
+
+
+def test_typed_samples_and_exemplars_come_back(tmp_path: Path) -> None:
+    """Histograms, start timestamps and exemplars are there after a restart, and after one more."""
+    db = open_store(tmp_path)
+    fill(db, 0, 2)
+    fill_typed(db, 10, 5)
+    db.stop()
+
+    for _ in range(2):
+        db = open_store(tmp_path)
+        assert typed(db)[0][2:] == typed(db)[1] == list(range(10, 15))
         db.stop()
 
 
@@ -137,10 +185,10 @@ def test_a_torn_tail_is_left_out(
     db.stop()
 
 
-def test_damage_in_the_middle_costs_the_rest_of_its_segment(
+def test_damage_in_the_middle_costs_only_what_it_hit(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """After a bad checksum reading goes on with the next segment, and says what was lost."""
+    """After a bad checksum reading goes on with the next whole record, and says what was lost."""
     db = open_store(tmp_path, segment_bytes=1500)
     fill(db, 0, 40)
     db.stop()
@@ -168,10 +216,79 @@ def test_an_unknown_version_is_refused(tmp_path: Path) -> None:
     fill(db, 0, 2)
     db.stop()
     path = segments(tmp_path)[0]
-    path.write_bytes(path.read_bytes().replace(b"TSCPWAL\x01", b"TSCPWAL\x63", 1))
+    path.write_bytes(b"TSCPWAL\x63" + bytes(range(200)))  # what it holds is for that version to say
 
     with pytest.raises(StorageError, match=r"wal.*version 99 is unknown"):
         open_store(tmp_path)
+
+
+def test_segments_of_version_1_are_read(tmp_path: Path) -> None:
+    """What a store wrote before there were histograms is read as it was."""
+    db = open_store(tmp_path)
+    fill(db, 0, 5)
+    db.append_samples(db.series(SERIES[7:8]), np.array([500]), np.array([77.0]))
+    db.stop()
+    path = segments(tmp_path)[0]
+    path.write_bytes(path.read_bytes().replace(b"TSCPWAL\x02", b"TSCPWAL\x01", 1))
+
+    db = open_store(tmp_path)
+
+    assert numbers(db) == [77, 0, 1, 2, 3, 4]
+    db.stop()
+
+
+def test_a_segment_of_histograms_cut_anywhere(tmp_path: Path) -> None:
+    """Cut at any byte, what stands before is read: a prefix of the samples, the exemplars with it."""
+    db = open_store(tmp_path)
+    fill_typed(db, 10, 4)
+    db.stop()
+    path = segments(tmp_path)[0]
+    data = path.read_bytes()
+    seen = set()
+    for size in range(0, len(data), 7):
+        other = tmp_path / f"cut{size}"
+        (other / "wal").mkdir(parents=True)
+        (other / "wal" / path.name).write_bytes(data[:size])
+        head = read_back(other)
+        assert head[0] == list(range(10, 10 + len(head[0])))
+        assert head[1] == list(range(10, 10 + len(head[1])))
+        assert len(head[0]) - len(head[1]) in (0, 1)
+        seen.add(len(head[0]))
+
+    assert seen == {0, 1, 2, 3, 4}
+
+
+def test_a_flipped_byte_never_makes_up_a_sample(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With one byte wrong anywhere in a segment, what is read is right and what is lost is said."""
+    db = open_store(tmp_path)
+    fill_typed(db, 10, 4)
+    db.stop()
+    path = segments(tmp_path)[0]
+    data = bytearray(path.read_bytes())
+    for at in range(8, len(data), 11):
+        other = tmp_path / f"flip{at}"
+        (other / "wal").mkdir(parents=True)
+        flipped = data.copy()
+        flipped[at] ^= 0x41
+        caplog.set_level(logging.INFO)
+        (other / "wal" / path.name).write_bytes(flipped)
+        there, exemplars = read_back(other)
+        assert set(there) <= set(range(10, 14))
+        assert set(exemplars) <= set(range(10, 14))
+        said = [r for r in caplog.records if "are lost" in r.message or "are left out" in r.message]
+        assert bool(said) == (len(there) + len(exemplars) < 8), "or a spare byte was hit"
+        caplog.clear()
+
+
+def read_back(directory: Path) -> tuple[list[int], list[int]]:
+    """Open a store on a directory with one segment and return what ``typed`` finds."""
+    db = open_store(directory)
+    try:
+        return typed(db)
+    finally:
+        db.stop()
 
 
 def test_reading_twice_changes_nothing(tmp_path: Path) -> None:

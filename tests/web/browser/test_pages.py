@@ -1,7 +1,6 @@
 """The other pages in a browser, and what holds for all of them."""
 
 import json
-import re
 from typing import Any
 
 import pytest
@@ -29,26 +28,6 @@ def test_alerts_show_what_fires_with_a_way_on(console: Console) -> None:
     page.go_back()
     page.locator(".alert-card").first.get_by_role("link", name="report-job").click()
     expect(page.get_by_role("heading", name="report-job", exact=True)).to_be_visible()
-
-
-def test_query_draws_and_lists(console: Console) -> None:
-    """Names are completed, a graph is drawn, a table listed."""
-    page = console.open("/query")
-    page.locator("#filter").press_sequentially("container_memory")
-    expect(page.get_by_role("option").first).to_have_text("container_memory_working_set_bytes")
-    page.keyboard.press("Enter")
-    page.keyboard.press("Control+Enter")
-    expect(page.locator("#result canvas")).to_have_count(1)
-    expect(page.locator(".result-head")).to_contain_text("11 series")
-    page.get_by_role("button", name="Table").click()
-
-    expect(page.locator(".result-table tbody tr")).to_have_count(8)
-    heads = page.locator(".result-table th").all_inner_texts()
-    assert "task_name" in heads
-    assert "task_id" not in heads
-    row = page.locator(".result-table tbody tr").filter(has_text="billing")
-    expect(row).to_contain_text("MiB =")
-    expect(row).to_have_attribute("title", re.compile(f'task_id="{console.id("billing")}"'))
 
 
 def test_status_names_what_was_found_and_what_is_wrong(console: Console) -> None:

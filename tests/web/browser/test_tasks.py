@@ -218,3 +218,26 @@ def test_server_that_goes_away_is_said(browser: Browser, host: Demo) -> None:
     expect(page.locator("#connection")).to_contain_text("No answer", timeout=12_000)
     expect(page.locator("tr[data-id]")).to_have_count(12)
     page.context.close()
+
+
+def test_a_task_nobody_knows_is_a_sentence(console: Console) -> None:
+    """No empty graphs and no empty log; the way to its logs is there."""
+    page = console.open("/tasks/gone")
+    expect(page.locator("h1, h3").filter(has_text="not known any more")).to_be_visible()
+    expect(page.get_by_role("link", name="Search its logs")).to_be_visible()
+    expect(page.locator("#task-columns")).to_be_hidden()
+
+    assert any("404" in error for error in console.errors)
+    console.errors.clear()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [("0.0000502", "5.02e-5"), ("0.000502", "0.000502"), ("0.0123456", "0.0123"), ("0", "0"), ("1234567", "1,234,567")],
+)  # fmt: skip
+def test_numbers_have_the_digits_that_count(console: Console, value: str, text: str) -> None:
+    """Three of them, and no row of zeros."""
+    page = console.open("/")
+    script = f"import('/static/js/lib/format.js').then((format) => format.rough({value}))"
+
+    assert page.evaluate(script) == text

@@ -12,15 +12,23 @@ const SHARED_EVENTS = new Set(["mousemove", "mouseleave", "mouseenter"]);
 // axis steps for bytes: 1, 2, 4 ... of each unit
 const BINARY_STEPS = Array.from({ length: 50 }, (_, power) => 2 ** power);
 
-const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const probe = document.head.appendChild(h("i"));
+
+/** A colour as a canvas takes it: without variables, and light or dark as the page is. */
+function plain(color) {
+  probe.style.color = color;
+  return getComputedStyle(probe).color;
+}
 
 const NAMED_COLORS = 8;
 const MARKER_PIXELS = 8; // closer ones would hide what they mark
 
-/** A colour for the nth line; beyond the chosen ones hues a golden angle apart. */
-function seriesColor(index) {
-  if (index < NAMED_COLORS) return css(`--series-${index + 1}`);
-  return `hsl(${Math.round(index * 137.5) % 360} 55% ${css("--series-lightness")})`;
+/** The colour of the nth line: its own, or a chosen one; beyond those hues a golden angle apart. */
+function seriesColor(one, index) {
+  if (one.color) return `var(${one.color})`;
+  if (index < NAMED_COLORS) return `var(--series-${index + 1})`;
+  const hue = Math.round(index * 137.5 + 100) % 360;
+  return `light-dark(hsl(${hue} 55% 42%), hsl(${hue} 55% 68%))`;
 }
 
 function timeSplits(self, splits) {
@@ -76,7 +84,7 @@ function withGaps(data, step) {
 
 /**
  * One chart with a title and a legend that shows the values under the cursor.
- * `options`: {title, description, unit: function, binary: true for bytes, onZoom(start, end), height, markers: () => [{t, color}] in order of time}.
+ * `options`: {title, description, unit: function, axisUnit: function of its own for the axis, binary: true for bytes, onZoom(start, end), height, markers: () => [{t, color}] in order of time}.
  */
 export class Chart {
   constructor(options) {
@@ -138,15 +146,15 @@ export class Chart {
 
   settings(series) {
     const axis = {
-      stroke: css("--muted"),
+      stroke: plain("var(--muted)"),
       font: "11px system-ui, sans-serif",
-      grid: { stroke: css("--grid"), width: 1 },
+      grid: { stroke: plain("var(--grid)"), width: 1 },
       ticks: { show: false },
     };
     return {
       width: Math.max(this.body.clientWidth, 200),
       height: this.height,
-      padding: [8, 8, 0, 0],
+      padding: [8, 16, 0, 0],
       legend: { show: false },
       cursor: { sync: { key: sync.key, filters: { sub: (type) => SHARED_EVENTS.has(type) } }, drag: { x: true, y: false, setScale: false }, points: { size: 6 }, focus: { prox: 24 } },
       scales: {
@@ -157,7 +165,7 @@ export class Chart {
         { ...axis, values: timeSplits, space: 60, size: 28 },
         {
           ...axis,
-          values: (self, splits) => splits.map((v) => this.options.unit(v)),
+          values: (self, splits) => splits.map((v) => (this.options.axisUnit ?? this.options.unit)(v)),
           incrs: this.options.binary ? BINARY_STEPS : undefined,
           size: 66,
           space: 30,
@@ -166,13 +174,13 @@ export class Chart {
       series: [
         {},
         ...series.map((one, index) => {
-          const stroke = one.color ? css(one.color) : seriesColor(index);
+          const color = seriesColor(one, index);
           return {
             label: one.label,
-            stroke,
+            stroke: plain(color),
             width: one.dash ? 1.25 : 1.5,
             dash: one.dash ? [5, 4] : undefined,
-            fill: one.fill ? `${stroke}1f` : undefined, // 12 % opaque
+            fill: one.fill ? plain(`color-mix(in srgb, ${color} 12%, transparent)`) : undefined,
             points: { show: false },
             spanGaps: false,
           };
@@ -207,7 +215,7 @@ export class Chart {
       const x = self.valToPos(t, "x", true);
       if (x < left || x > left + width || x - last < MARKER_PIXELS * devicePixelRatio) continue;
       last = x;
-      ctx.strokeStyle = css(color);
+      ctx.strokeStyle = plain(`var(${color})`);
       ctx.beginPath();
       ctx.moveTo(x, top);
       ctx.lineTo(x, top + height);
@@ -223,7 +231,7 @@ export class Chart {
       this.legend,
       this.series.map((one, index) => {
         const swatch = h("i", { class: one.dash ? "swatch dashed" : "swatch" });
-        swatch.style.setProperty("--color", one.color ? css(one.color) : seriesColor(index));
+        swatch.style.setProperty("--color", seriesColor(one, index));
         const entry = h("button", { type: "button", class: "legend-entry", title: one.label, "aria-pressed": "true" }, swatch, h("span", {}, one.label), this.values[index]);
         entry.addEventListener("click", () => {
           const show = !this.plot.series[index + 1].show;

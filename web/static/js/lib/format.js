@@ -31,12 +31,19 @@ export function number(value, digits = 4) {
   if (value === null || value === undefined) return "–";
   if (!Number.isFinite(value)) return String(value);
   const size = Math.abs(value);
-  if (size !== 0 && (size < 1e-5 || size >= 1e12)) return value.toExponential(2);
+  if (size !== 0 && (size < 1e-4 || size >= 1e12)) return value.toExponential(2);
   if (size >= 1000) return value.toLocaleString("en", { maximumFractionDigits: size >= 1e5 ? 0 : 1 });
   return String(Number(value.toPrecision(digits)));
 }
 
-/** A number for an axis or a legend. */
+/** A number of any size in few characters, for an axis: 12.5k, 600M. */
+export function compact(value) {
+  const size = Math.abs(value);
+  const power = size >= 1e15 || size < 1e4 ? 0 : Math.floor(Math.log10(size) / 3);
+  return power ? `${Number((value / 1000 ** power).toPrecision(4))}${" kMGT"[power]}` : number(value);
+}
+
+/** A number for a legend. */
 export const rough = (value) => number(value, 3);
 
 /** How long a piece of work took. */

@@ -157,6 +157,13 @@ export class LogView {
     this.load();
   }
 
+  /** Ask for nothing more. */
+  close() {
+    this.turn += 1;
+    this.stream?.close();
+    this.stream = null;
+  }
+
   showControls() {
     this.levelButtons.forEach((button, index) => button.setAttribute("aria-pressed", index === this.level));
     const running = this.live && !this.paused;

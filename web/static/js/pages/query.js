@@ -1,16 +1,12 @@
-// PromQL by hand: a graph or a table.
+// PromQL by hand: queries one below the other, each a graph or a table. They are part of the page's address.
 
 import "../shell.js";
 
-import { ask, queryInstant, queryRange } from "../lib/api.js";
-import { Chart, stepFor } from "../lib/chart.js";
-import { $, copyButton, empty, fill, h, problem } from "../lib/dom.js";
-import * as format from "../lib/format.js";
+import { $, copyButton, empty, fill, h } from "../lib/dom.js";
+import { QueryRow } from "../lib/queryrow.js";
 import { fitting, oldestSample, RangePicker } from "../lib/range.js";
 
-const MAX_LINES = 40;
-const MAX_TABLE_ROWS = 500;
-const MAX_COMPLETIONS = 12;
+const MAX_HISTORY = 30;
 const EXAMPLES = [
   ["CPU by app", "sum by (app) (rate(container_cpu_usage_seconds_total[2m]))"],
   ["Memory by task", "sum by (task_name) (container_memory_working_set_bytes)"],
@@ -19,222 +15,116 @@ const EXAMPLES = [
 ];
 
 const url = new URL(location.href);
-const input = $("filter");
-let view = url.searchParams.get("view") === "table" ? "table" : "graph";
-let turn = 0;
+const rows = [];
+let made = 0;
+const picker = new RangePicker($("range"), { initial: fitting(oldestSample, "1h"), onChange: () => rows.forEach((row) => row.run()) });
 
-const picker = new RangePicker($("range"), { initial: fitting(oldestSample, "1h"), onChange: () => run() });
-const chart = new Chart({ unit: format.number, height: 340, onZoom: (start, end) => picker.zoom(start, end) });
-const IDS = ["container_id", "task_id", "container_name"];
-const ORDER = ["__name__", "cluster", "host", "namespace", "app", "task_name"];
-
-input.value = url.searchParams.get("expr") ?? "";
-
-function remember() {
-  const address = new URL(location.href);
-  address.searchParams.set("expr", input.value.trim());
-  address.searchParams.set("view", view);
-  history.replaceState(null, "", address);
+function add(expr = "", view = "graph") {
+  made += 1;
+  const row = new QueryRow({ number: made, expr, view, picker, start, onRun: ran, onRemove: remove });
+  rows.push(row);
+  $("queries").append(row.root);
+  showRemovable();
+  return row;
 }
 
-function showView() {
-  for (const button of document.querySelectorAll("[data-view]")) button.setAttribute("aria-pressed", button.dataset.view === view);
+function remove(row) {
+  rows.splice(rows.indexOf(row), 1);
+  row.root.remove();
+  showRemovable();
+  address();
+  rows[0].input.focus();
 }
 
-async function run() {
-  const expression = input.value.trim();
-  showView();
-  if (!expression) {
-    fill($("result"), start());
-    return;
+function showRemovable() {
+  for (const row of rows) row.removeButton.hidden = rows.length === 1;
+}
+
+/** The address says what is asked, so that it can be kept or sent to somebody. */
+function address() {
+  const now = new URL(location.href);
+  for (const name of ["expr", "view"]) now.searchParams.delete(name);
+  for (const row of rows) {
+    if (!row.expr) continue;
+    now.searchParams.append("expr", row.expr);
+    now.searchParams.append("view", row.view);
   }
-  remember();
-  const mine = ++turn;
-  $("result").setAttribute("aria-busy", "true");
-  const began = performance.now();
+  history.replaceState(null, "", now);
+}
+
+function ran(expr) {
+  address();
+  if (!expr) return;
+  keep([expr, ...kept().filter((one) => one !== expr)].slice(0, MAX_HISTORY));
+}
+
+// ---------------------------------------------------------------- what was asked before
+
+function kept() {
   try {
-    const shown = view === "graph" ? await graph(expression) : await tableOf(expression);
-    if (mine !== turn) return;
-    const took = Math.round(performance.now() - began);
-    fill($("result"), h("p", { class: "result-head" }, `${shown.text} · ${took} ms`), shown.body);
-    shown.draw?.();
-  } catch (error) {
-    if (mine === turn) fill($("result"), wrong(error));
+    const found = JSON.parse(localStorage.getItem("query.history") ?? "[]");
+    return Array.isArray(found) ? found.filter((one) => typeof one === "string") : [];
+  } catch {
+    return [];
   }
-  if (mine === turn) $("result").setAttribute("aria-busy", "false");
 }
 
-function wrong(error) {
-  const box = problem(error);
-  box.classList.add("in-panel");
-  return box;
+function keep(list) {
+  try {
+    localStorage.setItem("query.history", JSON.stringify(list));
+  } catch {
+    // not kept then
+  }
 }
 
-async function graph(expression) {
-  const { start, end } = picker.current();
-  const step = stepFor(start, end, 300, 5);
-  const range = { start: Math.floor(start / step) * step, end: Math.floor(end / step) * step, step };
-  const result = await queryRange(expression, range, step);
-  if (!result.length) return { text: "No series", body: empty("No data in this time", "Check the metric's name and labels, or choose a longer time range.") };
-  const shown = result.slice(0, MAX_LINES);
-  const telling = new Set(tellingLabels(shown.map(({ metric }) => metric)));
-  const more = result.length > MAX_LINES ? `, the first ${MAX_LINES} are drawn` : "";
-  return {
-    text: `${format.plural(result.length, "series", "series")}${more}, step ${format.duration(step * 1000)}`,
-    body: chart.root,
-    draw: () => chart.draw(shown.map(({ metric, values }) => ({ label: seriesName(metric, telling), points: values })), range),
+function showHistory() {
+  const list = kept();
+  const choose = (expr) => {
+    $("history").open = false;
+    const row = rows.find((one) => one.root.contains(lastInput)) ?? rows[0];
+    ask(row, expr);
   };
-}
-
-async function tableOf(expression) {
-  const { resultType, result } = await queryInstant(expression, picker.live ? undefined : picker.current().end);
-  if (resultType === "scalar" || resultType === "string") return { text: resultType, body: table([], [{ metric: {}, value: result }]) };
-  if (!result.length) return { text: "No series", body: empty("No data at this time", "Check the metric's name and labels.") };
-  const rows = result.slice(0, MAX_TABLE_ROWS);
-  const more = result.length > MAX_TABLE_ROWS ? `, the first ${MAX_TABLE_ROWS} are shown` : "";
-  return { text: `${format.plural(result.length, "series", "series")}${more}`, body: table(tellingLabels(rows.map(({ metric }) => metric)), rows) };
-}
-
-/** The labels that tell series apart, without ids where names do; the whole series is each row's title. */
-function table(names, rows) {
-  return h(
-    "div",
-    { class: "scroll-x" },
-    h(
-      "table",
-      { class: "list result-table" },
-      h("thead", {}, h("tr", {}, names.map((name) => h("th", { scope: "col" }, name === "__name__" ? "metric" : name)), h("th", { scope: "col", class: "number" }, "Value"))),
-      h(
-        "tbody",
-        {},
-        rows.map(({ metric, value, values }) =>
-          h(
-            "tr",
-            { title: seriesName(metric) },
-            names.map((name) => h("td", {}, format.short(metric[name] ?? (name === "task_name" ? metric.task_id : "") ?? ""))),
-            h("td", { class: "number" }, value ? valueCell(metric.__name__ ?? "", value[1]) : h("pre", {}, values.map(([t, v]) => `${v} @${t}`).join("\n"))),
-          ),
-        ),
-      ),
-    ),
+  fill(
+    $("history-list"),
+    list.length
+      ? [list.map((expr) => h("button", { type: "button", class: "history-entry", onclick: () => choose(expr) }, expr)), h("button", { type: "button", class: "button small", onclick: () => (keep([]), showHistory()) }, "Forget these")]
+      : h("p", { class: "muted" }, "What you run is listed here, in this browser only."),
   );
 }
 
-function valueCell(name, value) {
-  const number = Number(value);
-  if (!Number.isFinite(number)) return value;
-  const text = Number.isInteger(number) && Math.abs(number) < 1e15 ? String(number) : String(Number(number.toPrecision(6)));
-  return [name.endsWith("_bytes") && h("span", { class: "muted" }, `${format.bytes(number)} = `), h("span", { title: value }, text)];
+let lastInput = null;
+$("queries").addEventListener("focusin", (event) => (lastInput = event.target));
+$("history").addEventListener("toggle", showHistory);
+document.addEventListener("click", (event) => {
+  if (!$("history").contains(event.target)) $("history").open = false;
+});
+
+function ask(row, expr) {
+  row.input.value = expr;
+  row.edited();
+  row.submit();
 }
 
-/** The labels that differ among series; ids only where nothing else tells two of them apart. */
-function tellingLabels(metrics) {
-  const names = [...new Set(metrics.flatMap(Object.keys))];
-  let telling = metrics.length === 1 ? names.filter((name) => name !== "__name__" && !("task_name" in metrics[0] && IDS.includes(name))) : names.filter((name) => new Set(metrics.map((metric) => metric[name])).size > 1);
-  for (const id of metrics.length > 1 ? IDS : []) {
-    const rest = telling.filter((name) => name !== id);
-    if (rest.length && new Set(metrics.map((metric) => JSON.stringify(rest.map((name) => metric[name])))).size === metrics.length) telling = rest;
-  }
-  const rank = (name) => (ORDER.indexOf(name) + ORDER.length + 1) % (ORDER.length + 1);
-  return telling.sort((a, b) => rank(a) - rank(b));
-}
-
-/** A series as PromQL writes it; with `only`, a short form that names just these labels. */
-function seriesName({ __name__: name = "", ...labels }, only = null) {
-  const pairs = Object.entries(labels)
-    .filter(([key]) => !only || only.has(key))
-    .map(([key, value]) => `${key}="${only ? format.short(value) : value}"`);
-  const shown = only && only.size && !only.has("__name__") ? "" : name;
-  return pairs.length || !shown ? `${shown}{${pairs.join(", ")}}` : shown;
-}
-
-function start() {
+function start(row) {
   return empty(
     "Ask for any series in PromQL",
     "Type a metric's name and pick from the list, or start from one of these:",
-    h("div", { class: "chips examples" }, EXAMPLES.map(([label, expression]) => h("button", { type: "button", class: "chip", onclick: () => ((input.value = expression), run()) }, label))),
+    h("div", { class: "chips examples" }, EXAMPLES.map(([label, expr]) => h("button", { type: "button", class: "chip", onclick: () => ask(row, expr) }, label))),
   );
 }
 
-// ---------------------------------------------------------------- names while typing
-
-let names = null;
-let metadata = {};
-let choice = 0;
-
-async function loadNames() {
-  if (names !== null) return;
-  names = [];
-  try {
-    const [values, known] = await Promise.all([ask("/api/v1/label/__name__/values"), ask("/api/v1/metadata")]);
-    names = values.data;
-    metadata = known.data;
-    if (document.activeElement === input) complete(); // somebody was faster than the list
-  } catch {
-    names = null; // typing works without completion; asked again at the next focus
-  }
-}
-
-function wordAtCaret() {
-  const before = input.value.slice(0, input.selectionStart);
-  return /[a-zA-Z_:][\w:]*$/.exec(before)?.[0] ?? "";
-}
-
-function complete() {
-  const word = wordAtCaret();
-  const insideLabels = /\{[^}]*$/.test(input.value.slice(0, input.selectionStart));
-  const found = word.length > 1 && names && !insideLabels
-    ? names.filter((name) => name.includes(word) && name !== word).sort((a, b) => Number(b.startsWith(word)) - Number(a.startsWith(word))).slice(0, MAX_COMPLETIONS)
-    : [];
-  choice = 0;
-  const list = $("completions");
-  list.hidden = !found.length;
-  fill(list, found.map((name, index) => h("li", { role: "option", "aria-selected": String(index === 0), dataset: { name }, onmousedown: (event) => (event.preventDefault(), take(name)) }, name, metadata[name]?.[0]?.help && h("small", {}, metadata[name][0].help))));
-}
-
-function take(name) {
-  const at = input.selectionStart;
-  const word = wordAtCaret();
-  input.setRangeText(name, at - word.length, at, "end");
-  $("completions").hidden = true;
-  input.focus();
-}
-
-input.addEventListener("focus", loadNames);
-input.addEventListener("input", complete);
-input.addEventListener("blur", () => ($("completions").hidden = true));
-input.addEventListener("keydown", (event) => {
-  const list = $("completions");
-  if ((event.ctrlKey || event.metaKey || list.hidden) && event.key === "Enter" && !event.shiftKey) {
-    event.preventDefault();
-    list.hidden = true;
-    run();
-    return;
-  }
-  if (list.hidden) return;
-  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-  if (step) {
-    event.preventDefault();
-    choice = (choice + step + list.children.length) % list.children.length;
-    [...list.children].forEach((li, i) => li.setAttribute("aria-selected", i === choice));
-    list.children[choice].scrollIntoView({ block: "nearest" });
-  } else if (event.key === "Enter" || event.key === "Tab") {
-    event.preventDefault();
-    take(list.children[choice].dataset.name);
-  } else if (event.key === "Escape") {
-    event.stopPropagation();
-    list.hidden = true;
-  }
+$("add-query").addEventListener("click", () => {
+  const row = add();
+  row.run();
+  row.input.focus();
 });
-
-$("query-form").addEventListener("submit", (event) => {
+$("share").addEventListener("click", (event) => {
   event.preventDefault();
-  run();
+  address();
+  copyButton(location.href, "link").click();
 });
-for (const button of document.querySelectorAll("[data-view]")) {
-  button.addEventListener("click", () => {
-    view = button.dataset.view;
-    run();
-  });
-}
-run();
+
+const views = url.searchParams.getAll("view");
+const asked = url.searchParams.getAll("expr");
+for (const [index, expr] of (asked.length ? asked : [""]).entries()) add(expr, views[index] ?? views[0]);
+rows.forEach((row) => row.run());

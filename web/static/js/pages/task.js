@@ -321,16 +321,17 @@ function lastHour() {
 }
 
 /** The graphs begin with a range that the task fills. */
-function startGraphs(seconds) {
+function startGraphs() {
   const since = Math.max(task?.created_ms ?? 0, oldestSample);
   picker = new RangePicker($("range"), { initial: fitting(since, "1h"), fixed: lastHour(), onChange: () => askGraphs.now() });
-  askGraphs = poll(loadCharts, seconds);
+  askGraphs = poll(loadCharts, 15);
 }
 
 let shown = "";
 const stop = poll(
   async (signal) => {
     const answer = await ask(`/api/tasks/${encodeURIComponent(id)}`, {}, { signal });
+    if ($("task-columns").hidden) location.reload(); // it was not known before
     task = answer;
     const text = JSON.stringify([answer, Math.floor(Date.now() / 10_000)]);
     if (text !== shown && !getSelection().toString()) {
@@ -341,7 +342,7 @@ const stop = poll(
       showIdentity();
     }
     if (!askGraphs) {
-      startGraphs(15);
+      startGraphs();
       showAlerts(); // now that its app is known
     }
   },
@@ -351,9 +352,8 @@ const stop = poll(
     $("task-head").setAttribute("aria-busy", "false");
     if (error.status === 404) {
       fill($("task-head"), empty("This task is not known any more", "Taskscope forgets ended tasks after a while; their logs may still be there.", h("p", {}, h("a", { href: `/logs?query=${encodeURIComponent(`task_id:${quoted(id)}`)}` }, "Search its logs"), " · ", h("a", { href: "/" }, "All tasks"))));
-      document.querySelector(".task-side").hidden = true;
-      document.querySelector(".task-columns").classList.add("alone");
-      if (!askGraphs) startGraphs(60);
+      $("task-columns").hidden = true;
+      log.close();
     } else fill($("task-head"), problem(error, () => stop.now()));
   },
 );

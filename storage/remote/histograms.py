@@ -1,0 +1,358 @@
+"""Native histograms of remote write requests: messages read one by one, their buckets all at once.
+
+Each field of a message is looked at once; bucket spans, which seldom change, are worked out once
+for each form; counts stay bytes until the whole request is read and are then decoded with numpy.
+What is refused and how it is worded follows prometheus model/histogram, ``Validate``.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from model.histogram.pool import CUSTOM_SCHEMA, HistogramPool
+from model.samples import Bools, Floats, Ints, is_stale
+from storage.remote.columns import HistogramRows
+from storage.remote.packed import read_doubles, read_packed, running_sums, unzigzag
+from storage.remote.wire import WireError, read_delimited, read_varint, skip
+
+_COARSEST: Final = -4
+_FINEST: Final = 8
+_FINEST_SENT: Final = 52  # schemas 9 to 52 are reserved: taken, and merged down to 8
+MAX_COLUMNS: Final = (
+    4096  # histograms whose buckets reach further are merged down until they do not
+)
+_MAX_BUCKETS: Final = 1 << 20
+_MAX_FORMS: Final = 65_536
+
+_FLOAT, _INT = 0, 1
+# prompb Histogram: tags of the fields, and where they are put
+_VARINTS: Final = {0x08: 0, 0x30: 1, 0x20: 2, 0x70: 3, 0x78: 4, 0x88: 5}
+_COUNT, _ZERO, _SCHEMA, _HINT, _TIME, _START = range(6)  # the first two also of the doubles
+_DOUBLES: Final = {0x11: 0, 0x39: 1, 0x19: 2, 0x29: 3}
+_SUM, _THRESHOLD = 2, 3
+_PACKED: Final = {0x4A: 0, 0x52: 1, 0x62: 2, 0x6A: 3, 0x82: 4}
+_SINGLE: Final = {0x48: 0, 0x51: 1, 0x60: 2, 0x69: 3, 0x81: 4}  # proto3 allows that, too
+_NEGATIVE, _POSITIVE, _BOUNDS = 0, 2, 4  # in each side the deltas, then the float counts
+_SPANS: Final = {0x42: 0, 0x5A: 1}
+
+
+@dataclass(slots=True)
+class _Message:
+    """One Histogram, its numbers and what is not decoded yet."""
+
+    numbers: list[int] = field(default_factory=lambda: [0] * 6)
+    doubles: list[bytes] = field(default_factory=lambda: [bytes(8)] * 4)
+    packed: list[bytes] = field(default_factory=lambda: [b""] * 5)
+    spans: list[bytes] = field(default_factory=lambda: [b"", b""])
+    kind: int = _INT
+
+
+@dataclass(slots=True)
+class _Side:
+    """The buckets of one side of all histograms, one entry each.
+
+    Attributes:
+        rows: int64, shape (buckets,): which histogram.
+        index: int64, shape (buckets,).
+        counts: float64, shape (buckets,).
+    """
+
+    rows: Ints
+    index: Ints
+    counts: Floats
+
+    def only(self, good: Bools) -> "_Side":
+        """Leave out the histograms that are not good."""
+        kept = good[self.rows]
+        number = np.cumsum(good) - 1
+        return _Side(number[self.rows[kept]], self.index[kept], self.counts[kept])
+
+    def extent(self, size: int) -> tuple[Ints, Ints]:
+        """Return the first index of each histogram, and how far it reaches (0 without buckets)."""
+        low = np.full(size, np.iinfo(np.int64).max)
+        high = np.full(size, np.iinfo(np.int64).min)
+        np.minimum.at(low, self.rows, self.index)
+        np.maximum.at(high, self.rows, self.index)
+        some = high >= low
+        return np.where(some, low, 0), np.where(some, high, -1) - np.where(some, low, 0) + 1
+
+    def merged(self, down: Ints) -> "_Side":
+        """Make each histogram's schema coarser by that much."""
+        return _Side(self.rows, ((self.index - 1) >> down[self.rows]) + 1, self.counts)
+
+    def laid_out(self, size: int) -> tuple[npt.NDArray[np.int32], Floats]:
+        """Return ``(first, matrix)`` as a pool has it."""
+        first, reach = self.extent(size)
+        matrix = np.zeros((size, int(reach.max(initial=0))))
+        np.add.at(matrix, (self.rows, self.index - first[self.rows]), self.counts)
+        return first.astype(np.int32), matrix
+
+    def sums(self, size: int) -> Floats:
+        """Return each histogram's observations in this side."""
+        sums: Floats = np.bincount(self.rows, weights=self.counts, minlength=size).astype(
+            np.float64
+        )
+        return sums
+
+
+class SpanForms:
+    """Bucket indices by the bytes of their spans; kept from request to request."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Ints | None] = {b"": np.empty(0, dtype=np.int64)}
+
+    def indices(self, spans: bytes) -> Ints | None:
+        """Return the index of each bucket, None if the spans are wrong.
+
+        Raises:
+            WireError: If they are no spans.
+        """
+        if spans not in self._known:
+            if len(self._known) > _MAX_FORMS:
+                self._known = {b"": np.empty(0, dtype=np.int64)}
+            self._known[spans] = _indices(spans)
+        return self._known[spans]
+
+
+@dataclass(slots=True)
+class HistogramReader:
+    """Gathers the histograms of one request.
+
+    Attributes:
+        forms: What is known of spans.
+        rows: Number of the series of each.
+        messages: The histograms.
+    """
+
+    forms: SpanForms
+    rows: list[int] = field(default_factory=list)
+    messages: list[_Message] = field(default_factory=list)
+
+    def read(self, data: bytes, at: int, end: int, row: int) -> None:
+        """Take one Histogram message.
+
+        Raises:
+            WireError: If it is none.
+        """
+        found = _Message()
+        while at < end:
+            begin = at
+            tag, at = read_varint(data, at)
+            if tag in _PACKED:
+                start, at = read_delimited(data, at, end)
+                found.packed[_PACKED[tag]] += data[start:at]
+            elif tag in _SPANS:
+                at = read_delimited(data, at, end)[1]
+                found.spans[_SPANS[tag]] += data[begin:at]
+            elif tag in _VARINTS:
+                found.numbers[_VARINTS[tag]], at = read_varint(data, at)
+            elif tag in _DOUBLES and at + 8 <= end:
+                found.doubles[_DOUBLES[tag]] = data[at : at + 8]
+                found.kind = _FLOAT if tag == 0x11 else found.kind
+                at += 8
+            elif tag in _SINGLE:
+                start, at = at, skip(data, tag, at, end)
+                found.packed[_SINGLE[tag]] += data[start:at]
+            else:
+                at = skip(data, tag, at, end)
+        if at > end:
+            raise WireError("a histogram is longer than its field")
+        self.rows.append(row)
+        self.messages.append(found)
+
+    def columns(self, faults: list[str]) -> HistogramRows | None:
+        """Return the histograms; what is wrong with those that are left out is added to ``faults``.
+
+        Raises:
+            WireError: If the counts cannot be read.
+        """
+        size = len(self.rows)
+        if not size:
+            return None
+        numbers = np.array([m.numbers for m in self.messages], dtype=np.uint64)
+        doubles = np.frombuffer(
+            b"".join(b"".join(m.doubles) for m in self.messages), dtype=np.float64
+        ).reshape(-1, 4)
+        integer = np.array([m.kind == _INT for m in self.messages])
+        stale = is_stale(doubles[:, _SUM])
+        bounds, bound_counts = read_doubles([m.packed[_BOUNDS] for m in self.messages])
+        judge = _Judge(size)
+        found = _Histograms(
+            schema=unzigzag(numbers[:, _SCHEMA]),
+            count=np.where(integer, numbers[:, _COUNT].astype(np.float64), doubles[:, _COUNT]),
+            sum=doubles[:, _SUM],
+            zero=np.where(integer, numbers[:, _ZERO].astype(np.float64), doubles[:, _ZERO]),
+            threshold=doubles[:, _THRESHOLD],
+            hint=np.minimum(numbers[:, _HINT], 3).astype(np.int8),
+            positive=self._side(1, _POSITIVE, integer, judge),
+            negative=self._side(0, _NEGATIVE, integer, judge),
+            bounds=_ragged(bounds, bound_counts),
+        )
+        found.check(judge, integer)
+        good = stale | ~judge.bad
+        faults.extend(judge.sentences(~good))
+        times = numbers.view(np.int64)
+        return HistogramRows(
+            rows=np.array(self.rows, dtype=np.int64)[good],
+            ts_ms=times[good, _TIME],
+            start_ms=times[good, _START],
+            stale=stale[good],
+            pool=found.pool(good),
+        )
+
+    def _side(self, spans: int, deltas: int, integer: Bools, judge: "_Judge") -> "_Side":
+        """Decode the buckets of one side."""
+        changes, change_counts = read_packed([m.packed[deltas] for m in self.messages])
+        floats, float_counts = read_doubles([m.packed[deltas + 1] for m in self.messages])
+        sums = running_sums(unzigzag(changes), change_counts).astype(np.float64)
+        counts = np.where(integer, change_counts, float_counts)
+        forms = [self.forms.indices(m.spans[spans]) for m in self.messages]
+        lengths = np.array([-1 if one is None else len(one) for one in forms], dtype=np.int64)
+        fits = lengths == counts
+        judge.note(~fits, "histogram spans do not fit its buckets")
+        rows = np.arange(len(forms))
+        kept = [
+            one for one, fit in zip(forms, fits.tolist(), strict=True) if fit and one is not None
+        ]
+        index = np.concatenate(kept) if kept else np.empty(0, dtype=np.int64)
+        # in the order of the histograms: integer ones from the deltas, the others from the floats
+        values = np.empty(len(index), dtype=np.float64)
+        whose = np.repeat(rows, np.where(fits, counts, 0))
+        from_deltas = integer[whose]
+        values[from_deltas] = sums[np.repeat(integer & fits, change_counts)]
+        values[~from_deltas] = floats[np.repeat(~integer & fits, float_counts)]
+        return _Side(whose, index, values)
+
+
+class _Judge:
+    """Remembers the first thing that is wrong with each histogram."""
+
+    def __init__(self, size: int) -> None:
+        self.bad: Bools = np.zeros(size, dtype=np.bool_)
+        self._what = np.zeros(size, dtype=np.int64)
+        self._texts: list[str] = []
+
+    def note(self, wrong: Bools, text: str) -> None:
+        """Say what is wrong with some."""
+        fresh = wrong & ~self.bad
+        if fresh.any():
+            self._what[fresh] = len(self._texts)
+            self._texts.append(text)
+            self.bad |= wrong
+
+    def sentences(self, rows: Bools) -> list[str]:
+        """Return what was said of some."""
+        return [self._texts[n] for n in self._what[rows].tolist()]
+
+
+@dataclass(frozen=True, slots=True)
+class _Histograms:
+    """All histograms of a request; arrays of shape (n,), ``bounds`` (n, C)."""
+
+    schema: Ints
+    count: Floats
+    sum: Floats
+    zero: Floats
+    threshold: Floats
+    hint: npt.NDArray[np.int8]
+    positive: _Side
+    negative: _Side
+    bounds: Floats
+
+    def check(self, judge: _Judge, integer: Bools) -> None:
+        """Find out which ones are wrong."""
+        size = len(self.schema)
+        custom = self.schema == CUSTOM_SCHEMA
+        known = (self.schema >= _COARSEST) & (self.schema <= _FINEST_SENT)
+        judge.note(~known & ~custom, "histogram has an invalid schema")
+        for side, name in ((self.positive, "positive"), (self.negative, "negative")):
+            below = np.zeros(size, dtype=np.bool_)
+            below[side.rows[side.counts < 0]] = True
+            judge.note(below, f"{name} side: histogram has a bucket whose observation count is negative")  # fmt: skip
+        judge.note(self.zero < 0, "zero bucket has a negative observation count")
+        judge.note(self.count < 0, "histogram's observation count is negative")
+        has_bounds = ~np.isnan(self.bounds).all(axis=1)
+        judge.note(~custom & has_bounds, "histogram with exponential schema must not have custom bounds")  # fmt: skip
+        rising = np.ones(size, dtype=np.bool_)
+        if self.bounds.shape[1]:
+            steps = np.diff(self.bounds, axis=1)
+            falls = (steps <= 0).any(axis=1) | np.isposinf(self.bounds).any(axis=1)
+            rising = np.logical_not(falls)
+        judge.note(custom & ~rising, "custom buckets: histogram custom bounds must be finite and in strictly increasing order")  # fmt: skip
+        judge.note(custom & ((self.zero != 0) | (self.threshold != 0)), "custom buckets: must have zero count and threshold of 0")  # fmt: skip
+        wrong = np.zeros(size, dtype=np.bool_)
+        wrong[self.negative.rows] = True
+        judge.note(custom & wrong, "custom buckets: must not have negative buckets")
+        number = (~np.isnan(self.bounds)).sum(axis=1)
+        whose = self.positive.rows
+        outside = (self.positive.index < 0) | (self.positive.index > number[whose])
+        wrong = np.zeros(size, dtype=np.bool_)
+        wrong[whose[outside]] = True
+        judge.note(custom & wrong, "custom buckets: only one more bucket than bounds is allowed")
+        told = self.positive.sums(size) + self.negative.sums(size) + self.zero
+        with np.errstate(invalid="ignore"):
+            unequal = np.where(np.isnan(self.sum), told > self.count, told != self.count)
+        judge.note(integer & unequal, "histogram's observation count should equal the number of observations found in the buckets")  # fmt: skip
+
+    def pool(self, good: Bools) -> HistogramPool:
+        """Lay the good ones out, merged down where they are finer or wider than we keep."""
+        positive, negative = self.positive.only(good), self.negative.only(good)
+        schema, size = self.schema[good], int(good.sum())
+        custom = schema == CUSTOM_SCHEMA
+        down = np.where(custom, 0, np.maximum(schema - _FINEST, 0))
+        while True:
+            sides = positive.merged(down), negative.merged(down)
+            wide = np.maximum(sides[0].extent(size)[1], sides[1].extent(size)[1]) > MAX_COLUMNS
+            wide &= ~custom & (schema - down > _COARSEST)
+            if not wide.any():
+                break
+            down = down + wide
+        first, counts = sides[0].laid_out(size)
+        negative_first, negative_counts = sides[1].laid_out(size)
+        return HistogramPool(
+            schema=(schema - down).astype(np.int32),
+            count=self.count[good],
+            sum=self.sum[good],
+            zero_count=self.zero[good],
+            zero_threshold=self.threshold[good],
+            hint=self.hint[good],
+            first=first,
+            positive=counts,
+            negative_first=negative_first,
+            negative=negative_counts,
+            bounds=self.bounds[good],
+        )
+
+
+def _ragged(values: Floats, counts: Ints) -> Floats:
+    """Put rows of different length into a matrix, padded with NaN."""
+    matrix = np.full((len(counts), int(counts.max(initial=0))), np.nan)
+    matrix[np.arange(matrix.shape[1]) < counts[:, None]] = values
+    return matrix
+
+
+def _indices(spans: bytes) -> Ints | None:
+    """Return the index of each bucket of the spans, None if they are wrong."""
+    parts: list[Ints] = []
+    at, place, total = 0, 0, 0
+    while at < len(spans):
+        at, end = read_delimited(spans, at + 1, len(spans))
+        offset = length = 0
+        while at < end:
+            tag, at = read_varint(spans, at)
+            if tag == 0x08:
+                number, at = read_varint(spans, at)
+                offset = (number >> 1) ^ -(number & 1)
+            elif tag == 0x10:
+                length, at = read_varint(spans, at)
+            else:
+                at = skip(spans, tag, at, end)
+        total += length
+        if (offset < 0 and parts) or total > _MAX_BUCKETS or abs(offset) >> 31:
+            return None
+        place += offset
+        parts.append(np.arange(place, place + length, dtype=np.int64))
+        place += length
+    return np.concatenate(parts)

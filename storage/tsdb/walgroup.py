@@ -1,0 +1,66 @@
+"""What the write-ahead log writes at once, and what it knows of its segments."""
+
+import threading
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from model.errors import StorageError
+from model.samples import Exemplar
+from storage.interface import Metadata, Refs
+from storage.tsdb import records
+from storage.tsdb.head import Layout
+from storage.tsdb.samples import Samples
+
+
+@dataclass(slots=True)
+class SegmentInfo:
+    """What must be in blocks before a segment may go.
+
+    Attributes:
+        max_ts_ms: Newest scrape in it.
+        late: True if it holds samples with their own timestamps.
+        exemplars: True if it holds exemplars.
+        bytes: Its size.
+    """
+
+    max_ts_ms: int = np.iinfo(np.int64).min
+    late: bool = False
+    exemplars: bool = False
+    bytes: int = 0
+
+
+class Log(Protocol):
+    """Who writes groups."""
+
+    def hurry(self, group: "Group") -> None:
+        """Write the group now: somebody waits for it."""
+        ...
+
+
+@dataclass(slots=True)
+class Group:
+    """What is written at once; also the ticket of everything in it."""
+
+    wal: Log
+    scrapes: list[records.Scrape] = field(default_factory=list)
+    layouts: dict[int, Layout] = field(default_factory=dict)
+    samples: list[Samples] = field(default_factory=list)
+    exemplars: list[tuple[Refs, list[Exemplar]]] = field(default_factory=list)
+    all_exemplars: bool = False  # ``exemplars`` begin with all that are kept
+    metadata: dict[str, Metadata] = field(default_factory=dict)
+    bytes: int = 0
+    begun: float = 0.0
+    error: StorageError | None = None
+    done: threading.Event = field(default_factory=threading.Event)
+
+    def wait(self, timeout_seconds: float | None = None) -> bool:
+        """See ``model.samples.Ticket``."""
+        if not self.done.is_set():
+            self.wal.hurry(self)
+            if not self.done.wait(timeout_seconds):
+                return False
+        if self.error is not None:
+            raise self.error
+        return True

@@ -1,0 +1,191 @@
+"""``/api/v1/query`` and ``query_range``.
+
+Parameters, their order of checking, envelope and error texts are those of prometheus/prometheus
+docs/querying/api.md and web/api/v1/api.go.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, Final
+
+import orjson
+from flask import Blueprint, Response, request
+
+from model.clock import now_ms
+from model.errors import ParseError
+from promql.ast import ValueType
+from promql.engine import Engine
+from promql.parser import parse
+from promql.result import Matrix, Result
+from promql.typecheck import type_of
+from storage.interface import Queryable
+from web.api import encoding, params
+from web.api.answers import need
+from web.api.envelope import streamed, whole
+from web.api.gate import QueryGate, Watch
+from web.api.params import BadParameterError
+from web.api.selectors import TRUNCATED
+from web.api.series_count import CountedQueryable
+from web.parts import Parts
+
+MAX_POINTS: Final = 11_000
+BOTH: Final = ["GET", "POST"]
+NO_STORE: Final = (
+    "This process keeps no series; ask the Taskscope server that its agent sends them to."
+)
+_STREAM_POINTS: Final = 500_000  # from here on an answer is sent while it is made
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One query on its way.
+
+    Attributes:
+        engine: With the lookback that the client asked for.
+        series: The store, counted.
+        watch: Stops it.
+        began: When it arrived.
+    """
+
+    engine: Engine
+    series: CountedQueryable
+    watch: Watch
+    began: float
+
+
+def blueprint(parts: Parts, gate: QueryGate) -> Blueprint:
+    """Make the endpoints."""
+    routes = Blueprint("query", __name__, url_prefix="/api/v1")
+
+    def arrived() -> Run:
+        engine = need(parts.engine, NO_STORE)
+        store: Queryable = need(parts.queryable, NO_STORE)
+        is_gone: Callable[[], bool] = request.environ.get("waitress.client_disconnected", bool)
+        watch = gate.watch(_timeout_seconds(), is_gone)
+        if params.text("lookback_delta"):
+            lookback = params.seconds_or_duration(params.text("lookback_delta"))
+            if lookback is None:
+                raise BadParameterError(
+                    "error parsing lookback delta duration: cannot parse "
+                    f'"{params.text("lookback_delta")}" to a valid duration'
+                )
+            engine = engine.with_lookback(lookback) if lookback > 0 else engine
+        counted = CountedQueryable(store, gate.limits.max_series, engine.limits.max_samples)
+        return Run(engine, counted, watch, perf_counter())
+
+    @routes.route("/query", methods=BOTH)
+    def query() -> Response:
+        limit = params.limit()
+        at = params.time_ms("time", now_ms(parts.clock))
+        run = arrived()
+        expr = params.text("query")
+        with gate.place(run.watch), query_parameter():
+            queued = perf_counter()
+            result = run.engine.instant(run.series, expr, at, cancelled=run.watch)
+        return _answer(result, limit, run, queued)
+
+    @routes.route("/query_range", methods=BOTH)
+    def query_range() -> Response:
+        limit = params.limit()
+        start, end, step = _range()
+        run = arrived()
+        expr = params.text("query")
+        with query_parameter():
+            kind = type_of(parse(expr))
+        if kind not in (ValueType.VECTOR, ValueType.SCALAR):
+            raise BadParameterError(
+                f'invalid parameter "query": invalid expression type "{kind.value}" for range '
+                "query, must be Scalar or instant Vector"
+            )
+        with gate.place(run.watch):
+            queued = perf_counter()
+            result = run.engine.range(run.series, expr, start, end, step, cancelled=run.watch)
+        return _answer(result, limit, run, queued)
+
+    return routes
+
+
+def _timeout_seconds() -> float | None:
+    raw = params.text("timeout")
+    if not raw:
+        return None
+    ms = params.duration_ms("timeout")
+    if ms <= 0:
+        raise BadParameterError(
+            'invalid parameter "timeout": timeout must be positive, '
+            f"got {params.shown_duration(ms)}"
+        )
+    return ms / 1000
+
+
+def _range() -> tuple[int, int, int]:
+    start, end = params.time_ms("start"), params.time_ms("end")
+    if end < start:
+        raise BadParameterError(
+            'invalid parameter "end": end timestamp must not be before start time'
+        )
+    step = params.duration_ms("step")
+    if step <= 0:
+        raise BadParameterError(
+            'invalid parameter "step": zero or negative query resolution step widths are not '
+            "accepted. Try a positive integer"
+        )
+    if (end - start) // step > MAX_POINTS:
+        raise BadParameterError(
+            "exceeded maximum resolution of 11,000 points per timeseries. "
+            "Try decreasing the query resolution (?step=XX)"
+        )
+    return start, end, step
+
+
+@contextmanager
+def query_parameter() -> Iterator[None]:
+    """Name the parameter that cannot be parsed."""
+    try:
+        yield
+    except ParseError as error:
+        raise BadParameterError(f'invalid parameter "query": {error}') from error
+
+
+def _answer(result: Result, limit: int, run: Run, queued: float) -> Response:
+    evaluated = perf_counter()
+    kind, data, cut = encoding.value(result.value, limit)
+    warnings = [*result.warnings]
+    if cut:
+        warnings.append(TRUNCATED)
+    asked = params.text("stats")
+    if asked not in ("", "true", "all"):
+        warnings.append(
+            f'value "{asked}" for parameter "stats" is deprecated and will be rejected in the next '
+            'major release, use "true" or "all"'
+        )
+    tail = b"}"
+    if asked:
+        tail = b',"stats":' + orjson.dumps(_stats(result, run, queued, evaluated)) + b"}"
+    pieces = itertools.chain([b'{"resultType":"' + kind.encode() + b'","result":'], data, [tail])
+    large = isinstance(result.value, Matrix) and result.value.values.size > _STREAM_POINTS
+    return (streamed if large else whole)(pieces, warnings, result.infos)
+
+
+def _stats(result: Result, run: Run, queued: float, evaluated: float) -> dict[str, Any]:
+    """Return Prometheus's ``stats``; of its timings those that there are here, the others 0."""
+    wait, work = queued - run.began, evaluated - queued
+    return {
+        "timings": {
+            "evalTotalTime": work,
+            "resultSortTime": 0,
+            "queryPreparationTime": 0,
+            "innerEvalTime": work,
+            "execQueueTime": wait,
+            "execTotalTime": wait + work,
+        },
+        "samples": {
+            "totalQueryableSamples": result.stats.samples,
+            "samplesRead": run.series.samples,
+            "seriesTouched": run.series.series,
+            "peakSamples": result.stats.samples,
+        },
+    }
