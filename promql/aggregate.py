@@ -19,7 +19,7 @@ from promql.functions.mixed import MIXED_BUCKETS
 from promql.functions.quantiles import quantile_of_sorted, warn_quantile
 from promql.functions.reduce import kahan
 from promql.hash import label_hashes
-from promql.histogram.arithmetic import means, totals
+from promql.histogram.arithmetic import means, mended, totals
 from promql.histogram.text import histogram_texts
 from promql.ranking import Ranking
 from promql.text import format_float, format_g, is_utf8, quote
@@ -137,7 +137,7 @@ def _with_histograms(
         annotations.warn("encountered a mix of histograms and floats for aggregation", node.expr)
     if (done.collision & done.possible & ~mixed).any():
         annotations.warn("conflicting counter resets during histogram aggregation", node.expr)
-    if (done.reconciled & done.possible & ~mixed).any():
+    if (mended(pool, segment) & begun).any():
         annotations.info("mismatched custom buckets were reconciled during aggregation", node.expr)
     index = np.full(count.shape, -1, dtype=np.int32)
     index.ravel()[cells] = np.where(done.possible, np.arange(len(cells)), -1)
