@@ -1,15 +1,17 @@
 """Start-up beside Prometheus: blocks and a full write-ahead log on disk, until /-/ready answers.
 
-    python bench/bench_startup.py [--gigabytes 0.1] [--series 2000] [--reps 3] [--peers ours,prometheus]
+    python bench/bench_startup.py [--gigabytes 0.1] [--series 2000] [--reps 3] [--peers ours,store,prometheus]
 
 Both get the same samples: one block of two hours made by ``promtool`` (theirs) and by the store
 (ours), copied until Prometheus's copies take so many gigabytes, and two hours of scrapes in the log
 (Prometheus's written by a Prometheus that was sent them). Every process is measured whole, from
-outside; runs alternate. ``--gigabytes 1 --series 10000`` is the real one; making its data takes minutes.
+outside; runs alternate. ``store`` is our store alone, without the libraries and the rest of the
+server. ``--gigabytes 1 --series 10000`` is the real one; making its data takes minutes.
 """
 
 import argparse
 import json
+import os
 import shutil
 import signal
 import statistics
@@ -220,13 +222,36 @@ def measure(command: Sequence[str], port: int) -> dict[str, float]:
     return {"wall": wall, "cpu": cpu, "rss": resident}
 
 
+def start_store(folder: Path, now: int) -> None:
+    """Start the store alone and print what it took; libraries are loaded before."""
+    settings = TsdbSettings(retention_ms=0, maintain_seconds=3600.0)
+    store = Tsdb(folder, settings, At(now), CollectorRegistry())
+    began, cpu = time.monotonic(), time.process_time()
+    store.start()
+    took = {"wall": time.monotonic() - began, "cpu": time.process_time() - cpu}
+    print(json.dumps({**took, "rss": memory_mb(os.getpid())[0]}))
+    store.stop()
+
+
+def measure_store(folder: Path, now: int) -> dict[str, float]:
+    """Start our store alone in a process of its own."""
+    command = [sys.executable, __file__, "--store", str(folder), "--now", str(now)]
+    found = subprocess.run(command, check=True, capture_output=True, text=True)
+    return dict(json.loads(found.stdout))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gigabytes", type=float, default=0.1)
     parser.add_argument("--series", type=int, default=2000)
     parser.add_argument("--reps", type=int, default=3)
-    parser.add_argument("--peers", default="ours,prometheus")
+    parser.add_argument("--peers", default="ours,store,prometheus")
+    parser.add_argument("--store", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--now", type=int, default=0, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.store:
+        start_store(Path(args.store), args.now)
+        return
     labels, values = series_of(args.series), values_of(args.series)
     now = int(time.time() * 1000)
     with tempfile.TemporaryDirectory(prefix="bench-startup-") as scratch:
@@ -238,6 +263,9 @@ def main() -> None:
         rows: dict[str, list[dict[str, float]]] = {}
         for _ in range(args.reps):
             for peer in args.peers.split(","):
+                if peer == "store":
+                    rows.setdefault(peer, []).append(measure_store(mine / "tsdb", now))
+                    continue
                 port = free_port()
                 start = ours(mine, port) if peer == "ours" else prometheus(theirs, port)
                 rows.setdefault(peer, []).append(measure(start, port))
