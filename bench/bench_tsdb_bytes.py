@@ -79,7 +79,6 @@ def main() -> None:
         "full-mantissa noise": np.random.default_rng(7).normal(size=(SCRAPES, args.series // 2)),
         "histograms of 20 buckets": histograms(args.histograms),
     }
-    print(f"{'':26} {'ours':>21} {'Prometheus':>21} {'ratio':>6} {'CPU-s per million':>20}")
     print(f"{'':24} {'ours':>13} {'Prometheus':>13} {'ratio':>5}  CPU-s per million")
     print(f"{'':24} {'data + index':>13} {'data + index':>13} {'data':>5} ours theirs ratio store")
     for name, data in every.items():

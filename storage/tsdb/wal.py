@@ -25,7 +25,7 @@ from storage.tsdb import records
 from storage.tsdb.exemplars import Exemplars
 from storage.tsdb.failpoint import reach
 from storage.tsdb.files import fsync_directory, write_all
-from storage.tsdb.head import Layout
+from storage.tsdb.head import Head, Layout
 from storage.tsdb.index import SeriesIndex
 from storage.tsdb.metrics import TsdbMetrics
 from storage.tsdb.samples import Samples, concat
@@ -187,7 +187,7 @@ class Wal:
         except OSError as error:
             raise StorageError(f"{self._directory}: {error.strerror}") from error
 
-    def drop(self, done: Callable[[int, SegmentInfo], bool], exemplars: Exemplars) -> None:
+    def drop(self, done: Callable[[int, SegmentInfo], bool], head: Head) -> None:
         """Delete closed segments, from the oldest on, as long as ``done`` says that blocks have it all.
 
         Exemplars are in no block: those that are still kept are written again first.
@@ -198,7 +198,8 @@ class Wal:
         known = sorted(self.segments.items())
         gone = [*itertools.takewhile(lambda one: one[0] != self.number and done(*one), known)]
         if any(info.exemplars for _, info in gone):
-            self.exemplars(*exemplars.every())
+            with head.lock:  # nothing is appended between looking and logging
+                self._every_exemplar(head.exemplars)
             self.flush()
         with self._io:
             for number, _ in gone:
@@ -206,6 +207,14 @@ class Wal:
                 del self.segments[number]
                 reach("wal.segment_dropped")
             fsync_directory(self._directory)
+
+    def _every_exemplar(self, exemplars: Exemplars) -> None:
+        refs, every = exemplars.every()
+        with self._wake:
+            group = self._group
+            group.exemplars = [(refs, every)]
+            group.all_exemplars = True
+            self._grown(group, 64 * len(refs))
 
     def path(self, number: int) -> Path:
         """Return the file of a segment."""
@@ -338,7 +347,7 @@ class Wal:
         if group.exemplars:
             every = [one for _, some in group.exemplars for one in some]
             owners = np.concatenate([refs for refs, _ in group.exemplars])
-            parts.append(records.exemplars_record(owners, every))
+            parts.append(records.exemplars_record(owners, every, whole=group.all_exemplars))
         if group.metadata:
             parts.append(records.metadata_record(group.metadata))
         return b"".join(parts), refs

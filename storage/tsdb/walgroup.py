@@ -48,6 +48,7 @@ class Group:
     layouts: dict[int, Layout] = field(default_factory=dict)
     samples: list[Samples] = field(default_factory=list)
     exemplars: list[tuple[Refs, list[Exemplar]]] = field(default_factory=list)
+    all_exemplars: bool = False  # ``exemplars`` begin with all that are kept
     metadata: dict[str, Metadata] = field(default_factory=dict)
     bytes: int = 0
     begun: float = 0.0
