@@ -25,7 +25,14 @@ from web.app import create_app
 from web.server import WebServer
 
 MANY = 200
-LONG_QUERY = "+".join(["up"] * MANY)  # asks the store as often
+
+
+def query_of(selects: int) -> str:
+    """Return a query that asks the store so often; no two of its selectors are the same."""
+    return "+".join(f'up{{i!="{number}"}}' for number in range(selects))
+
+
+LONG_QUERY = query_of(MANY)
 
 
 class SlowStore(MemoryStore):
@@ -105,7 +112,7 @@ def test_client_that_hangs_up_in_the_line_gives_its_place_away() -> None:
     """A query that waits for its turn is not begun if nobody waits for it."""
     store = SlowStore()
     with served(store, QueryLimits(max_concurrency=1)) as (server, registry):
-        holder = threading.Thread(target=asked, args=(server, "+".join(["up"] * 30)))
+        holder = threading.Thread(target=asked, args=(server, query_of(30)))
         holder.start()
         assert store.asked.wait(5)
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
@@ -150,7 +157,7 @@ def test_query_that_waits_too_long_is_503() -> None:
     """Its ``timeout`` counts from its arrival; other endpoints are answered meanwhile."""
     store = SlowStore()
     with served(store, QueryLimits(max_concurrency=1)) as (server, registry):
-        holder = threading.Thread(target=asked, args=(server, "+".join(["up"] * 40)))
+        holder = threading.Thread(target=asked, args=(server, query_of(40)))
         holder.start()
         assert store.asked.wait(5)
         status, answer = asked(server, "up", timeout="200ms")
@@ -185,7 +192,7 @@ def test_query_that_reads_too_many_series_is_422(make_client: MakeClient) -> Non
     client = make_client(queryable=store, engine=Engine(), query_limits=QueryLimits(max_series=10))
 
     assert client.get("/api/v1/query", query_string={"query": "up"}).status_code == 200
-    answer = client.get("/api/v1/query", query_string={"query": "up + up"})
+    answer = client.get("/api/v1/query", query_string={"query": 'up + up{i!=""}'})
     assert (answer.status_code, body(answer)["errorType"]) == (422, "execution")
     message = "query would load too many series into memory in query execution"
     assert body(answer)["error"] == message
