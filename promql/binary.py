@@ -1,5 +1,6 @@
 """Arithmetic and comparison of scalars and vectors, element by element, and the pairing of series."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
@@ -39,6 +40,7 @@ _OPERATIONS: Final[dict[str, Operation]] = {
 Problem = tuple[int, str]
 """The step at which something is wrong, and what."""
 
+_PLAIN_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _ONE_TO_ONE_PROBLEM: Final = (
     "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
 )
@@ -408,4 +410,8 @@ def _one_side_clash(
 
 def metric_text(labels: Labels) -> str:
     """Write a label set as error texts do: ``{__name__="up", job="a"}``."""
-    return "{" + ", ".join(f"{name}={quote(value)}" for name, value in labels) + "}"
+    pairs = (
+        f"{name if _PLAIN_NAME.fullmatch(name) else quote(name)}={quote(value)}"
+        for name, value in labels
+    )
+    return "{" + ", ".join(pairs) + "}"
