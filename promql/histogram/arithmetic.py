@@ -213,6 +213,15 @@ def begun_alike(pool: HistogramPool, segment: npt.NDArray[np.int64]) -> Bools:
     return out
 
 
+def misfits(pool: HistogramPool, segment: npt.NDArray[np.int64]) -> Bools:
+    """Tell which rows are the first of their segment with another kind of buckets than its first one; shape (m,)."""
+    first = np.flatnonzero(np.diff(segment, prepend=-1))[segment]
+    other = pool.custom != pool.custom[first]
+    before = np.cumsum(other) - other
+    out: Bools = other & (before == before[first])
+    return out
+
+
 def mended(pool: HistogramPool, segment: npt.NDArray[np.int64]) -> Bools:
     """Tell which segments' custom bounds had to be reconciled, as long as they could be added at all."""
     first = np.flatnonzero(np.diff(segment, prepend=-1))
