@@ -174,6 +174,8 @@ class Evaluator:
             self.found.append((key, found))
         cells = sum(group.values.size for group in found.groups)
         self.budget.use(cells)
+        if all(group.histograms is None for group in found.groups):
+            return found
         stats = id(node) in self.bare
         groups = tuple(as_read(group, stats=stats) for group in found.groups)
         return replace(found, groups=groups)

@@ -5,7 +5,6 @@ from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from model.errors import StorageError
-from storage.tsdb.block import Block
 from storage.tsdb.blocks import Blocks
 from storage.tsdb.chunk import FrameTable
 from storage.tsdb.damage import DamagedError
@@ -67,8 +66,9 @@ class PanelReader:
                 if self._deletions.of_block(meta.sequence, meta.mint, meta.maxt):
                     return None
                 try:
-                    found = self._of_block(block, mint, maxt)
-                    _extend(late if meta.late else scrapes, found, selection, mint, maxt)
+                    for table in block.tables(self._head.index, mint, maxt):
+                        found = self._of(table)
+                        _extend(late if meta.late else scrapes, found, selection, mint, maxt)
                 except DamagedError:
                     return None  # frame by frame, what is damaged is left out and told
                 except StorageError as error:
@@ -79,14 +79,11 @@ class PanelReader:
             return None
         return [*scrapes, *slab, *late]
 
-    def _of_block(self, block: Block, mint: int, maxt: int) -> list[Panel]:
-        found: list[Panel] = []
-        for table in block.tables(self._head.index, mint, maxt):
-            panels = self._of_table.get(table)
-            if panels is None:
-                panels = self._of_table.setdefault(table, TablePanels(self._cache))
-            found.extend(panels.of(table))
-        return found
+    def _of(self, table: FrameTable) -> tuple[Panel, ...]:
+        panels = self._of_table.get(table)
+        if panels is None:
+            panels = self._of_table.setdefault(table, TablePanels(self._cache))
+        return panels.of(table)
 
 
 def _extend(
