@@ -9,15 +9,15 @@ import numpy.typing as npt
 
 from model.errors import QueryError
 from model.histogram.pool import HistogramColumn
-from model.labels import LabelColumn, Labels, LabelTable, concat_tables, recode
+from model.labels import LabelColumn, LabelTable, concat_tables, recode
 from model.samples import Bools, Floats
 from promql import ast
 from promql.annotations import Annotations
 from promql.ast import Card
 from promql.block import METADATA_LABELS, Block, Index, concat_blocks, merge_same_labels
 from promql.histogram.operators import Note, Side, operate_histograms, say_last
-from promql.lexer import COMPARISONS, TRIMS
-from promql.text import quote
+from promql.text import metric_text
+from promql.words import COMPARISONS, TRIMS
 
 Operation = Callable[[Floats, Floats], npt.NDArray[np.generic]]
 
@@ -276,13 +276,9 @@ class _Matched:
         self._notes: list[tuple[Note, Index]] = []
 
     def add(self, sides: tuple[Block, Block], both: Bools, group: Index, order: Index) -> None:
-        """Work out pairs of a series of the "many" side and one of the "one" side.
+        """Work out pairs of the "many" and the "one" side, where ``both`` (n, T) are there.
 
-        Args:
-            sides: Both sides, row by row.
-            both: bool, shape (n, T): where both are there.
-            group: int64, shape (n,): match group of each pair.
-            order: int64, shape (n,): place of each pair in the order Prometheus evaluates them in.
+        ``group`` (n,) is the match group of each, ``order`` (n,) its place in Prometheus's order.
         """
         keeps_names = self._node.op in COMPARISONS or self._node.op in TRIMS
         labels = sides[0].labels.once_with(
@@ -404,8 +400,3 @@ def _one_side_clash(
         f"operation: [{names[0]}, {names[1]}];many-to-many matching not allowed: "
         "matching labels must be unique on one side"
     )
-
-
-def metric_text(labels: Labels) -> str:
-    """Write a label set as error texts do: ``{__name__="up", job="a"}``."""
-    return "{" + ", ".join(f"{name}={quote(value)}" for name, value in labels) + "}"

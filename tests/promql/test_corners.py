@@ -118,6 +118,15 @@ def test_what_is_worked_out_once(query: str, *, calls: bool) -> None:
     assert (id(tree) in once(tree, lambda shift: (5, 0) if shift.at == 5000 else (6, 0))) == calls
 
 
+def test_a_smoothed_range_shows_what_comes_behind_it(store: ColumnStore) -> None:
+    """By itself it has both ends also where all samples lie behind; nothing rises in it."""
+    query = 'c_total{k="a"}[30s] smoothed offset 1m'
+    shown = answer(Engine().instant(store, query, 30_000))
+
+    assert [points for _, points in shown] == [{-60_000: 1.0, -30_000: 1.0}]
+    assert answer(Engine().instant(store, f"increase({query})", 30_000)) == []
+
+
 def test_labels_of_filled_series_are_the_matched_ones(store: ColumnStore) -> None:
     """Types and units go with the name."""
     query = 'c_total{k="a"} + on (k) fill (0) label_replace(g, "__unit__", "s", "", "")'
