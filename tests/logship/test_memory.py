@@ -12,7 +12,7 @@ from logship.memory import keep_freed
 if "keep" in sys.argv:
     assert keep_freed()
 def work():
-    [b"x" * (3 << 20), b"x" * (3 << 20)]
+    [b"x" * (6 << 20), b"x" * (6 << 20)]
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 work()
@@ -24,7 +24,7 @@ print((faults() - before) * resource.getpagesize() >> 20)
 
 
 def _faulted_mb(*arguments: str) -> int:
-    """Return how many MiB of pages twenty batches of 6 MiB cost a process that has had one."""
+    """Return how many MiB of pages twenty batches of 12 MiB cost a process that has had one."""
     shown = subprocess.run([sys.executable, "-c", BATCHES, *arguments], check=True, capture_output=True, text=True)  # fmt: skip
     return int(shown.stdout)
 
