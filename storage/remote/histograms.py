@@ -1,10 +1,12 @@
-"""Native histograms of remote write requests: messages read one by one, their buckets all at once.
+"""Native histograms of remote write requests, all of a request at once.
 
-Each field of a message is looked at once; bucket spans, which seldom change, are worked out once
+Messages as senders usually write them are walked together, see ``walk``; if there is any other among
+them they are read one by one. Each field of a message is looked at once; bucket spans, which seldom change, are worked out once
 for each form; counts stay bytes until the whole request is read and are then decoded with numpy.
 What is refused and how it is worded follows prometheus model/histogram, ``Validate``.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,6 +17,7 @@ from model.histogram.pool import CUSTOM_SCHEMA, HistogramPool
 from model.samples import Bools, Floats, Ints, is_stale
 from storage.remote.columns import HistogramRows
 from storage.remote.packed import read_doubles, read_packed, running_sums, unzigzag
+from storage.remote.walk import walk
 from storage.remote.wire import WireError, read_delimited, read_varint, skip
 
 _COARSEST: Final = -4
@@ -36,6 +39,8 @@ _PACKED: Final = {0x4A: 0, 0x52: 1, 0x62: 2, 0x6A: 3, 0x82: 4}
 _SINGLE: Final = {0x48: 0, 0x51: 1, 0x60: 2, 0x69: 3, 0x81: 4}  # proto3 allows that, too
 _NEGATIVE, _POSITIVE, _BOUNDS = 0, 2, 4  # in each side the deltas, then the float counts
 _SPANS: Final = {0x42: 0, 0x5A: 1}
+_REPEATED: Final = frozenset(_SPANS)
+_FLOAT_COUNT: Final = 0x11
 
 
 @dataclass(slots=True)
@@ -123,19 +128,48 @@ class HistogramReader:
     Attributes:
         forms: What is known of spans.
         rows: Number of the series of each.
-        messages: The histograms.
+        data: The request.
+        places: Where each begins and ends in it.
     """
 
     forms: SpanForms
     rows: list[int] = field(default_factory=list)
-    messages: list[_Message] = field(default_factory=list)
+    data: bytes = b""
+    places: list[tuple[int, int]] = field(default_factory=list)
 
     def read(self, data: bytes, at: int, end: int, row: int) -> None:
-        """Take one Histogram message.
+        """Take one Histogram message; it is looked at by ``columns``."""
+        self.data = data
+        self.rows.append(row)
+        self.places.append((at, end))
+
+    def _fields(self) -> "_Fields":
+        places = np.array(self.places, dtype=np.int64)
+        walked = walk(self.data, places[:, 0], places[:, 1], _REPEATED)
+        if walked is None or not walked.numbers.keys().isdisjoint(_SINGLE):
+            return _Fields.of([self._message(at, end) for at, end in self.places])
+        if not walked.doubles.keys().isdisjoint(_SINGLE):
+            return _Fields.of([self._message(at, end) for at, end in self.places])
+        size = len(self.rows)
+        numbers, doubles = np.zeros((size, 6), np.uint64), np.zeros((size, 4), np.uint64)
+        for tag, column in _VARINTS.items():
+            if tag in walked.numbers:
+                numbers[:, column] = walked.numbers[tag]
+        for tag, column in _DOUBLES.items():
+            if tag in walked.doubles:
+                doubles[:, column] = walked.doubles[tag]
+        integer = ~walked.present.get(_FLOAT_COUNT, np.zeros(size, dtype=np.bool_))
+        packed = [walked.pieces(self.data, tag) for tag in _PACKED]
+        spans = [walked.pieces(self.data, tag, tagged=True) for tag in _SPANS]
+        return _Fields(numbers, doubles.view(np.float64), integer, packed, spans)
+
+    def _message(self, at: int, end: int) -> _Message:
+        """Read one message.
 
         Raises:
             WireError: If it is none.
         """
+        data = self.data
         found = _Message()
         while at < end:
             begin = at
@@ -150,7 +184,7 @@ class HistogramReader:
                 found.numbers[_VARINTS[tag]], at = read_varint(data, at)
             elif tag in _DOUBLES and at + 8 <= end:
                 found.doubles[_DOUBLES[tag]] = data[at : at + 8]
-                found.kind = _FLOAT if tag == 0x11 else found.kind
+                found.kind = _FLOAT if tag == _FLOAT_COUNT else found.kind
                 at += 8
             elif tag in _SINGLE:
                 start, at = at, skip(data, tag, at, end)
@@ -159,25 +193,21 @@ class HistogramReader:
                 at = skip(data, tag, at, end)
         if at > end:
             raise WireError("a histogram is longer than its field")
-        self.rows.append(row)
-        self.messages.append(found)
+        return found
 
     def columns(self, faults: list[str]) -> HistogramRows | None:
         """Return the histograms; what is wrong with those that are left out is added to ``faults``.
 
         Raises:
-            WireError: If the counts cannot be read.
+            WireError: If a message is none, or its counts cannot be read.
         """
         size = len(self.rows)
         if not size:
             return None
-        numbers = np.array([m.numbers for m in self.messages], dtype=np.uint64)
-        doubles = np.frombuffer(
-            b"".join(b"".join(m.doubles) for m in self.messages), dtype=np.float64
-        ).reshape(-1, 4)
-        integer = np.array([m.kind == _INT for m in self.messages])
+        fields = self._fields()
+        numbers, doubles, integer = fields.numbers, fields.doubles, fields.integer
         stale = is_stale(doubles[:, _SUM])
-        bounds, bound_counts = read_doubles([m.packed[_BOUNDS] for m in self.messages])
+        bounds, bound_counts = read_doubles(fields.packed[_BOUNDS])
         judge = _Judge(size)
         found = _Histograms(
             schema=unzigzag(numbers[:, _SCHEMA]),
@@ -186,8 +216,8 @@ class HistogramReader:
             zero=np.where(integer, numbers[:, _ZERO].astype(np.float64), doubles[:, _ZERO]),
             threshold=doubles[:, _THRESHOLD],
             hint=np.minimum(numbers[:, _HINT], 3).astype(np.int8),
-            positive=self._side(1, _POSITIVE, integer, judge),
-            negative=self._side(0, _NEGATIVE, integer, judge),
+            positive=self._side(fields, 1, _POSITIVE, judge),
+            negative=self._side(fields, 0, _NEGATIVE, judge),
             bounds=_ragged(bounds, bound_counts),
         )
         found.check(judge, integer)
@@ -202,13 +232,14 @@ class HistogramReader:
             pool=found.pool(good),
         )
 
-    def _side(self, spans: int, deltas: int, integer: Bools, judge: "_Judge") -> "_Side":
+    def _side(self, fields: "_Fields", spans: int, deltas: int, judge: "_Judge") -> "_Side":
         """Decode the buckets of one side."""
-        changes, change_counts = read_packed([m.packed[deltas] for m in self.messages])
-        floats, float_counts = read_doubles([m.packed[deltas + 1] for m in self.messages])
+        integer = fields.integer
+        changes, change_counts = read_packed(fields.packed[deltas])
+        floats, float_counts = read_doubles(fields.packed[deltas + 1])
         sums = running_sums(unzigzag(changes), change_counts).astype(np.float64)
         counts = np.where(integer, change_counts, float_counts)
-        forms = [self.forms.indices(m.spans[spans]) for m in self.messages]
+        forms = [self.forms.indices(one) for one in fields.spans[spans]]
         lengths = np.array([-1 if one is None else len(one) for one in forms], dtype=np.int64)
         fits = lengths == counts
         judge.note(~fits, "histogram spans do not fit its buckets")
@@ -224,6 +255,37 @@ class HistogramReader:
         values[from_deltas] = sums[np.repeat(integer & fits, change_counts)]
         values[~from_deltas] = floats[np.repeat(~integer & fits, float_counts)]
         return _Side(whose, index, values)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fields:
+    """The fields of n messages.
+
+    Attributes:
+        numbers: uint64, shape (n, 6).
+        doubles: float64, shape (n, 4).
+        integer: bool, shape (n,): False where the counts are floats.
+        packed: Five lists of n.
+        spans: Two lists of n, each with their tags.
+    """
+
+    numbers: npt.NDArray[np.uint64]
+    doubles: Floats
+    integer: Bools
+    packed: Sequence[Sequence[bytes]]
+    spans: Sequence[Sequence[bytes]]
+
+    @classmethod
+    def of(cls, messages: Sequence[_Message]) -> "_Fields":
+        """Put what was read one by one side by side."""
+        doubles = np.frombuffer(b"".join(b"".join(m.doubles) for m in messages), dtype=np.float64)
+        return cls(
+            np.array([m.numbers for m in messages], dtype=np.uint64),
+            doubles.reshape(-1, 4),
+            np.array([m.kind == _INT for m in messages]),
+            [[m.packed[n] for m in messages] for n in range(5)],
+            [[m.spans[n] for m in messages] for n in range(2)],
+        )
 
 
 class _Judge:
