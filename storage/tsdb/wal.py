@@ -22,7 +22,6 @@ from model.errors import StorageError
 from model.samples import Exemplar, Floats
 from storage.interface import Metadata, Refs
 from storage.tsdb import records
-from storage.tsdb.exemplars import Exemplars
 from storage.tsdb.failpoint import reach
 from storage.tsdb.files import fsync_directory, write_all
 from storage.tsdb.head import Head, Layout
@@ -127,12 +126,11 @@ class Wal:
             group.samples.append(samples)
             return self._grown(group, samples.nbytes)
 
-    def exemplars(self, refs: Refs, exemplars: list[Exemplar]) -> Group:
-        """Log exemplars, one for each ref."""
+    def exemplars(self, refs: Refs, exemplars: list[Exemplar], *, whole: bool = False) -> Group:
+        """Log exemplars, one for each ref; if ``whole`` they are all that are kept."""
         with self._wake:
-            group = self._group
-            group.exemplars.append((refs, exemplars))
-            return self._grown(group, 64 * len(refs))
+            self._group.add_exemplars(refs, exemplars, whole=whole)
+            return self._grown(self._group, 64 * len(refs))
 
     def metadata(self, metadata: Mapping[str, Metadata]) -> Group:
         """Log what is known of metric families."""
@@ -195,11 +193,11 @@ class Wal:
         Raises:
             StorageError: If they could not be written; nothing is deleted then.
         """
-        known = sorted(self.segments.items())
-        gone = [*itertools.takewhile(lambda one: one[0] != self.number and done(*one), known)]
+        closed = ((n, info) for n, info in sorted(self.segments.items()) if n != self.number)
+        gone = list(itertools.takewhile(lambda one: done(*one), closed))
         if any(info.exemplars for _, info in gone):
             with head.lock:  # nothing is appended between looking and logging
-                self._every_exemplar(head.exemplars)
+                self.exemplars(*head.exemplars.every(), whole=True)
             self.flush()
         with self._io:
             for number, _ in gone:
@@ -207,14 +205,6 @@ class Wal:
                 del self.segments[number]
                 reach("wal.segment_dropped")
             fsync_directory(self._directory)
-
-    def _every_exemplar(self, exemplars: Exemplars) -> None:
-        refs, every = exemplars.every()
-        with self._wake:
-            group = self._group
-            group.exemplars = [(refs, every)]
-            group.all_exemplars = True
-            self._grown(group, 64 * len(refs))
 
     def path(self, number: int) -> Path:
         """Return the file of a segment."""
@@ -345,9 +335,8 @@ class Wal:
         if group.samples:
             parts.append(records.samples_record(concat(group.samples)))
         if group.exemplars:
-            every = [one for _, some in group.exemplars for one in some]
-            owners = np.concatenate([refs for refs, _ in group.exemplars])
-            parts.append(records.exemplars_record(owners, every, whole=group.all_exemplars))
+            found = group.every_exemplar()
+            parts.append(records.exemplars_record(*found, whole=group.all_exemplars))
         if group.metadata:
             parts.append(records.metadata_record(group.metadata))
         return b"".join(parts), refs

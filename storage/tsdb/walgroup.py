@@ -64,3 +64,14 @@ class Group:
         if self.error is not None:
             raise self.error
         return True
+
+    def add_exemplars(self, refs: Refs, exemplars: list[Exemplar], *, whole: bool) -> None:
+        """Add exemplars; if ``whole`` they stand for all that were added before."""
+        if whole:
+            self.exemplars, self.all_exemplars = [], True
+        self.exemplars.append((refs, exemplars))
+
+    def every_exemplar(self) -> tuple[Refs, list[Exemplar]]:
+        """Return all exemplars."""
+        refs = np.concatenate([owners for owners, _ in self.exemplars])
+        return refs, [one for _, some in self.exemplars for one in some]
