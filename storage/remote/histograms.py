@@ -1,12 +1,10 @@
 """Native histograms of remote write requests, all of a request at once.
 
-Messages as senders usually write them are walked together, see ``walk``; if there is any other among
-them they are read one by one. Each field of a message is looked at once; bucket spans, which seldom change, are worked out once
-for each form; counts stay bytes until the whole request is read and are then decoded with numpy.
+Bucket spans, which seldom change, are worked out once for each form; counts stay bytes until the
+whole request is read and are then decoded with numpy.
 What is refused and how it is worded follows prometheus model/histogram, ``Validate``.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,9 +14,23 @@ import numpy.typing as npt
 from model.histogram.pool import CUSTOM_SCHEMA, HistogramPool
 from model.samples import Bools, Floats, Ints, is_stale
 from storage.remote.columns import HistogramRows
+from storage.remote.histogram_fields import (
+    BOUNDS,
+    COUNT,
+    HINT,
+    NEGATIVE,
+    POSITIVE,
+    SCHEMA,
+    START,
+    SUM,
+    THRESHOLD,
+    TIME,
+    ZERO,
+    Fields,
+    read_fields,
+)
 from storage.remote.packed import read_doubles, read_packed, running_sums, unzigzag
-from storage.remote.walk import walk
-from storage.remote.wire import WireError, read_delimited, read_varint, skip
+from storage.remote.wire import read_delimited, read_varint, skip
 
 _COARSEST: Final = -4
 _FINEST: Final = 8
@@ -28,30 +40,6 @@ MAX_COLUMNS: Final = (
 )
 _MAX_BUCKETS: Final = 1 << 20
 _MAX_FORMS: Final = 65_536
-
-_FLOAT, _INT = 0, 1
-# prompb Histogram: tags of the fields, and where they are put
-_VARINTS: Final = {0x08: 0, 0x30: 1, 0x20: 2, 0x70: 3, 0x78: 4, 0x88: 5}
-_COUNT, _ZERO, _SCHEMA, _HINT, _TIME, _START = range(6)  # the first two also of the doubles
-_DOUBLES: Final = {0x11: 0, 0x39: 1, 0x19: 2, 0x29: 3}
-_SUM, _THRESHOLD = 2, 3
-_PACKED: Final = {0x4A: 0, 0x52: 1, 0x62: 2, 0x6A: 3, 0x82: 4}
-_SINGLE: Final = {0x48: 0, 0x51: 1, 0x60: 2, 0x69: 3, 0x81: 4}  # proto3 allows that, too
-_NEGATIVE, _POSITIVE, _BOUNDS = 0, 2, 4  # in each side the deltas, then the float counts
-_SPANS: Final = {0x42: 0, 0x5A: 1}
-_REPEATED: Final = frozenset(_SPANS)
-_FLOAT_COUNT: Final = 0x11
-
-
-@dataclass(slots=True)
-class _Message:
-    """One Histogram, its numbers and what is not decoded yet."""
-
-    numbers: list[int] = field(default_factory=lambda: [0] * 6)
-    doubles: list[bytes] = field(default_factory=lambda: [bytes(8)] * 4)
-    packed: list[bytes] = field(default_factory=lambda: [b""] * 5)
-    spans: list[bytes] = field(default_factory=lambda: [b"", b""])
-    kind: int = _INT
 
 
 @dataclass(slots=True)
@@ -143,58 +131,6 @@ class HistogramReader:
         self.rows.append(row)
         self.places.append((at, end))
 
-    def _fields(self) -> "_Fields":
-        places = np.array(self.places, dtype=np.int64)
-        walked = walk(self.data, places[:, 0], places[:, 1], _REPEATED)
-        if walked is None or not walked.numbers.keys().isdisjoint(_SINGLE):
-            return _Fields.of([self._message(at, end) for at, end in self.places])
-        if not walked.doubles.keys().isdisjoint(_SINGLE):
-            return _Fields.of([self._message(at, end) for at, end in self.places])
-        size = len(self.rows)
-        numbers, doubles = np.zeros((size, 6), np.uint64), np.zeros((size, 4), np.uint64)
-        for tag, column in _VARINTS.items():
-            if tag in walked.numbers:
-                numbers[:, column] = walked.numbers[tag]
-        for tag, column in _DOUBLES.items():
-            if tag in walked.doubles:
-                doubles[:, column] = walked.doubles[tag]
-        integer = ~walked.present.get(_FLOAT_COUNT, np.zeros(size, dtype=np.bool_))
-        packed = [walked.pieces(self.data, tag) for tag in _PACKED]
-        spans = [walked.pieces(self.data, tag, tagged=True) for tag in _SPANS]
-        return _Fields(numbers, doubles.view(np.float64), integer, packed, spans)
-
-    def _message(self, at: int, end: int) -> _Message:
-        """Read one message.
-
-        Raises:
-            WireError: If it is none.
-        """
-        data = self.data
-        found = _Message()
-        while at < end:
-            begin = at
-            tag, at = read_varint(data, at)
-            if tag in _PACKED:
-                start, at = read_delimited(data, at, end)
-                found.packed[_PACKED[tag]] += data[start:at]
-            elif tag in _SPANS:
-                at = read_delimited(data, at, end)[1]
-                found.spans[_SPANS[tag]] += data[begin:at]
-            elif tag in _VARINTS:
-                found.numbers[_VARINTS[tag]], at = read_varint(data, at)
-            elif tag in _DOUBLES and at + 8 <= end:
-                found.doubles[_DOUBLES[tag]] = data[at : at + 8]
-                found.kind = _FLOAT if tag == _FLOAT_COUNT else found.kind
-                at += 8
-            elif tag in _SINGLE:
-                start, at = at, skip(data, tag, at, end)
-                found.packed[_SINGLE[tag]] += data[start:at]
-            else:
-                at = skip(data, tag, at, end)
-        if at > end:
-            raise WireError("a histogram is longer than its field")
-        return found
-
     def columns(self, faults: list[str]) -> HistogramRows | None:
         """Return the histograms; what is wrong with those that are left out is added to ``faults``.
 
@@ -204,20 +140,20 @@ class HistogramReader:
         size = len(self.rows)
         if not size:
             return None
-        fields = self._fields()
+        fields = read_fields(self.data, self.places)
         numbers, doubles, integer = fields.numbers, fields.doubles, fields.integer
-        stale = is_stale(doubles[:, _SUM])
-        bounds, bound_counts = read_doubles(fields.packed[_BOUNDS])
+        stale = is_stale(doubles[:, SUM])
+        bounds, bound_counts = read_doubles(fields.packed[BOUNDS])
         judge = _Judge(size)
         found = _Histograms(
-            schema=unzigzag(numbers[:, _SCHEMA]),
-            count=np.where(integer, numbers[:, _COUNT].astype(np.float64), doubles[:, _COUNT]),
-            sum=doubles[:, _SUM],
-            zero=np.where(integer, numbers[:, _ZERO].astype(np.float64), doubles[:, _ZERO]),
-            threshold=doubles[:, _THRESHOLD],
-            hint=np.minimum(numbers[:, _HINT], 3).astype(np.int8),
-            positive=self._side(fields, 1, _POSITIVE, judge),
-            negative=self._side(fields, 0, _NEGATIVE, judge),
+            schema=unzigzag(numbers[:, SCHEMA]),
+            count=np.where(integer, numbers[:, COUNT].astype(np.float64), doubles[:, COUNT]),
+            sum=doubles[:, SUM],
+            zero=np.where(integer, numbers[:, ZERO].astype(np.float64), doubles[:, ZERO]),
+            threshold=doubles[:, THRESHOLD],
+            hint=np.minimum(numbers[:, HINT], 3).astype(np.int8),
+            positive=self._side(fields, 1, POSITIVE, judge),
+            negative=self._side(fields, 0, NEGATIVE, judge),
             bounds=_ragged(bounds, bound_counts),
         )
         found.check(judge, integer)
@@ -226,13 +162,13 @@ class HistogramReader:
         times = numbers.view(np.int64)
         return HistogramRows(
             rows=np.array(self.rows, dtype=np.int64)[good],
-            ts_ms=times[good, _TIME],
-            start_ms=times[good, _START],
+            ts_ms=times[good, TIME],
+            start_ms=times[good, START],
             stale=stale[good],
             pool=found.pool(good),
         )
 
-    def _side(self, fields: "_Fields", spans: int, deltas: int, judge: "_Judge") -> "_Side":
+    def _side(self, fields: Fields, spans: int, deltas: int, judge: "_Judge") -> "_Side":
         """Decode the buckets of one side."""
         integer = fields.integer
         changes, change_counts = read_packed(fields.packed[deltas])
@@ -255,37 +191,6 @@ class HistogramReader:
         values[from_deltas] = sums[np.repeat(integer & fits, change_counts)]
         values[~from_deltas] = floats[np.repeat(~integer & fits, float_counts)]
         return _Side(whose, index, values)
-
-
-@dataclass(frozen=True, slots=True)
-class _Fields:
-    """The fields of n messages.
-
-    Attributes:
-        numbers: uint64, shape (n, 6).
-        doubles: float64, shape (n, 4).
-        integer: bool, shape (n,): False where the counts are floats.
-        packed: Five lists of n.
-        spans: Two lists of n, each with their tags.
-    """
-
-    numbers: npt.NDArray[np.uint64]
-    doubles: Floats
-    integer: Bools
-    packed: Sequence[Sequence[bytes]]
-    spans: Sequence[Sequence[bytes]]
-
-    @classmethod
-    def of(cls, messages: Sequence[_Message]) -> "_Fields":
-        """Put what was read one by one side by side."""
-        doubles = np.frombuffer(b"".join(b"".join(m.doubles) for m in messages), dtype=np.float64)
-        return cls(
-            np.array([m.numbers for m in messages], dtype=np.uint64),
-            doubles.reshape(-1, 4),
-            np.array([m.kind == _INT for m in messages]),
-            [[m.packed[n] for m in messages] for n in range(5)],
-            [[m.spans[n] for m in messages] for n in range(2)],
-        )
 
 
 class _Judge:

@@ -56,7 +56,7 @@ def walk(data: bytes, starts: Ints, stops: Ints, repeated: frozenset[int]) -> Wa
         stops: int64, shape (n,).
         repeated: Tags that may occur again directly behind themselves.
     """
-    raw = np.frombuffer(data + bytes(16), dtype=np.uint8)
+    raw = np.frombuffer(data + bytes(32), dtype=np.uint8)  # room behind the last field
     words = np.lib.stride_tricks.sliding_window_view(raw, 8)
     size = len(starts)
     found = Walked(size, {}, {}, {}, {}, {}, {})

@@ -61,7 +61,7 @@ def test_the_same_as_one_by_one(request: list[bytes]) -> None:
     """Whatever fields stand in whatever order, repeated, unknown or cut off, both ways agree."""
     together = read(request)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("storage.remote.histograms.walk", lambda *_: None)
+        patch.setattr("storage.remote.histogram_fields.walk", lambda *_: None)
         apart = read(request)
 
     assert (together is None) == (apart is None)
@@ -109,6 +109,7 @@ def test_what_is_usual_is_walked() -> None:
         b"\x5a\x01a\x08\x01\x5a\x01b",
         b"\x0b\x0c",
         b"\x08\x01" * 65,
+        b"\xf9" + b"\xff" * 8 + b"\x01",
     ],
 )
 def test_what_is_not_usual_is_left_alone(message: bytes) -> None:
