@@ -26,9 +26,9 @@ from pathlib import Path
 
 import cramjam
 import numpy as np
-from bench_tsdb import START_MS, STEP_MS, BenchClock, Matrix, measurements
 from prometheus_client import CollectorRegistry
 
+from bench.bench_tsdb import START_MS, STEP_MS, BenchClock, Matrix, measurements
 from model.histogram.pool import HistogramColumn, HistogramPool
 from model.labels import Labels
 from model.samples import ScrapeBatch, no_samples

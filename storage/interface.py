@@ -41,6 +41,8 @@ class Hints:
         func: Function or aggregation around the selector, "" for none.
         grouping: Labels of that aggregation.
         by: True for ``by``, False for ``without``.
+        last_only: True if only the last sample of each series in the range is looked at; the others
+            may be left out.
         series_only: True if only labels are wanted; groups may then be empty.
     """
 
@@ -49,6 +51,7 @@ class Hints:
     func: str = ""
     grouping: tuple[str, ...] = ()
     by: bool = False
+    last_only: bool = False
     series_only: bool = False
 
 

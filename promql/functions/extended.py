@@ -35,7 +35,11 @@ def between(before: Point, after: Point, at_ms: Ints, *, counter: bool) -> Float
     if counter:
         low = np.where(after.value < low, 0.0, low)
     with np.errstate(all="ignore"):
-        return low + (after.value - low) * (at_ms - before.ts_ms) / (after.ts_ms - before.ts_ms)
+        # in this order of operations, as Prometheus rounds
+        out: Floats = low + (after.value - low) * (at_ms - before.ts_ms) / (
+            after.ts_ms - before.ts_ms
+        )
+    return out
 
 
 @dataclass(frozen=True, slots=True)

@@ -204,6 +204,24 @@ def totals(pool: HistogramPool, segment: npt.NDArray[np.int64], count: int) -> T
     return Totals(pool, possible, seen[0] & seen[1], reconciled, size)
 
 
+def begun_alike(pool: HistogramPool, segment: npt.NDArray[np.int64]) -> Bools:
+    """Tell which rows come before their segment changes between exponential and custom buckets; shape (m,)."""
+    first = np.flatnonzero(np.diff(segment, prepend=-1))[segment]
+    other = np.cumsum(pool.custom != pool.custom[first])
+    before = other - (pool.custom != pool.custom[first])
+    out: Bools = (before == before[first]) & (pool.custom == pool.custom[first])
+    return out
+
+
+def mended(pool: HistogramPool, segment: npt.NDArray[np.int64]) -> Bools:
+    """Tell which segments' custom bounds had to be reconciled, as long as they could be added at all."""
+    first = np.flatnonzero(np.diff(segment, prepend=-1))
+    alike = begun_alike(pool, segment) & pool.custom
+    differ = alike & ~same_bounds(pool, pool.take(first[segment]))
+    out: Bools = np.bincount(segment, differ, len(first)) > 0
+    return out
+
+
 def means(pool: HistogramPool, segment: npt.NDArray[np.int64], count: int) -> Totals:
     """Return the means of segments, also where their sums are too large for a float; see ``totals``."""
     done = totals(pool, segment, count)

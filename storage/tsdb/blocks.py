@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from model.labels import Matcher
 from storage.interface import Refs
@@ -19,6 +19,8 @@ from storage.tsdb.readers import Readers
 from storage.tsdb.settings import TsdbSettings
 
 log = logging.getLogger(__name__)
+
+FoundT = TypeVar("FoundT")
 
 _UNLOAD_MS: Final = 10 * 60_000  # an index that nobody asked for so long is forgotten
 
@@ -126,6 +128,12 @@ class Blocks:
         Raises:
             StorageError: If a block cannot be read for another reason.
         """
+        return self.loaded(index, mint, maxt, lambda: index.select(matchers))
+
+    def loaded(
+        self, index: SeriesIndex, mint: int, maxt: int, find: Callable[[], FoundT]
+    ) -> FoundT:
+        """Return what is found while the series of all blocks that touch a range are known; see ``select``."""
         with self._tables:
             for block in self.touching(mint, maxt):
                 try:
@@ -133,7 +141,7 @@ class Blocks:
                 except DamagedError as error:
                     self.all = tuple(b for b in self.all if b is not block)
                     self._set_aside(block.path, error)
-            return index.select(matchers)
+            return find()
 
     def concerned(self, block: Block, deletions: Iterable[Deletion]) -> bool:
         """Tell whether a block may hold what was deleted."""

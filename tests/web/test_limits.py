@@ -15,7 +15,7 @@ import numpy as np
 from prometheus_client import CollectorRegistry
 
 from model.labels import METRIC_NAME, Labels, Matcher
-from promql.engine import Engine
+from promql.engine import Engine, Limits
 from storage.interface import Hints, SeriesSet
 from taskscope.clock import SystemClock
 from tests.fakes.store import MemoryStore
@@ -208,3 +208,38 @@ def test_large_answer_is_sent_while_it_is_made() -> None:
 
         assert len(series) == 100
         assert {len(one["values"]) for one in series} == {10_001}
+
+
+def test_selector_over_too_many_samples_is_refused_before_they_are_read(
+    make_client: MakeClient,
+) -> None:
+    """Never more is read at once than a query may have; what is sparse passes."""
+    largest = [0]
+
+    class Weighed(MemoryStore):
+        def select(self, *arguments: Any) -> SeriesSet:
+            found = super().select(*arguments)
+            cells = 0 if arguments[3].series_only else sum(g.values.size for g in found.groups)
+            largest[0] = max(largest[0], cells)
+            return found
+
+    store = Weighed()
+    labels = [Labels.of({METRIC_NAME: "dense", "i": str(i)}) for i in range(4)]
+    refs = np.repeat(store.series(labels), 3600)
+    now = 1_767_225_600_000
+    times = np.tile(now - 1000 * np.arange(3600), 4)
+    store.append_samples(refs, times, np.ones(len(times)))
+    ref = np.repeat(store.series([Labels.of({METRIC_NAME: "sparse"})]), 60)
+    store.append_samples(ref, now - 60_000 * np.arange(60), np.ones(60))
+    client = make_client(queryable=store, engine=Engine(Limits(max_samples=1000)))
+
+    answer = client.get("/api/v1/query", query_string={"query": "sum(rate(dense[1h]))"})
+    assert (answer.status_code, body(answer)["errorType"]) == (422, "execution")
+    assert body(answer)["error"] == (
+        "query processing would load too many samples into memory in query execution"
+    )
+    assert largest[0] <= 2000
+    answer = client.get("/api/v1/query", query_string={"query": "count_over_time(sparse[1h])"})
+    assert body(answer)["data"]["result"][0]["value"][1] == "60"
+    answer = client.get("/api/v1/query", query_string={"query": "count_over_time(sparse[50y])"})
+    assert body(answer)["data"]["result"][0]["value"][1] == "60"

@@ -30,6 +30,14 @@ def _tail(warnings: Sequence[str], infos: Sequence[str]) -> bytes:
     return tail
 
 
+def whole(data: Iterable[bytes], warnings: Sequence[str], infos: Sequence[str]) -> Response:
+    """Wrap data that comes in pieces; all are made first, but none is copied."""
+    body = [b'{"status":"success","data":', *data, _tail(warnings, infos) + b"}"]
+    response = Response(body, content_type=_JSON)
+    response.content_length = sum(map(len, body))
+    return response
+
+
 def streamed(data: Iterable[bytes], warnings: Sequence[str], infos: Sequence[str]) -> Response:
     """Wrap data that comes in pieces; they are sent as they are made."""
 
