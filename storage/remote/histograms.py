@@ -1,7 +1,7 @@
-"""Native histograms of remote write requests: messages read one by one, their buckets all at once.
+"""Native histograms of remote write requests, all of a request at once.
 
-Each field of a message is looked at once; bucket spans, which seldom change, are worked out once
-for each form; counts stay bytes until the whole request is read and are then decoded with numpy.
+Bucket spans, which seldom change, are worked out once for each form; counts stay bytes until the
+whole request is read and are then decoded with numpy.
 What is refused and how it is worded follows prometheus model/histogram, ``Validate``.
 """
 
@@ -14,8 +14,23 @@ import numpy.typing as npt
 from model.histogram.pool import CUSTOM_SCHEMA, HistogramPool
 from model.samples import Bools, Floats, Ints, is_stale
 from storage.remote.columns import HistogramRows
+from storage.remote.histogram_fields import (
+    BOUNDS,
+    COUNT,
+    HINT,
+    NEGATIVE,
+    POSITIVE,
+    SCHEMA,
+    START,
+    SUM,
+    THRESHOLD,
+    TIME,
+    ZERO,
+    Fields,
+    read_fields,
+)
 from storage.remote.packed import read_doubles, read_packed, running_sums, unzigzag
-from storage.remote.wire import WireError, read_delimited, read_varint, skip
+from storage.remote.wire import read_delimited, read_varint, skip
 
 _COARSEST: Final = -4
 _FINEST: Final = 8
@@ -25,31 +40,6 @@ MAX_COLUMNS: Final = (
 )
 _MAX_BUCKETS: Final = 1 << 20
 _MAX_FORMS: Final = 65_536
-_NO_DOUBLE: Final = bytes(8)
-
-_FLOAT, _INT = 0, 1
-_NUMBER, _EIGHT_BYTES, _PIECE = 0, 1, 2  # wire types
-_FLOAT_COUNT: Final = 0x11
-# prompb Histogram: tags of the fields, and where they are put
-_VARINTS: Final = {0x08: 0, 0x30: 1, 0x20: 2, 0x70: 3, 0x78: 4, 0x88: 5}
-_COUNT, _ZERO, _SCHEMA, _HINT, _TIME, _START = range(6)  # the first two also of the doubles
-_DOUBLES: Final = {0x11: 0, 0x39: 1, 0x19: 2, 0x29: 3}
-_SUM, _THRESHOLD = 2, 3
-_PACKED: Final = {0x4A: 0, 0x52: 1, 0x62: 2, 0x6A: 3, 0x82: 4}
-_SINGLE: Final = {0x48: 0, 0x51: 1, 0x60: 2, 0x69: 3, 0x81: 4}  # proto3 allows that, too
-_NEGATIVE, _POSITIVE, _BOUNDS = 0, 2, 4  # in each side the deltas, then the float counts
-_SPANS: Final = {0x42: 0, 0x5A: 1}
-
-
-@dataclass(slots=True)
-class _Message:
-    """One Histogram, its numbers and what is not decoded yet."""
-
-    numbers: list[int]
-    doubles: list[bytes]
-    packed: list[bytes]
-    spans: list[bytes]
-    kind: int
 
 
 @dataclass(slots=True)
@@ -126,84 +116,44 @@ class HistogramReader:
     Attributes:
         forms: What is known of spans.
         rows: Number of the series of each.
-        messages: The histograms.
+        data: The request.
+        places: Where each begins and ends in it.
     """
 
     forms: SpanForms
     rows: list[int] = field(default_factory=list)
-    messages: list[_Message] = field(default_factory=list)
+    data: bytes = b""
+    places: list[tuple[int, int]] = field(default_factory=list)
 
     def read(self, data: bytes, at: int, end: int, row: int) -> None:
-        """Take one Histogram message.
-
-        Raises:
-            WireError: If it is none.
-        """
-        found = _Message([0] * 6, [_NO_DOUBLE] * 4, [b""] * 5, [b"", b""], _INT)
-        while at < end:
-            begin = at
-            tag = data[at]
-            at += 1
-            if tag >= 0x80:
-                tag, at = read_varint(data, begin)
-            kind = tag & 7
-            if kind == _PIECE:
-                if at < end and data[at] < 0x80:  # most are short
-                    start = at + 1
-                    at = start + data[at]
-                else:
-                    start, at = read_delimited(data, at, end)
-                if tag in _SPANS:
-                    found.spans[_SPANS[tag]] += data[begin:at]
-                elif tag in _PACKED:
-                    found.packed[_PACKED[tag]] += data[start:at]
-            elif kind == _EIGHT_BYTES:
-                start, at = at, at + 8
-                if tag in _DOUBLES:
-                    found.doubles[_DOUBLES[tag]] = data[start:at]
-                    found.kind = _FLOAT if tag == _FLOAT_COUNT else found.kind
-                elif tag in _SINGLE:
-                    found.packed[_SINGLE[tag]] += data[start:at]
-            elif kind == _NUMBER:
-                start = at
-                number, at = read_varint(data, at)
-                if tag in _VARINTS:
-                    found.numbers[_VARINTS[tag]] = number
-                elif tag in _SINGLE:
-                    found.packed[_SINGLE[tag]] += data[start:at]
-            else:
-                at = skip(data, tag, at, end)
-        if at > end:
-            raise WireError("a histogram is longer than its field")
+        """Take one Histogram message; it is looked at by ``columns``."""
+        self.data = data
         self.rows.append(row)
-        self.messages.append(found)
+        self.places.append((at, end))
 
     def columns(self, faults: list[str]) -> HistogramRows | None:
         """Return the histograms; what is wrong with those that are left out is added to ``faults``.
 
         Raises:
-            WireError: If the counts cannot be read.
+            WireError: If a message is none, or its counts cannot be read.
         """
         size = len(self.rows)
         if not size:
             return None
-        numbers = np.array([m.numbers for m in self.messages], dtype=np.uint64)
-        doubles = np.frombuffer(
-            b"".join(b"".join(m.doubles) for m in self.messages), dtype=np.float64
-        ).reshape(-1, 4)
-        integer = np.array([m.kind == _INT for m in self.messages])
-        stale = is_stale(doubles[:, _SUM])
-        bounds, bound_counts = read_doubles([m.packed[_BOUNDS] for m in self.messages])
+        fields = read_fields(self.data, self.places)
+        numbers, doubles, integer = fields.numbers, fields.doubles, fields.integer
+        stale = is_stale(doubles[:, SUM])
+        bounds, bound_counts = read_doubles(fields.packed[BOUNDS])
         judge = _Judge(size)
         found = _Histograms(
-            schema=unzigzag(numbers[:, _SCHEMA]),
-            count=np.where(integer, numbers[:, _COUNT].astype(np.float64), doubles[:, _COUNT]),
-            sum=doubles[:, _SUM],
-            zero=np.where(integer, numbers[:, _ZERO].astype(np.float64), doubles[:, _ZERO]),
-            threshold=doubles[:, _THRESHOLD],
-            hint=np.minimum(numbers[:, _HINT], 3).astype(np.int8),
-            positive=self._side(1, _POSITIVE, integer, judge),
-            negative=self._side(0, _NEGATIVE, integer, judge),
+            schema=unzigzag(numbers[:, SCHEMA]),
+            count=np.where(integer, numbers[:, COUNT].astype(np.float64), doubles[:, COUNT]),
+            sum=doubles[:, SUM],
+            zero=np.where(integer, numbers[:, ZERO].astype(np.float64), doubles[:, ZERO]),
+            threshold=doubles[:, THRESHOLD],
+            hint=np.minimum(numbers[:, HINT], 3).astype(np.int8),
+            positive=self._side(fields, 1, POSITIVE, judge),
+            negative=self._side(fields, 0, NEGATIVE, judge),
             bounds=_ragged(bounds, bound_counts),
         )
         found.check(judge, integer)
@@ -212,19 +162,20 @@ class HistogramReader:
         times = numbers.view(np.int64)
         return HistogramRows(
             rows=np.array(self.rows, dtype=np.int64)[good],
-            ts_ms=times[good, _TIME],
-            start_ms=times[good, _START],
+            ts_ms=times[good, TIME],
+            start_ms=times[good, START],
             stale=stale[good],
             pool=found.pool(good),
         )
 
-    def _side(self, spans: int, deltas: int, integer: Bools, judge: "_Judge") -> "_Side":
+    def _side(self, fields: Fields, spans: int, deltas: int, judge: "_Judge") -> "_Side":
         """Decode the buckets of one side."""
-        changes, change_counts = read_packed([m.packed[deltas] for m in self.messages])
-        floats, float_counts = read_doubles([m.packed[deltas + 1] for m in self.messages])
+        integer = fields.integer
+        changes, change_counts = read_packed(fields.packed[deltas])
+        floats, float_counts = read_doubles(fields.packed[deltas + 1])
         sums = running_sums(unzigzag(changes), change_counts).astype(np.float64)
         counts = np.where(integer, change_counts, float_counts)
-        forms = [self.forms.indices(m.spans[spans]) for m in self.messages]
+        forms = [self.forms.indices(one) for one in fields.spans[spans]]
         lengths = np.array([-1 if one is None else len(one) for one in forms], dtype=np.int64)
         fits = lengths == counts
         judge.note(~fits, "histogram spans do not fit its buckets")
