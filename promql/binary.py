@@ -43,7 +43,13 @@ _GROUPING_PROBLEM: Final = "multiple matches for labels: grouping labels must en
 
 
 def scalar_operation(op: str, left: Floats, right: Floats) -> Floats:
-    """Work out an operation on scalars; comparisons give 0 or 1."""
+    """Work out an operation on scalars; comparisons give 0 or 1.
+
+    Raises:
+        QueryError: If it is an operation on histograms.
+    """
+    if op in TRIMS:
+        raise QueryError(f"operator {quote(op)} not allowed for Scalar operations")
     with np.errstate(all="ignore"):
         return _OPERATIONS[op](left, right).astype(np.float64)
 

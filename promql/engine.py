@@ -14,6 +14,7 @@ from promql.block import Block
 from promql.call import QueryRange
 from promql.evaluator import LOOKBACK_MS, Budget, Evaluator
 from promql.functions.extended import extended_points
+from promql.histogram.hints import counted_only
 from promql.invariant import once
 from promql.parser import parse
 from promql.result import Matrix, Result, Scalar, Stats, String, Vector
@@ -129,6 +130,7 @@ class Engine:
         budget = Budget(self._limits.max_samples, cancelled)
         lookback = self._limits.lookback_ms
         run = Evaluator(queryable, at, query, Annotations(), budget, lookback, is_range)
+        run = replace(run, counted=counted_only(tree))
         return replace(run, once=once(tree, run.pinned))
 
 

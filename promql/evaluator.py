@@ -17,6 +17,7 @@ from promql.block import Block
 from promql.call import CallContext, Pinned, QueryRange, Value
 from promql.functions.table import FUNCTIONS
 from promql.histogram.arithmetic import scaled
+from promql.histogram.hints import without_resets
 from promql.invariant import reference
 from promql.lexer import SET_OPERATORS
 from promql.parser_duration import duration_ms
@@ -81,6 +82,7 @@ class Evaluator:
         budget: See Budget.
         lookback_ms: How old a sample may be.
         is_range: Whether a range query asks.
+        counted: See ``promql.histogram.hints.counted_only``.
     """
 
     queryable: Queryable
@@ -91,6 +93,7 @@ class Evaluator:
     lookback_ms: int = LOOKBACK_MS
     is_range: bool = False
     once: frozenset[int] = frozenset()
+    counted: frozenset[int] = frozenset()
     path: tuple[ast.Expr, ...] = ()
 
     @property
@@ -166,7 +169,7 @@ class Evaluator:
         found = self.queryable.select(node.matchers, mint, maxt, hints)
         cells = sum(group.values.size for group in found.groups)
         self.budget.use(cells)
-        return found
+        return found if id(node) in self.counted else without_resets(found)
 
     def select_instant(
         self, node: ast.VectorSelector, *, times: bool = False, start_times: bool = False

@@ -1,9 +1,9 @@
 """The arithmetic of durations, in brackets and behind ``offset``: parsing and working out."""
 
 import math
-from typing import Final
+from typing import Final, NoReturn
 
-from model.errors import QueryError
+from model.errors import ParseError
 from promql import ast
 from promql.parser_tokens import TokenReader
 
@@ -21,7 +21,13 @@ def parse_duration_expr(
 
 
 def parse_offset_expr(parser: TokenReader) -> ast.Duration:
-    """Parse what may follow ``offset``: one operand with its sign; more needs parentheses."""
+    """Parse what may follow ``offset``: one operand with its sign.
+
+    Behind one in parentheses without a sign operators go on with the duration, as Prometheus's
+    grammar has it: ``a offset (1m) / b`` is an error.
+    """
+    if parser.token.kind == "(":
+        return _expression(parser, 0, "offset", _EXPECTED)
     return _signed(parser, "offset", _EXPECTED, operators=False)
 
 
@@ -95,19 +101,32 @@ def duration_ms(node: ast.Duration, step_ms: int, range_ms: int, *, negative: bo
         negative: Whether it may be negative or zero, as offsets may.
 
     Raises:
-        QueryError: If it is not a possible duration.
+        ParseError: If it is not a possible duration; refused as a text that cannot be parsed.
     """
     if isinstance(node, ast.NumberLiteral):
-        return round(node.value * 1000)
+        # nanoseconds first, then whole milliseconds
+        return int(math.copysign(math.floor(abs(node.value) * 1e9 + 0.5) // 1_000_000, node.value))
     seconds = _seconds(node, step_ms / 1000, range_ms / 1000)
-    place = f"{node.start}:{node.end}"
     if not math.isfinite(seconds):
-        raise QueryError(f"{place}: duration is NaN or infinite")
+        _fail(node, "duration is NaN or infinite")
     if seconds <= 0 and not negative:
-        raise QueryError(f"{place}: duration must be greater than 0")
+        _fail(node, "duration must be greater than 0")
     if abs(seconds) > _LIMIT_SECONDS:
-        raise QueryError(f"{place}: duration is out of range")
+        _fail(node, "duration is out of range")
     return int(seconds * 1000)
+
+
+def _fail(node: ast.Duration, message: str) -> NoReturn:
+    """Raise the error at the offsets Prometheus names: parentheses around operators do not count."""
+    start, end = _place(node)
+    raise ParseError(f"{start}:{end}: {message}", start, end)
+
+
+def _place(node: ast.Duration) -> tuple[int, int]:
+    if isinstance(node, ast.NumberLiteral) or (node.left is None and node.right is None):
+        return node.start, node.end
+    right = node.end if node.right is None else _place(node.right)[1]
+    return node.start if node.left is None else _place(node.left)[0], right
 
 
 def _seconds(node: ast.Duration | None, step: float, length: float) -> float:
@@ -121,8 +140,7 @@ def _seconds(node: ast.Duration | None, step: float, length: float) -> float:
         return length
     left, right = _seconds(node.left, step, length), _seconds(node.right, step, length)
     if node.op in "/%" and right == 0:
-        what = "division" if node.op == "/" else "modulo"
-        raise QueryError(f"{node.start}:{node.end}: {what} by zero")
+        _fail(node, f"{'division' if node.op == '/' else 'modulo'} by zero")
     if node.op == "+":
         return left + right
     if node.op == "-":

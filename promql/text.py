@@ -182,6 +182,11 @@ def format_g(value: float) -> str:
     return f"{'-' if sign else ''}{mantissa}e{'-' if exponent < 0 else '+'}{abs(exponent):02d}"
 
 
+def format_fixed(value: float) -> str:
+    """Write a number with six decimals (Go's ``%f``)."""
+    return f"{value:f}" if math.isfinite(value) else format_float(value)
+
+
 def position(text: str, offset: int) -> str:
     """Return ``line:column`` of an offset, from 1; columns count bytes as Prometheus's do."""
     if not text:

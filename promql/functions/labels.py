@@ -13,7 +13,7 @@ from promql.block import Block, merge_same_labels
 from promql.call import CallContext
 from promql.functions.table import STRING, VECTOR, function
 from promql.regex import compile_anchored
-from promql.text import is_utf8, quote
+from promql.text import is_utf8
 
 _REFERENCE = re.compile(r"\$(?:\$|(\w+)|\{(\w+)\})", re.ASCII)
 
@@ -111,7 +111,7 @@ def run_label_join(call: CallContext) -> Block:
         if not name or not is_utf8(name):
             raise QueryError(f"invalid source label name in label_join(): {name}")
     if not dst or not is_utf8(dst):
-        raise QueryError(f"invalid destination label name in label_join(): {quote(dst)}")
+        raise QueryError(f"invalid destination label name in label_join(): {dst}")
     block = call.vector(0)
     group, first = block.labels.group(names)
     columns = [column_of(block.labels, name) for name in names]

@@ -29,7 +29,7 @@ def quantile_of_sorted(values: Floats, count: Counts, nans: Counts, q: Floats) -
         q: Broadcasts to shape (...); below 0 gives -Inf, above 1 +Inf.
     """
     with np.errstate(all="ignore"):
-        rank = np.where(np.isnan(q), 0.0, q) * (count - 1)
+        rank = np.clip(np.where(np.isnan(q), 0.0, q), 0.0, 1.0) * (count - 1)
         low = np.clip(np.floor(rank), 0, np.maximum(count - 1, 0)).astype(np.int64)
         high = np.minimum(low + 1, np.maximum(count - 1, 0))
         weight = rank - np.floor(rank)

@@ -8,6 +8,7 @@ from promql.block import Block
 from promql.call import CallContext
 from promql.functions.over_time import float_function
 from promql.functions.table import MATRIX, SCALAR, function
+from promql.text import format_fixed
 from promql.windows import Chunk
 
 
@@ -70,9 +71,10 @@ def run_double_exponential_smoothing(call: CallContext) -> Block:
     smoothing, trend = call.scalar(1), call.scalar(2)
     windows = call.windows(0)
     for what, factors, short in (("smoothing", smoothing, "sf"), ("trend", trend, "tf")):
-        odd = factors[~((factors > 0) & (factors < 1))]
+        odd = factors[(factors <= 0) | (factors >= 1)]  # NaN passes
         if len(odd) and windows.chunks:
-            message = f"invalid {what} factor. Expected: 0 < {short} < 1, got: {odd[0]:f}"
+            got = format_fixed(float(odd[0]))
+            message = f"invalid {what} factor. Expected: 0 < {short} < 1, got: {got}"
             raise QueryError(message)
 
     def change(chunk: Chunk) -> Floats:

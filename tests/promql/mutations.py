@@ -5,10 +5,9 @@ import re
 from collections.abc import Callable, Sequence
 
 from promql.ast import ValueType
-from promql import functions
 from promql.functions.table import FUNCTIONS
 
-AGGREGATES = "sum avg min max count group stddev stdvar".split()
+AGGREGATES = ["sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"]
 PARAMETERS = {
     "topk": "0 1 2 -1 NaN 1.9",
     "bottomk": "0 1 2 3",
@@ -17,7 +16,26 @@ PARAMETERS = {
     "quantile": "0 0.3 0.9 1 -1 2 NaN",
     "count_values": '"v" "le"',
 }
-OPERATORS = "+ - * / % ^ == != < > <= >= and or unless atan2 </ >/".split()
+OPERATORS = [
+    "+",
+    "-",
+    "*",
+    "/",
+    "%",
+    "^",
+    "==",
+    "!=",
+    "<",
+    ">",
+    "<=",
+    ">=",
+    "and",
+    "or",
+    "unless",
+    "atan2",
+    "</",
+    ">/",
+]
 VECTOR_CALLS = [
     f.name for f in FUNCTIONS.values() if f.args == (ValueType.VECTOR,) and not f.variadic
 ]
@@ -29,15 +47,47 @@ NUMBER = re.compile(r"(?<![\w.\"])\d+(?:\.\d+)?(?![\w.\"])")
 OPERATOR = re.compile(r" (\+|-|\*|/|%|\^|==|!=|<|>|<=|>=|and|or|unless|atan2|</|>/) ")
 SELECTOR = re.compile(r"\b([a-zA-Z_:][\w:]*)(\{[^{}]*\})?(?=[\s)\[+*/%^,]|$)")
 RANGE = re.compile(r"(\[[^\[\]]*\])")
-DURATIONS = "30s 1m 90s 5m 10m 7m 1h 15s 1ms 20m 1d".split()
-NUMBERS = "0 1 2 0.5 -1 0.9 NaN Inf -Inf 3 100 1e3".split()
+DURATIONS = ["30s", "1m", "90s", "5m", "10m", "7m", "1h", "15s", "1ms", "20m", "1d"]
+NUMBERS = ["0", "1", "2", "0.5", "-1", "0.9", "NaN", "Inf", "-Inf", "3", "100", "1e3"]
 TOKENS = [
-    *"( ) { } [ ] , : @ offset by on ignoring group_left group_right bool without".split(),
-    *"fill fill_left fill_right anchored smoothed start() end() step() range() sum rate 5m 1".split(),
+    *[
+        "(",
+        ")",
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "@",
+        "offset",
+        "by",
+        "on",
+        "ignoring",
+        "group_left",
+        "group_right",
+        "bool",
+        "without",
+    ],
+    *[
+        "fill",
+        "fill_left",
+        "fill_right",
+        "anchored",
+        "smoothed",
+        "start()",
+        "end()",
+        "step()",
+        "range()",
+        "sum",
+        "rate",
+        "5m",
+        "1",
+    ],
     *("= != =~ !~ == -", '"x"', "'y'", "`z`", "foo", "__name__", "0x1f", "1e", "1_000", "Inf", "$"),
     *("min_of(1,2)", "inf", "NaN", "-1m", "!", "\\", '"', "<", "</", "é", "#c", "\n", "max_of"),
 ]
-LABELS = "le instance job group __name__ l foo".split()
+LABELS = ["le", "instance", "job", "group", "__name__", "l", "foo"]
 
 Mutation = Callable[[random.Random, str, Sequence[str]], str]
 
@@ -75,7 +125,9 @@ def _subquery(rng: random.Random, query: str, others: Sequence[str]) -> str:
 def _operate(rng: random.Random, query: str, others: Sequence[str]) -> str:
     operator = rng.choice(OPERATORS)
     names = ", ".join(rng.sample(LABELS, rng.randint(0, 2)))
-    boolean = " bool" if operator in "== != < > <= >=".split() and rng.random() < 0.4 else ""
+    boolean = (
+        " bool" if operator in ["==", "!=", "<", ">", "<=", ">="] and rng.random() < 0.4 else ""
+    )
     matching = rng.choice(["", "", f" on({names})", f" ignoring({names})"])
     if matching and rng.random() < 0.4 and operator not in ("and", "or", "unless"):
         matching += rng.choice(
