@@ -254,17 +254,21 @@ _SIMPLE: Final[dict[str, Callable[[Segments, Floats, Bools, Index], Floats]]] = 
 # ---------------------------------------------------------------- with parameter
 
 
-def extremes(param: Floats) -> Floats:
-    """Return what is said of a parameter that is out of bounds: its ends over all steps, or NaN if it is that once."""
-    if not len(param):
-        return param
-    return np.unique([param.max(), param.min()])[::-1]
+def beyond(param: Floats, low: float, high: float) -> Floats:
+    """Return what is said of a parameter that is out of bounds: NaN, its greatest and its least value."""
+    known = param[~np.isnan(param)]
+    said = [np.nan] if len(known) < len(param) else []
+    if len(known) and known.max() > high:
+        said.append(float(known.max()))
+    if len(known) and known.min() < low:
+        said.append(float(known.min()))
+    return np.array(said)
 
 
 def quantile(node: ast.Aggregate, q: Floats, block: Block, annotations: Annotations) -> Block:
     """Work out ``quantile``; NaN counts as smallest."""
     assert node.param is not None
-    warn_quantile(annotations, extremes(q), node.param)
+    warn_quantile(annotations, beyond(q, 0, 1), node.param)
     block = without_histograms(node, block, annotations)
     if not block.size:
         return Block.empty(block.present.shape[1])
@@ -355,8 +359,7 @@ def limit_ratio(
     (promql/engine.go: ratiosampler), so that both keep the same series.
     """
     assert node.param is not None
-    ends = extremes(ratio)
-    for value in ends[np.abs(ends) > 1].tolist():
+    for value in beyond(ratio, -1, 1).tolist():
         text = f"ratio value should be between -1 and 1, got {format_g(value)}, capping to {1 if value > 0 else -1}"
         annotations.warn(text, node.param)
     place = label_hashes(block.labels).astype(np.float64)[:, None] / 2.0**64

@@ -329,5 +329,10 @@ def _check_one_side(
 
 
 def metric_text(labels: Labels) -> str:
-    """Write a label set as error texts do: ``{__name__="up", job="a"}``."""
-    return "{" + ", ".join(f"{name}={quote(value)}" for name, value in labels) + "}"
+    """Write a label set as error texts do: ``{__name__="up", "a.b"="c"}``."""
+    return "{" + ", ".join(f"{_name(name)}={quote(value)}" for name, value in labels) + "}"
+
+
+def _name(name: str) -> str:
+    plain = name.isascii() and name.replace("_", "a").isalnum() and not name[0].isdigit()
+    return name if plain else quote(name)

@@ -359,9 +359,9 @@ def _check_parameter(node: ast.Aggregate, param: Floats) -> None:
     if node.op == "limit_ratio":
         return
     if (param <= _LOWEST_INT).any():
-        raise QueryError(f"Scalar value {format_g(param.min())} underflows int64")
+        raise QueryError(f"Scalar value {format_g(float(param.min()))} underflows int64")
     if (param >= _HIGHEST_INT).any():
-        raise QueryError(f"Scalar value {format_g(param.max())} overflows int64")
+        raise QueryError(f"Scalar value {format_g(float(param.max()))} overflows int64")
 
 
 def is_vector(expr: ast.Expr) -> bool:

@@ -14,20 +14,16 @@ UNSAFE: Final = frozenset(
         "day_of_week",
         "day_of_year",
         "days_in_month",
-        "end",
         "hour",
         "minute",
         "month",
         "predict_linear",
-        "range",
-        "start",
-        "step",
         "time",
         "timestamp",
         "year",
     }
 )
-"""Functions whose result depends on the step whatever they are given."""
+"""Functions whose result depends on the step whatever they are given; the query's own times are constants."""
 
 
 def once(expr: ast.Expr, pinned: Callable[[ast.Shift], Pinned]) -> frozenset[int]:

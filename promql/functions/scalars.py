@@ -34,11 +34,12 @@ def run_end(call: CallContext) -> Floats:
 
 
 @function(
-    "step", returns=SCALAR, doc="Seconds between two steps of the query; 0 for an instant query."
+    "step", returns=SCALAR, doc="Seconds between two steps of the query; 0 if there is but one."
 )
 def run_step(call: CallContext) -> Floats:
     """See the table."""
-    return np.full(call.steps, call.query.step_ms / 1000)
+    query = call.query
+    return np.full(call.steps, query.step_ms / 1000 if query.start_ms < query.end_ms else 0.0)
 
 
 @function("range", returns=SCALAR, doc="Seconds from the first to the last step of the query.")

@@ -189,18 +189,22 @@ class Mendings:
     Attributes:
         counts: Histograms mended at each step, int64, shape (T,).
         notes: Where and how far.
+        done: Which histograms were mended, at which steps; shape (h, T).
     """
 
     counts: dict[str, Index] = field(default_factory=dict)
     notes: dict[str, Monotonicity] = field(default_factory=dict)
+    done: Bools | None = None
 
     def add(
         self, call: CallContext, block: Block, buckets: Buckets, mended: Mended, node: Expr
     ) -> None:
-        """Take in histograms whose counts had to be mended."""
-        for i in np.flatnonzero(mended.forced.any(axis=1)).tolist():
+        """Take in histograms whose counts had to be mended; once mended they are so for later quantiles."""
+        forced = mended.forced if self.done is None else mended.forced & ~self.done
+        self.done = forced if self.done is None else forced | self.done
+        for i in np.flatnonzero(forced.any(axis=1)).tolist():
             name = metric_name(block.labels, int(buckets.first[i]))
-            steps = np.flatnonzero(mended.forced[i])
+            steps = np.flatnonzero(forced[i])
             found = Monotonicity(
                 place_of(node),
                 int(call.ts_ms[steps[0]]),
@@ -212,7 +216,7 @@ class Mendings:
             )
             self.notes.setdefault(name, found).merge(found)
             counts = self.counts.setdefault(name, np.zeros(call.steps, dtype=np.int64))
-            counts += mended.forced[i]
+            counts += forced[i]
 
     def say(self, call: CallContext) -> None:
         """Tell of it; the number of samples is Prometheus's, which adds what it has so far again at each step."""

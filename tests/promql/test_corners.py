@@ -4,8 +4,9 @@ import math
 
 import pytest
 
-from model.errors import QueryError
+from model.errors import ParseError, QueryError
 from promql.engine import Engine
+from promql.parser import parse
 from promql.result import Result
 from tests.promql.columns import ColumnStore
 from tests.promql.promqltest import answer
@@ -66,3 +67,107 @@ def test_operators_behind_an_offset_in_parentheses_belong_to_it() -> None:
     [(_, plain)] = answer(ask("one offset 10s + 10"))
 
     assert (points[60_000], plain[60_000]) == (5.0, 16.0)
+
+
+def test_durations_that_cannot_be_are_parse_errors() -> None:
+    """They are refused before the query runs, at offsets that leave parentheses out."""
+    with pytest.raises(ParseError) as caught:
+        ask("sum_over_time(one[(30s - 20s) * 0])")
+
+    assert str(caught.value) == "19:33: duration must be greater than 0"
+
+
+def test_a_text_without_an_expression_has_a_position_if_it_has_anything() -> None:
+    """A comment is something."""
+    texts = []
+    for text in ("", "# nothing"):
+        with pytest.raises(ParseError) as caught:
+            parse(text)
+        texts.append(str(caught.value))
+
+    assert texts == [
+        "unknown position: parse error: no expression found in input",
+        "1:1: parse error: no expression found in input",
+    ]
+
+
+def test_a_quantile_beyond_all_of_one_value_is_infinite() -> None:
+    """Infinity times no distance is no place in the window."""
+    [(_, points)] = answer(ask("quantile_over_time(Inf, one[5s])"))
+
+    assert points == {60_000: math.inf}
+
+
+def test_large_parameters_are_shown_as_they_are() -> None:
+    """A number of series has 63 bits."""
+    with pytest.raises(QueryError, match=r"^Scalar value 1e\+300 overflows int64$"):
+        ask("topk(1e300, one)")
+
+
+@pytest.mark.parametrize(
+    ("query", "warnings"),
+    [
+        ("limit_ratio(time(), one)", ["ratio value should be between -1 and 1, got 60, capping to 1 (1:13)"]),
+        ("quantile(time(), one)", ["quantile value should be between 0 and 1, got 60 (1:10)"]),
+    ],
+)  # fmt: skip
+def test_of_parameters_out_of_bounds_the_worst_is_named(query: str, warnings: list[str]) -> None:
+    """Not every step's own, and not both ends if one side only is left."""
+    store = ColumnStore()
+    load(store, DATA)
+    result = Engine().range(store, query, 40_000, 60_000, 10_000)
+
+    assert list(result.warnings) == [f"PromQL warning: {text}" for text in warnings]
+
+
+def test_a_range_of_one_step_has_no_step() -> None:
+    """``step()`` is 0 where the query begins and ends at once; durations keep the step they were given."""
+    store = ColumnStore()
+    load(store, DATA)
+    engine = Engine()
+    [(_, alone)] = answer(engine.range(store, "step()", 60_000, 60_000, 10_000))
+    [(_, counted)] = answer(engine.range(store, "count_over_time(one[2 * step()])", 60_000, 60_000, 10_000))  # fmt: skip
+
+    assert (alone, counted) == ({60_000: 0.0}, {60_000: 2.0})
+
+
+def test_buckets_are_mended_once_for_all_quantiles() -> None:
+    """The info counts histograms, not quantiles."""
+    lines = ["load 10s", 'b_bucket{le="1"} 5x6', 'b_bucket{le="2"} 4x6', 'b_bucket{le="+Inf"} 6x6']
+    result = ask('histogram_quantiles(b_bucket, "q", 0.1, 0.5, 0.9)', lines=lines)
+
+    assert ["over 1 samples" in text for text in result.infos] == [True]
+
+
+BUCKETS = "{{schema:0 count:4 sum:3 z_bucket:1 buckets:[1 1 1]}}"
+
+
+@pytest.mark.parametrize(
+    ("query", "warns"),
+    [
+        ("sum_over_time(h[1m])", False),
+        ("sum(h)", False),
+        ("histogram_count(sum_over_time(h[1m]))", True),
+        ("histogram_avg(sum(h @ 40))", True),
+        ("histogram_count(sum_over_time(h[1m:10s]))", False),
+        ("histogram_quantile(0.5, sum_over_time(h[1m]))", False),
+        ("histogram_count(sum_over_time(h[1m]) </ 5) + 1", False),
+    ],
+)
+def test_resets_of_histograms_are_told_only_where_no_buckets_are_needed(
+    query: str, warns: bool
+) -> None:
+    """Prometheus's chunks do not say that a histogram began anew; reading counts only finds it out."""
+    lines = ["load 10s", f"h{{l='a'}} {BUCKETS}+{BUCKETS}x3 {BUCKETS}+{BUCKETS}x3"]
+    lines.append(f"h{{l='b'}} {BUCKETS}+{BUCKETS}x7")
+    result = ask(query, lines=lines)
+
+    text = "PromQL warning: conflicting counter resets during histogram aggregation"
+    assert any(text in one for one in result.warnings) is warns
+
+
+def test_labels_in_errors_are_quoted_where_they_must_be() -> None:
+    """Names beyond letters, digits and ``_`` stand in quotes."""
+    lines = ["load 10s", '{"é.x"="1", __name__="one"} 1x6', '{"é.x"="2", __name__="one"} 1x6']
+    with pytest.raises(QueryError, match=r'\[\{__name__="one", "é.x"="1"\}, '):
+        ask("vector(1) + on() one", lines=lines)
