@@ -316,8 +316,12 @@ def _check_one_side(
     clash = (counts > 1) & (asked | always)
     if not clash.any():
         return
-    number, step = (int(x[0]) for x in np.nonzero(clash))
-    rows = np.flatnonzero((group == number) & one.present[:, step])[:2].tolist()
+    # the first series, at the first such step, whose group has had one already
+    step = int(np.flatnonzero(clash.any(axis=0))[0])
+    here = np.flatnonzero(one.present[:, step])
+    _, firsts = np.unique(group[here], return_index=True)
+    again = int(np.delete(here, firsts)[0])
+    rows = [int(here[group[here] == group[again]][0]), again]
     names = sorted(metric_text(one.labels.labels(row)) for row in rows)
     matched = metric_text(_match_labels(matching, one.labels.take(np.array(rows[:1]))).labels(0))
     side = "left" if matching.card is Card.ONE_TO_MANY else "right"

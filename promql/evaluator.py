@@ -17,7 +17,7 @@ from promql.block import Block
 from promql.call import CallContext, Pinned, QueryRange, Value
 from promql.functions.table import FUNCTIONS
 from promql.histogram.arithmetic import scaled
-from promql.histogram.hints import without_resets
+from promql.histogram.hints import first_unknown, without_resets
 from promql.invariant import reference
 from promql.lexer import SET_OPERATORS
 from promql.parser_duration import duration_ms
@@ -166,10 +166,13 @@ class Evaluator:
         return duration_ms(node, self.query.step_ms, length, negative=negative)
 
     def _select(self, node: ast.VectorSelector, mint: int, maxt: int, hints: Hints) -> SeriesSet:
-        found = self.queryable.select(node.matchers, mint, maxt, hints)
+        counted = id(node) in self.counted
+        # the sample before the first one says whether that is a reset
+        first = mint - self.lookback_ms if counted else mint
+        found = self.queryable.select(node.matchers, first, maxt, hints)
         cells = sum(group.values.size for group in found.groups)
         self.budget.use(cells)
-        return found if id(node) in self.counted else without_resets(found)
+        return first_unknown(found, mint) if counted else without_resets(found)
 
     def select_instant(
         self, node: ast.VectorSelector, *, times: bool = False, start_times: bool = False

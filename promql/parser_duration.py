@@ -5,6 +5,7 @@ from typing import Final, NoReturn
 
 from model.errors import ParseError
 from promql import ast
+from promql.lexer import Token
 from promql.parser_tokens import TokenReader
 
 _BINARY: Final = {"+": 1, "-": 1, "*": 2, "/": 2, "%": 2, "^": 3}
@@ -23,16 +24,31 @@ def parse_duration_expr(
 def parse_offset_expr(parser: TokenReader) -> ast.Duration:
     """Parse what may follow ``offset``: one operand with its sign.
 
-    Behind one in parentheses without a sign operators go on with the duration, as Prometheus's
-    grammar has it: ``a offset (1m) / b`` is an error.
+    Behind one in parentheses without a sign, or with two signs, operators go on with the duration,
+    as Prometheus's grammar has it: ``a offset (1m) / b`` is an error.
     """
-    if parser.token.kind == "(":
+    token = parser.token
+    if token.kind == "(":
         return _expression(parser, 0, "offset", _EXPECTED)
-    return _signed(parser, "offset", _EXPECTED, operators=False)
+    if token.kind not in ("+", "-"):
+        return _atom(parser, "offset", _EXPECTED)
+    parser.advance()
+    if parser.token.kind in ("+", "-"):
+        inner = _expression(parser, _POWER - 1, "offset", _EXPECTED)
+        return _operators(parser, _negated(token, inner), 0, "offset", _EXPECTED)
+    if parser.token.kind == "NUMBER" and abs(parser.number_value()) > _LIMIT_SECONDS:
+        parser.fail("duration out of range", token.start, token.end)
+    return _negated(token, _atom(parser, "offset", _EXPECTED))
 
 
 def _expression(parser: TokenReader, floor: int, context: str, expected: str) -> ast.Duration:
-    left = _signed(parser, context, expected, operators=True)
+    return _operators(parser, _signed(parser, context, expected), floor, context, expected)
+
+
+def _operators(
+    parser: TokenReader, left: ast.Duration, floor: int, context: str, expected: str
+) -> ast.Duration:
+    """Parse the operators that follow an operand and bind tighter than ``floor``."""
     while (power := _BINARY.get(parser.token.kind, 0)) > floor:
         op = parser.advance()
         right = _expression(parser, power - 1 if op.kind == "^" else power, context, expected)
@@ -43,16 +59,16 @@ def _expression(parser: TokenReader, floor: int, context: str, expected: str) ->
     return left
 
 
-def _signed(parser: TokenReader, context: str, expected: str, *, operators: bool) -> ast.Duration:
+def _signed(parser: TokenReader, context: str, expected: str) -> ast.Duration:
     token = parser.token
     if token.kind not in ("+", "-"):
         return _atom(parser, context, expected)
     parser.advance()
-    inner: ast.Duration
-    if operators:
-        inner = _expression(parser, _POWER - 1, context, expected)
-    else:
-        inner = _atom(parser, context, expected)
+    return _negated(token, _expression(parser, _POWER - 1, context, expected))
+
+
+def _negated(token: Token, inner: ast.Duration) -> ast.Duration:
+    """Return an operand with the sign before it."""
     if isinstance(inner, ast.NumberLiteral):
         value = -inner.value if token.kind == "-" else inner.value
         return ast.NumberLiteral(token.start, inner.end, value, inner.duration)

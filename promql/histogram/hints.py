@@ -62,3 +62,22 @@ def _forget(group: Group) -> Group:
     return replace(
         group, histograms=HistogramColumn(group.histograms.index, replace(pool, hint=hint))
     )
+
+
+def first_unknown(found: SeriesSet, mint: int) -> SeriesSet:
+    """Return what was selected with UNKNOWN for a RESET that is a series' first from ``mint`` on."""
+    if not any(_has_resets(group) for group in found.groups):
+        return found
+    return replace(found, groups=tuple(_forget_first(group, mint) for group in found.groups))
+
+
+def _forget_first(group: Group, mint: int) -> Group:
+    if group.histograms is None or not _has_resets(group):
+        return group
+    index, pool = group.histograms.index, group.histograms.pool
+    inside = (index >= 0) & (group.ts_ms >= mint)[group.ts_row]
+    rows = np.flatnonzero(inside.any(axis=1))
+    first = index[rows, inside[rows].argmax(axis=1)]
+    hint = pool.hint.copy()
+    hint[first[hint[first] == RESET]] = UNKNOWN
+    return replace(group, histograms=HistogramColumn(index, replace(pool, hint=hint)))

@@ -11,6 +11,8 @@ from promql.result import Result
 from tests.promql.columns import ColumnStore
 from tests.promql.promqltest import answer
 from tests.promql.script import load
+from tests.promql.sending import requests_of
+from tests.promql.served import InProcess
 
 DATA = [
     "load 10s",
@@ -67,6 +69,60 @@ def test_operators_behind_an_offset_in_parentheses_belong_to_it() -> None:
     [(_, plain)] = answer(ask("one offset 10s + 10"))
 
     assert (points[60_000], plain[60_000]) == (5.0, 16.0)
+
+
+def test_offsets_may_have_more_than_one_sign() -> None:
+    """With two the operators behind belong to the duration; out of range is said of the sign."""
+    [(_, points)] = answer(ask("one offset --10s + 10"))
+    with pytest.raises(ParseError) as caught:
+        parse("one offset -Inf")
+
+    assert points[60_000] == 5.0
+    assert str(caught.value) == "1:12: parse error: duration out of range"
+
+
+def test_the_first_series_too_many_is_named() -> None:
+    """Of several groups with two series, the one that is complete first, at the first such step."""
+    lines = ["load 10s", 'm{g="a",i="1"} _x4 1x2', 'm{g="b",i="1"} 1x6', 'm{g="b",i="2"} 1x6']
+    lines += ['m{g="a",i="2"} _x4 1x2']
+    store = ColumnStore()
+    load(store, lines)
+    with pytest.raises(QueryError, match=r"match group \{g=\"b\"\} on the right"):
+        Engine().range(store, "m + on(g) m", 0, 60_000, 10_000)
+
+
+def test_integrals_end_where_their_window_does() -> None:
+    """An infinite sample behind the window is none of it."""
+    store = ColumnStore()
+    load(store, ["load 10s", "m 1 1 1 Inf 1 1"])
+    [(_, points)] = answer(Engine().range(store, "integral(m[25s])", 20_000, 30_000, 10_000))
+
+    assert points == {20_000: 20.0, 30_000: math.inf}
+
+
+def test_a_window_of_counts_knows_the_sample_before_it() -> None:
+    """The store is asked for more, so that the first histogram has its hint."""
+    lines = [
+        "load 10s", f"h{{l='a'}} {BUCKETS}+{BUCKETS}x3 {BUCKETS}+{BUCKETS}x3"
+    ]  # fmt: skip
+    server = InProcess()
+    try:
+        server.fresh()
+        store = ColumnStore()
+        load(store, lines)
+        for body, version in requests_of(store):
+            server.write(body, version)
+        warned = [
+            bool(
+                server.query(f"histogram_count(sum_over_time(h[{length}]))", at)[1].get("warnings")
+            )
+            for length, at in (("15s", 40_000), ("15s", 50_000), ("25s", 50_000))
+        ]
+    finally:
+        server.stop()
+
+    # not reset and reset; reset, but the first; not reset, reset, not reset
+    assert warned == [True, False, True]
 
 
 def test_durations_that_cannot_be_are_parse_errors() -> None:
