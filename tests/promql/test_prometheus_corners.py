@@ -1,4 +1,4 @@
-"""Rules of the language that queries beside a real Prometheus brought to light."""
+"""Rules of the language that answers of a real Prometheus brought to light."""
 
 import math
 
