@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from model.errors import UnknownSeriesError
 from model.labels import Labels
 from model.samples import Floats, ScrapeBatch, stale_markers
 from storage.interface import Appender
@@ -35,7 +36,11 @@ class SeriesWriter:
             self._mark_stale(gone, ts_ms)
             self._labels, self._layout = now, layout
         if self._layout is not None:
-            self._appender.append(ScrapeBatch(self._layout, ts_ms, values))
+            try:
+                self._appender.append(ScrapeBatch(self._layout, ts_ms, values))
+            except UnknownSeriesError:  # unused for so long that the store forgot it
+                self._layout = self._appender.layout(now)
+                self._appender.append(ScrapeBatch(self._layout, ts_ms, values))
 
     def forget(self, ts_ms: int) -> None:
         """Mark everything stale; the rule is gone."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from collector.metrics import CollectorMetrics
 from model.clock import Clock, now_ms
-from model.errors import StorageError
+from model.errors import StorageError, UnknownSeriesError
 from model.labels import Labels
 from model.samples import (
     NO_SAMPLE_BITS,
@@ -148,7 +148,8 @@ class CollectionLoop:
         except StorageError as error:
             self._refused(name, error)
             return
-        self._append(name, ScrapeBatch(layout_id, at_ms, values))
+        if not self._append(name, ScrapeBatch(layout_id, at_ms, values)):
+            del known[block.key]  # the next round registers its series again
 
     def _mark_gone(self, before: _Known, now: tuple[Labels, ...], at_ms: int) -> None:
         gone = sorted(set(before.labels) - set(now))
@@ -157,13 +158,15 @@ class CollectionLoop:
             times = np.full(len(gone), at_ms, dtype=np.int64)
             self._appender.append_samples(refs, times, stale_markers(len(gone)))
 
-    def _append(self, name: str, batch: ScrapeBatch) -> None:
+    def _append(self, name: str, batch: ScrapeBatch) -> bool:
+        """Append; False if the store does not know the layout any more."""
         try:
             self._appender.append(batch)
         except StorageError as error:
             self._refused(name, error)
-            return
+            return not isinstance(error, UnknownSeriesError)
         self._metrics.samples.labels(name).inc(len(batch.values))
+        return True
 
     def _refused(self, name: str, error: StorageError) -> None:
         self._metrics.append_failures.labels(name).inc()

@@ -179,6 +179,7 @@ class Lane:
         while pending:
             attempt += 1
             pause: float | None = None
+            last = self._stopping.is_set()
             try:
                 deliveries = self._sink.write(pending, self._timeout_seconds)
             except DeliveryError as error:
@@ -193,8 +194,11 @@ class Lane:
                 else:
                     self._say(ok=True, message="delivering")
                 pending = left
-            if pause is not None and self._abandon.wait(pause):
+            if pause is None:
+                continue
+            if last or self._abandon.is_set():  # the lines wait in their files
                 return False
+            self._stopping.wait(pause)  # then one more try
         return True
 
     def _sort(self, batches: Sequence[LogBatch], deliveries: Sequence[Delivery], attempt: int) -> list[LogBatch]:  # fmt: skip

@@ -19,6 +19,7 @@ from logship.deadletter import DeadLetters
 from logship.events import KEY, EventLog
 from logship.lane import Lane, SinkStatus
 from logship.ledger import Ledger
+from logship.memory import keep_freed
 from logship.metrics import LogshipMetrics
 from logship.redact import Redactor
 from logship.sink.base import Sink
@@ -26,7 +27,6 @@ from logship.source.chunk import Chunk, Stream
 from logship.source.docker_api import ApiStream
 from logship.source.finder import Finder
 from logship.source.known import KnownFiles
-from logship.turn import TURN
 from model.clock import Clock
 from model.samples import SeriesBlock, SeriesSource
 from model.task import (
@@ -132,6 +132,7 @@ class Shipper:
 
     def start(self) -> None:
         """Start; returns when the logs of the tasks known now are open."""
+        keep_freed()
         self._find(self._tasks.snapshot())
         for lane in self._lanes:
             lane.start()
@@ -226,8 +227,7 @@ class Shipper:
                 self._starved = True
                 continue
             if chunk is None or not stream.fits(lane.name, chunk):
-                with TURN:
-                    chunk = stream.read(lane.name, self._clock.monotonic(), self._clock.now_ns())
+                chunk = stream.read(lane.name, self._clock.monotonic(), self._clock.now_ns())
             if chunk is None:
                 continue
             stream.advance(lane.name, chunk)

@@ -26,6 +26,7 @@ VOCABULARIES: Final[dict[str, tuple[str, str, str]]] = {
 
 PROMETHEUS_LABELS: Final = tuple(p for p, _, _ in VOCABULARIES.values() if p)
 ECS_FIELDS: Final[dict[str, str]] = {name: ecs for name, (_, ecs, _) in VOCABULARIES.items()}
+RESOURCE_ATTRIBUTES: Final[dict[str, str]] = {name: o for name, (_, _, o) in VOCABULARIES.items()}
 # The short words of Taskscope's own log queries ("app:shop level:error") and their ECS fields.
 QUERY_FIELDS: Final[dict[str, str]] = {
     **ECS_FIELDS,

@@ -1,9 +1,9 @@
 """Label sets: one at a time (``Labels``, for output) and as columns (``LabelTable``, for work)."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,9 @@ import numpy.typing as npt
 METRIC_NAME: Final = "__name__"
 
 Codes = npt.NDArray[np.int32]
+MadeT = TypeVar("MadeT")
+
+_MOST_NOTES: Final = 64
 
 
 class Labels(tuple[tuple[str, str], ...]):
@@ -72,10 +75,34 @@ class LabelTable:
     Attributes:
         size: n, the number of series.
         columns: By label name.
+        notes: See ``once``.
     """
 
     size: int
     columns: Mapping[str, LabelColumn]
+    notes: dict[object, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def once(self, key: object, make: Callable[[], MadeT]) -> MadeT:
+        """Return what follows from this table alone, worked out the first time somebody asks.
+
+        A store gives the same table to one query after the other, so that groups and pairs of its
+        series are found once. What is returned must not be written to.
+        """
+        found: MadeT | None = self.notes.get(key)
+        if found is None:
+            if len(self.notes) >= _MOST_NOTES:
+                self.notes.clear()
+            found = self.notes[key] = make()
+        return found
+
+    def once_with(self, key: object, other: "LabelTable", make: Callable[[], MadeT]) -> MadeT:
+        """Return what follows from this table and another, worked out when they first meet; see ``once``."""
+        found: tuple[LabelTable, MadeT] | None = self.notes.get(key)
+        if found is None or found[0] is not other:
+            if len(self.notes) >= _MOST_NOTES:
+                self.notes.clear()
+            found = self.notes[key] = (other, make())
+        return found[1]
 
     @classmethod
     def from_labels(cls, rows: Sequence[Mapping[str, str] | Labels]) -> Self:
@@ -112,7 +139,10 @@ class LabelTable:
             name: LabelColumn(col.codes[rows], col.values) for name, col in self.columns.items()
         }
         size = int(rows.sum()) if rows.dtype == np.bool_ else len(rows)
-        return type(self)(size, columns)
+        taken = type(self)(size, columns)
+        if rows.dtype == np.bool_ and self.notes.get("distinct"):
+            taken.notes["distinct"] = True  # of rows that differ some differ too
+        return taken
 
     def keep(self, names: Iterable[str]) -> Self:
         """Return the table with only these label names."""
@@ -128,6 +158,11 @@ class LabelTable:
         """Return the table with one column set or replaced."""
         return type(self)(self.size, {**self.columns, name: column})
 
+    @property
+    def distinct(self) -> bool:
+        """Whether no two rows are equal."""
+        return self.once("distinct", lambda: len(self.group(self.columns)[1]) == self.size)
+
     def group(self, names: Iterable[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Group the rows by some of their labels.
 
@@ -135,6 +170,10 @@ class LabelTable:
             ``(group, first)``: group number of each row, shape (n,), and for each group the
             first row that is in it, shape (groups,). Numbers run in order of first appearance.
         """
+        wanted = tuple(names)
+        return self.once(("group", wanted), lambda: self._group(wanted))
+
+    def _group(self, names: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         key = np.zeros(self.size, dtype=np.int64)
         for name in names:
             col = self.columns.get(name)

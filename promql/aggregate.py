@@ -16,16 +16,16 @@ from promql.block import METADATA_LABELS, Block, Index
 from promql.call import metric_name
 from promql.functions.labels import column_from
 from promql.functions.mixed import MIXED_BUCKETS
-from promql.functions.quantiles import quantile_of_sorted, warn_quantile
+from promql.functions.quantiles import beyond, quantile_of_sorted, warn_quantile
 from promql.functions.reduce import kahan
 from promql.hash import label_hashes
-from promql.histogram.arithmetic import means, totals
+from promql.histogram.arithmetic import means, mended, misfits, totals
 from promql.histogram.text import histogram_texts
+from promql.ranking import Ranking
 from promql.text import format_float, format_g, is_utf8, quote
 
 _EPSILON: Final = np.finfo(np.float64).eps
 _TRUSTED: Final = 1e-11  # relative error at which a plain sum is as good as a compensated one
-_WORTH_CUTTING: Final = 64  # rows; below it sorting all is as quick
 _IGNORES_HISTOGRAMS: Final = frozenset({"min", "max", "stddev", "stdvar", "quantile"})
 
 
@@ -38,12 +38,20 @@ class Segments:
         starts: int64, shape (G,): where each group begins in ``order``.
         group: int64, shape (n,): group of each sorted row.
         first: int64, shape (G,): the first row of each group.
+        labels: The groups' labels.
+        sorted: Whether the rows stand group by group already.
     """
 
     order: Index
     starts: Index
     group: Index
     first: Index
+    labels: LabelTable
+    sorted: bool
+
+    def sort(self, array: Any) -> Any:
+        """Return rows group by group."""
+        return array if self.sorted else array[self.order]
 
     def reduce(self, ufunc: Any, sorted_values: Any) -> Any:
         """Reduce each group's rows of an array in sorted order; shape (G, T)."""
@@ -60,11 +68,19 @@ def grouping_names(node: ast.Aggregate, table: LabelTable) -> list[str]:
 
 def segments(node: ast.Aggregate, table: LabelTable) -> Segments:
     """Sort the rows of a table by group."""
-    group, first = table.group(grouping_names(node, table))
+    names = tuple(grouping_names(node, table))
+    return table.once(("segments", names), lambda: _segments(names, table))
+
+
+def _segments(names: tuple[str, ...], table: LabelTable) -> Segments:
+    group, first = table.group(names)
     order = np.argsort(group, kind="stable")
     sorted_group = group[order]
+    starts = np.searchsorted(sorted_group, np.arange(len(first)))
+    labels = table.keep(names).take(first)
+    labels.notes["distinct"] = True
     return Segments(
-        order, np.searchsorted(sorted_group, np.arange(len(first))), sorted_group, first
+        order, starts, sorted_group, first, labels, bool((order[1:] > order[:-1]).all())
     )
 
 
@@ -77,9 +93,9 @@ def aggregate(node: ast.Aggregate, block: Block, annotations: Annotations) -> Bl
     parts = segments(node, block.labels)
     if node.op in ("sum", "avg") and block.histograms.any():
         return _with_histograms(node, block, parts, annotations)
-    present = block.present[parts.order]
+    present = parts.sort(block.present)
     count = parts.reduce(np.add, present.astype(np.int64))
-    values = _SIMPLE[node.op](parts, block.values[parts.order], present, count)
+    values = _SIMPLE[node.op](parts, parts.sort(block.values), present, count)
     return _grouped(node, block, parts, values, count > 0)
 
 
@@ -104,24 +120,22 @@ def _with_histograms(
     # floats that come first keep histograms from being added at all
     first = _first_rows(parts, block.present[parts.order]).ravel()[cells]
     begun = hists[first, cells % width]
-    misfits = _misfits(pool.custom, segment) & begun[segment]
-    for name in metric_names_of(block, parts.order[rows[order]][misfits]):
+    odd = misfits(pool, segment) & begun[segment]
+    for name in metric_names_of(block, parts.order[rows[order]][odd]):
         annotations.warn(MIXED_BUCKETS + quote(name), node.expr)
     mixed = ((count > 0) & some).ravel()[cells]
     told = mixed.copy()
     # what comes behind the first misfit is not looked at any more
-    spoilt = segment[misfits]
+    spoilt = segment[odd]
     running = np.zeros((len(floats) + 1, width), dtype=np.int64)
     np.cumsum(floats, axis=0, out=running[1:])
     at = cells[spoilt] % width
-    told[spoilt] = (
-        running[rows[order][misfits], at] > running[parts.starts[cells[spoilt] // width], at]
-    )
+    told[spoilt] = running[rows[order][odd], at] > running[parts.starts[cells[spoilt] // width], at]
     if told.any():
         annotations.warn("encountered a mix of histograms and floats for aggregation", node.expr)
     if (done.collision & done.possible & ~mixed).any():
         annotations.warn("conflicting counter resets during histogram aggregation", node.expr)
-    if (done.reconciled & done.possible & ~mixed).any():
+    if (mended(pool, segment) & begun).any():
         annotations.info("mismatched custom buckets were reconciled during aggregation", node.expr)
     index = np.full(count.shape, -1, dtype=np.int32)
     index.ravel()[cells] = np.where(done.possible, np.arange(len(cells)), -1)
@@ -134,15 +148,6 @@ def _first_rows(parts: Segments, present: Bools) -> Index:
     """Return the first row, in sorted order, with a sample in each group at each step; shape (G, T)."""
     rows = np.where(present, np.arange(len(present))[:, None], len(present) - 1)
     out: Index = parts.reduce(np.minimum, rows)
-    return out
-
-
-def _misfits(custom: Bools, segment: Index) -> Bools:
-    """Tell which histograms are the first of their segment with another kind of buckets than the first one."""
-    starts = np.flatnonzero(np.diff(segment, prepend=-1))
-    other = custom != custom[starts[segment]]
-    before = np.cumsum(other) - other
-    out: Bools = other & (before == before[starts[segment]])
     return out
 
 
@@ -170,10 +175,8 @@ def _grouped(
     *,
     compact: bool = True,
 ) -> Block:
-    names = grouping_names(node, block.labels)
-    labels = block.labels.keep(names).take(parts.first)
-    gone = parts.reduce(np.logical_or, block.drop_name[parts.order])
-    out = Block(labels, values, present, gone)
+    gone = parts.reduce(np.logical_or, parts.sort(block.drop_name))
+    out = Block(parts.labels, values, present, gone)
     return out.compact() if compact else out
 
 
@@ -184,6 +187,8 @@ def _sum(parts: Segments, values: Floats, present: Bools, count: Index) -> Float
     with np.errstate(all="ignore"):
         filled = values if present.all() else np.where(present, values, 0.0)
         plain: Floats = parts.reduce(np.add, filled)
+        if len(filled) * _EPSILON <= _TRUSTED and filled.min() >= 0:
+            return plain
         # an error grows with the size of the terms; terms of one sign cannot cancel
         size = np.abs(plain) if filled.min() >= 0 else parts.reduce(np.add, np.abs(filled))
         trusted = size * count * _EPSILON <= _TRUSTED * np.abs(plain)
@@ -254,17 +259,6 @@ _SIMPLE: Final[dict[str, Callable[[Segments, Floats, Bools, Index], Floats]]] = 
 # ---------------------------------------------------------------- with parameter
 
 
-def beyond(param: Floats, low: float, high: float) -> Floats:
-    """Return what is said of a parameter that is out of bounds: NaN, its greatest and its least value."""
-    known = param[~np.isnan(param)]
-    said = [np.nan] if len(known) < len(param) else []
-    if len(known) and known.max() > high:
-        said.append(float(known.max()))
-    if len(known) and known.min() < low:
-        said.append(float(known.min()))
-    return np.array(said)
-
-
 def quantile(node: ast.Aggregate, q: Floats, block: Block, annotations: Annotations) -> Block:
     """Work out ``quantile``; NaN counts as smallest."""
     assert node.param is not None
@@ -273,9 +267,9 @@ def quantile(node: ast.Aggregate, q: Floats, block: Block, annotations: Annotati
     if not block.size:
         return Block.empty(block.present.shape[1])
     parts = segments(node, block.labels)
-    present = block.present[parts.order]
+    present = parts.sort(block.present)
     count = parts.reduce(np.add, present.astype(np.int64))
-    sorted_values = block.values[parts.order]
+    sorted_values = parts.sort(block.values)
     out = np.empty(count.shape)
     ends = np.append(parts.starts[1:], len(parts.order))
     for number, (start, end) in enumerate(zip(parts.starts.tolist(), ends.tolist(), strict=True)):
@@ -339,15 +333,16 @@ def top(
     block = without_histograms(node, asked, annotations)
     if not block.size or not (k >= 1).any():
         return Block.empty(block.present.shape[1])
-    keys = -block.values if node.op == "topk" else block.values
-    return _first_k(node, keys, k, block, ordered=not is_range)
+    ranking = Ranking(block.values, block.present, largest=node.op == "topk")
+    return _first_k(node, ranking, k, block, ordered=not is_range)
 
 
 def limit(node: ast.Aggregate, k: Floats, block: Block) -> Block:
     """Work out ``limitk``: any k series of each group."""
     if not block.size or not (k >= 1).any():
         return Block.empty(block.present.shape[1])
-    return _first_k(node, np.zeros(block.values.shape), k, block, ordered=False)
+    same = np.broadcast_to(np.zeros(1), block.values.shape)
+    return _first_k(node, Ranking(same, block.present, largest=False), k, block, ordered=False)
 
 
 def limit_ratio(
@@ -367,17 +362,9 @@ def limit_ratio(
     return replace(block, present=block.present & keep).compact()
 
 
-def _candidates(rows: Index, keys: Floats, present: Bools, k: int) -> Index:
-    """Leave out rows that are not among the first k at any step, so that only few need sorting."""
-    if len(rows) < 4 * k or len(rows) < _WORTH_CUTTING:
-        return rows
-    ranked = np.where(present[rows], keys[rows], np.inf).T
-    ranked = np.where(np.isnan(ranked), np.inf, ranked)
-    limit = np.partition(ranked, k - 1, axis=1)[:, k - 1]
-    return rows[(ranked <= limit[:, None]).any(axis=0)]
-
-
-def _first_k(node: ast.Aggregate, keys: Floats, k: Floats, block: Block, *, ordered: bool) -> Block:
+def _first_k(
+    node: ast.Aggregate, ranking: Ranking, k: Floats, block: Block, *, ordered: bool
+) -> Block:
     parts = segments(node, block.labels)
     steps = block.present.shape[1]
     wanted = np.clip(np.trunc(np.where(np.isnan(k), 0.0, k)), 0, block.size).astype(np.int64)
@@ -385,11 +372,14 @@ def _first_k(node: ast.Aggregate, keys: Floats, k: Floats, block: Block, *, orde
     order: list[Index] = []
     ends = np.append(parts.starts[1:], len(parts.order))
     for start, end in zip(parts.starts.tolist(), ends.tolist(), strict=True):
-        rows = _candidates(parts.order[start:end], keys, block.present, int(wanted.max()))
-        here, group_keys = block.present[rows].T, keys[rows].T
+        rows = ranking.candidates(parts.order[start:end], int(wanted.max()))
+        here, group_keys = block.present[rows].T, ranking.keys(rows).T
         # NaN after every number, what is absent after NaN; equal keys in their old order
         kind = np.where(here, np.isnan(group_keys).astype(np.int8), np.int8(2))
-        ranked = np.lexsort((np.where(kind == 0, group_keys, 0.0), kind), axis=1)
+        if kind.any():
+            ranked = np.lexsort((np.where(kind == 0, group_keys, 0.0), kind), axis=1)
+        else:
+            ranked = np.argsort(group_keys, axis=1, kind="stable")
         limit_k = np.minimum(wanted, here.sum(axis=1))
         chosen = np.arange(len(rows)) < limit_k[:, None]
         at_step = np.broadcast_to(np.arange(steps)[:, None], ranked.shape)

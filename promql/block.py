@@ -76,9 +76,12 @@ class Block:
 
     def take(self, rows: Rows) -> "Block":
         """Return some series (an index array or a mask)."""
+        return replace(self.take_values(rows), labels=self.labels.take(rows))
+
+    def take_values(self, rows: Rows) -> "Block":
+        """Return what ``take`` does with the labels left as they were; the caller sets them."""
         return replace(
             self,
-            labels=self.labels.take(rows),
             values=self.values[rows],
             present=self.present[rows],
             drop_name=self.drop_name[rows],
@@ -99,6 +102,8 @@ class Block:
 
     def compact(self) -> "Block":
         """Return the series that have a point at any step."""
+        if self.present.size and self.present.all():
+            return self
         keep = self.present.any(axis=1)
         return self if keep.all() else self.take(keep)
 
@@ -125,6 +130,12 @@ class Block:
         """
         if not self.drop_name.any():
             return merge_same_labels(self)
+        if self.drop_name.all():
+            table = self.labels
+            if any(name in table.columns for name in METADATA_LABELS):
+                table = table.once("nameless", lambda: self.labels.drop(METADATA_LABELS))
+            gone = np.zeros(self.size, dtype=bool)
+            return merge_same_labels(replace(self, labels=table, drop_name=gone))
         columns = dict(self.labels.columns)
         for name in METADATA_LABELS:
             column = columns.get(name)
@@ -146,11 +157,9 @@ def merge_same_labels(block: Block, message: str = SAME_LABELS) -> Block:
     Raises:
         QueryError: With ``message``, if two of them have a point at the same step.
     """
-    if block.size < 2:
+    if block.size < 2 or block.labels.distinct:
         return block
     group, first = block.labels.group(block.labels.columns)
-    if len(first) == block.size:
-        return block
     counts = np.zeros((len(first), block.present.shape[1]), dtype=np.int64)
     np.add.at(counts, group, block.present)
     if (counts > 1).any():

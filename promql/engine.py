@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -11,10 +12,10 @@ from model.samples import Floats, Ints, no_samples
 from promql.annotations import Annotations
 from promql.ast import Expr, ValueType
 from promql.block import Block
+from promql.buckets import without_buckets
 from promql.call import QueryRange
 from promql.evaluator import LOOKBACK_MS, Budget, Evaluator
 from promql.functions.extended import extended_points
-from promql.histogram.hints import counted_only
 from promql.invariant import once
 from promql.parser import parse
 from promql.result import Matrix, Result, Scalar, Stats, String, Vector
@@ -42,11 +43,35 @@ def _never() -> bool:
     return False
 
 
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A query's tree, and what is known of its nodes by their ids.
+
+    Attributes:
+        expr: The tree.
+        bare: Ids of the selectors whose histograms' buckets nothing looks at.
+    """
+
+    expr: Expr
+    bare: frozenset[int]
+
+
+@lru_cache(maxsize=2048)
+def _prepared(text: str) -> _Prepared:
+    tree = parse(text)
+    return _Prepared(tree, without_buckets(tree))
+
+
 class Engine:
     """Evaluates PromQL. Has no state and may be used from any thread."""
 
     def __init__(self, limits: Limits = Limits()) -> None:
         self._limits = limits
+
+    @property
+    def limits(self) -> Limits:
+        """What one query may use."""
+        return self._limits
 
     def with_lookback(self, lookback_ms: int) -> "Engine":
         """Return an engine whose samples count as now for so long."""
@@ -69,9 +94,11 @@ class Engine:
             QueryLimitError: If it needs more than it may, or was cancelled.
             StorageError: If the store cannot be read.
         """
-        tree = parse(expr)
+        prepared = _prepared(expr)
+        tree = prepared.expr
         at = np.array([ts_ms], dtype=np.int64)
-        run = self._evaluator(queryable, tree, at, QueryRange(ts_ms, ts_ms, 0), cancelled)
+        query = QueryRange(ts_ms, ts_ms, 0)
+        run = self._evaluator(queryable, prepared, at, query, cancelled, sub_queries=":" in expr)
         value: Scalar | String | Vector | Matrix
         if type_of(tree) is ValueType.MATRIX:
             value = _range_vector(_shown_windows(run.evaluate_windows(tree)))
@@ -103,7 +130,8 @@ class Engine:
             QueryLimitError: If it needs more than it may, or was cancelled.
             StorageError: If the store cannot be read.
         """
-        tree = parse(expr)
+        prepared = _prepared(expr)
+        tree = prepared.expr
         kind = type_of(tree)
         if kind not in (ValueType.VECTOR, ValueType.SCALAR):
             message = f'invalid expression type "{kind.value}" for range query, must be Scalar or instant Vector'
@@ -112,7 +140,7 @@ class Engine:
             raise QueryError("zero or negative query resolution step widths are not accepted")
         at = np.arange(start_ms, end_ms + 1, step_ms, dtype=np.int64)
         query = QueryRange(start_ms, end_ms, step_ms)
-        run = self._evaluator(queryable, tree, at, query, cancelled, start_ms != end_ms)
+        run = self._evaluator(queryable, prepared, at, query, cancelled, start_ms != end_ms)
         found = run.evaluate(tree) if len(at) else Block.empty(0)
         assert not isinstance(found, str)
         block = found if isinstance(found, Block) else Block.single(found)
@@ -121,17 +149,22 @@ class Engine:
     def _evaluator(
         self,
         queryable: Queryable,
-        tree: Expr,
+        tree: _Prepared,
         at: Ints,
         query: QueryRange,
         cancelled: Cancelled,
         is_range: bool = False,
+        *,
+        sub_queries: bool = True,
     ) -> Evaluator:
         budget = Budget(self._limits.max_samples, cancelled)
         lookback = self._limits.lookback_ms
-        run = Evaluator(queryable, at, query, Annotations(), budget, lookback, is_range)
-        run = replace(run, counted=counted_only(tree))
-        return replace(run, once=once(tree, run.pinned))
+        run = Evaluator(
+            queryable, at, query, Annotations(), budget, lookback, is_range, bare=tree.bare
+        )
+        if len(at) == 1 and not sub_queries:
+            return run  # nothing is worked out at several steps
+        return replace(run, once=once(tree.expr, run.pinned))
 
 
 def _result(run: Evaluator, value: Scalar | String | Vector | Matrix, expr: str) -> Result:
@@ -141,6 +174,8 @@ def _result(run: Evaluator, value: Scalar | String | Vector | Matrix, expr: str)
 
 def _marked(block: Block) -> Floats:
     """Return the values with NO_SAMPLE where there is no float."""
+    if block.hist is None and block.present.all():
+        return block.values
     out = no_samples(block.values.shape)
     floats = block.floats
     out[floats] = block.values[floats]

@@ -1,7 +1,7 @@
 """Walks a tree and works every node out for all steps at once."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -10,22 +10,23 @@ from model.errors import QueryError, QueryLimitError
 from model.histogram.pool import HistogramColumn
 from model.labels import Matcher
 from model.samples import Floats, Ints
-from promql import aggregate, ast, binary
+from promql import aggregate, ast, binary, fused
 from promql.annotations import Annotations
 from promql.ast import ValueType
 from promql.block import Block
+from promql.buckets import as_read
 from promql.call import CallContext, Pinned, QueryRange, Value
+from promql.functions.rate import say_no_counter
 from promql.functions.table import FUNCTIONS
 from promql.histogram.arithmetic import scaled
-from promql.histogram.hints import first_unknown, without_resets
 from promql.invariant import reference
-from promql.lexer import SET_OPERATORS
 from promql.parser_duration import duration_ms
 from promql.select import block_windows, instant, windows
 from promql.smooth import smooth
 from promql.text import format_g
 from promql.typecheck import type_of
 from promql.windows import Extension, Windows
+from promql.words import SET_OPERATORS
 from storage.interface import Hints, Queryable, SeriesSet
 
 Cancelled = Callable[[], bool]
@@ -82,7 +83,6 @@ class Evaluator:
         budget: See Budget.
         lookback_ms: How old a sample may be.
         is_range: Whether a range query asks.
-        counted: See ``promql.histogram.hints.counted_only``.
     """
 
     queryable: Queryable
@@ -93,8 +93,9 @@ class Evaluator:
     lookback_ms: int = LOOKBACK_MS
     is_range: bool = False
     once: frozenset[int] = frozenset()
-    counted: frozenset[int] = frozenset()
+    bare: frozenset[int] = frozenset()
     path: tuple[ast.Expr, ...] = ()
+    found: list[tuple[object, SeriesSet]] = field(default_factory=list)
 
     @property
     def steps(self) -> int:
@@ -166,13 +167,21 @@ class Evaluator:
         return duration_ms(node, self.query.step_ms, length, negative=negative)
 
     def _select(self, node: ast.VectorSelector, mint: int, maxt: int, hints: Hints) -> SeriesSet:
-        counted = id(node) in self.counted
-        # the sample before the first one says whether that is a reset
-        first = mint - self.lookback_ms if counted else mint
-        found = self.queryable.select(node.matchers, first, maxt, hints)
+        stats = id(node) in self.bare
+        first = mint
+        if stats:  # the histogram before the first one says whether that began anew
+            first, hints = mint - self.lookback_ms, replace(hints, last_only=False)
+        key = (first, maxt, hints.last_only, node.matchers)
+        found = next((some for known, some in self.found if known == key), None)
+        if found is None:  # else the same selector stands in the query twice
+            found = self.queryable.select(node.matchers, first, maxt, hints)
+            self.found.append((key, found))
         cells = sum(group.values.size for group in found.groups)
         self.budget.use(cells)
-        return first_unknown(found, mint) if counted else without_resets(found)
+        if all(group.histograms is None for group in found.groups):
+            return found
+        groups = tuple(as_read(group, stats=stats, mint=mint) for group in found.groups)
+        return replace(found, groups=groups)
 
     def select_instant(
         self, node: ast.VectorSelector, *, times: bool = False, start_times: bool = False
@@ -181,7 +190,7 @@ class Evaluator:
         at = self._shift(node.shift)
         if not len(at):
             return Block.empty(0)
-        hints = replace(self._hints(), step_ms=self.query.step_ms)
+        hints = self._hints(last_only=len(at) == 1)
         found = self._select(node, int(at.min()) - self.lookback_ms + 1, int(at.max()), hints)
         self.budget.use(found.labels.size * self.steps)
         return instant(found, at, self.lookback_ms, times=times, start_times=start_times)
@@ -200,13 +209,13 @@ class Evaluator:
         if not len(at):
             return Block.empty(0)
         starts, ends = at - self.lookback_ms, at + self.lookback_ms
-        hints = replace(self._hints(), step_ms=self.query.step_ms)
+        hints = self._hints()
         found = self._select(node, int(starts.min()) + 1, int(ends.max()), hints)
         extension = Extension(at, at, smoothed=True)
         around = windows(found, starts, ends, self.lookback_ms, extension)
         return smooth(node, around, at, self.annotations)
 
-    def _hints(self) -> Hints:
+    def _hints(self, *, range_ms: int = 0, last_only: bool = False) -> Hints:
         """Tell the store what stands around the selector."""
         func, by = "", False
         grouping: tuple[str, ...] = ()
@@ -216,7 +225,7 @@ class Evaluator:
             if isinstance(node, ast.Aggregate):
                 func, grouping, by = func or node.op, node.grouping, not node.without
             break
-        return Hints(func=func, grouping=grouping, by=by)
+        return Hints(self.query.step_ms, range_ms, func, grouping, by, last_only)
 
     def evaluate_windows(self, expr: ast.Expr) -> Windows:
         """Return the windows of a range vector."""
@@ -237,7 +246,7 @@ class Evaluator:
             extension = Extension(starts, ends, node.selector.smoothed)
             starts = starts - self.lookback_ms
             ends = ends + self.lookback_ms if node.selector.smoothed else ends
-        hints = replace(self._hints(), step_ms=self.query.step_ms, range_ms=length)
+        hints = self._hints(range_ms=length)
         found = self._select(node.selector, int(starts.min()) + 1, int(ends.max()), hints)
         return windows(found, starts, ends, length, extension)
 
@@ -256,6 +265,8 @@ class Evaluator:
     def _subquery(self, node: ast.Subquery) -> Windows:
         length = self._duration(node.range)
         step = SUBQUERY_STEP_MS if node.step is None else self._duration(node.step)
+        if step == 0:
+            raise QueryError("unexpected error: runtime error: integer divide by zero")
         ends = self._shift(node.shift)
         starts = ends - length
         # steps are aligned to the step itself, and the start of a window is not in it
@@ -294,11 +305,19 @@ class Evaluator:
 
     # ------------------------------------------------------------ aggregations and calls
 
-    def _inside(self, node: ast.Expr) -> "Evaluator":
+    def below(self, node: ast.Expr) -> "Evaluator":
+        """Return the evaluator for what stands directly below a node."""
         return replace(self, path=(*self.path, node))
 
     def _aggregate(self, node: ast.Aggregate) -> Block:
-        inside = self._inside(node)
+        inside = self.below(node)
+        call = fused.can_fuse(node)
+        if call is not None:
+            windows = inside.below(call).evaluate_windows(call.args[0])
+            both = fused.aggregate_rates(node, call, windows)
+            if both is not None:
+                say_no_counter(self.annotations, call, windows.labels, both.rows)
+                return both.block
         if node.param is None:
             return aggregate.aggregate(node, inside.vector(node.expr), self.annotations)
         param = self.evaluate(node.param)
@@ -319,7 +338,7 @@ class Evaluator:
         return aggregate.top(node, param, block, self.annotations, is_range=self.is_range)
 
     def _call(self, node: ast.Call) -> Value:
-        inside = self._inside(node)
+        inside = self.below(node)
         context = CallContext(
             node=node,
             ts_ms=self.ts_ms,
@@ -362,9 +381,9 @@ def _check_parameter(node: ast.Aggregate, param: Floats) -> None:
     if node.op == "limit_ratio":
         return
     if (param <= _LOWEST_INT).any():
-        raise QueryError(f"Scalar value {format_g(float(param.min()))} underflows int64")
+        raise QueryError(f"Scalar value {format_g(param.min())} underflows int64")
     if (param >= _HIGHEST_INT).any():
-        raise QueryError(f"Scalar value {format_g(float(param.max()))} overflows int64")
+        raise QueryError(f"Scalar value {format_g(param.max())} overflows int64")
 
 
 def is_vector(expr: ast.Expr) -> bool:

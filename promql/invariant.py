@@ -14,16 +14,20 @@ UNSAFE: Final = frozenset(
         "day_of_week",
         "day_of_year",
         "days_in_month",
+        "end",
         "hour",
         "minute",
         "month",
         "predict_linear",
+        "range",
+        "start",
+        "step",
         "time",
         "timestamp",
         "year",
     }
 )
-"""Functions whose result depends on the step whatever they are given; the query's own times are constants."""
+"""Functions whose result depends on the step whatever they are given."""
 
 
 def once(expr: ast.Expr, pinned: Callable[[ast.Shift], Pinned]) -> frozenset[int]:

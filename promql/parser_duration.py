@@ -1,6 +1,7 @@
 """The arithmetic of durations, in brackets and behind ``offset``: parsing and working out."""
 
 import math
+from dataclasses import replace
 from typing import Final, NoReturn
 
 from model.errors import ParseError
@@ -103,7 +104,7 @@ def _atom(parser: TokenReader, context: str, expected: str) -> ast.Duration:
     inner = _expression(parser, 0, context, expected)
     close = parser.expect(")", context, expected)
     if isinstance(inner, ast.DurationExpr):
-        return ast.DurationExpr(token.start, close.end, inner.op, inner.left, inner.right, True)
+        return replace(inner, wrapped=True)
     return ast.DurationExpr(token.start, close.end, "+", None, inner, True)
 
 
@@ -120,8 +121,8 @@ def duration_ms(node: ast.Duration, step_ms: int, range_ms: int, *, negative: bo
         ParseError: If it is not a possible duration; refused as a text that cannot be parsed.
     """
     if isinstance(node, ast.NumberLiteral):
-        # nanoseconds first, then whole milliseconds
-        return int(math.copysign(math.floor(abs(node.value) * 1e9 + 0.5) // 1_000_000, node.value))
+        ms = round(abs(node.value) * 1e9) // 1_000_000  # what is below a millisecond is cut off
+        return -ms if node.value < 0 else ms
     seconds = _seconds(node, step_ms / 1000, range_ms / 1000)
     if not math.isfinite(seconds):
         _fail(node, "duration is NaN or infinite")
@@ -166,7 +167,7 @@ def _seconds(node: ast.Duration | None, step: float, length: float) -> float:
     if node.op == "/":
         return left / right
     if node.op == "%":
-        return math.fmod(left, right)
+        return math.nan if math.isinf(left) else math.fmod(left, right)
     if node.op == "^":
         return _power(left, right)
     return min(left, right) if node.op == "min_of" else max(left, right)

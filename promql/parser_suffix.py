@@ -6,7 +6,7 @@ from dataclasses import replace
 from promql import ast
 from promql.parser_duration import parse_duration_expr, parse_offset_expr
 from promql.parser_tokens import TokenReader
-from promql.text import format_fixed
+from promql.text import format_float
 
 
 def parse_brackets(parser: TokenReader, expr: ast.Expr) -> ast.Expr:
@@ -81,11 +81,17 @@ def parse_at(parser: TokenReader, expr: ast.Expr) -> ast.Expr:
         parser.unexpected("@", "timestamp")
     seconds = parser.number_value() * (-1 if sign == "-" else 1)
     if not abs(seconds) < 2.0**63:  # NaN and Inf too
-        shown = format_fixed(seconds)
+        shown = format_float(seconds) if not math.isfinite(seconds) else f"{seconds:f}"
         parser.fail(f"timestamp out of bounds for @ modifier: {shown}", expr.start, expr.end)
     shift = _unpinned(parser, expr)
     parser.advance()
-    return _shifted(parser, expr, ast.Shift(shift.offset, round(seconds * 1000)))
+    return _shifted(parser, expr, ast.Shift(shift.offset, _milliseconds(seconds)))
+
+
+def _milliseconds(seconds: float) -> int:
+    """Round to whole milliseconds, halves away from zero."""
+    ms = math.floor(abs(seconds) * 1000 + 0.5)
+    return -ms if seconds < 0 else ms
 
 
 def _unpinned(parser: TokenReader, expr: ast.Expr) -> ast.Shift:

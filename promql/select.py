@@ -15,7 +15,7 @@ from model.histogram.pool import (
 )
 from model.samples import Bools, Floats, Ints, is_no_sample, is_stale
 from promql.block import Block, Rows
-from promql.windows import Chunk, Extension, Index, Windows, index_classes, search_rows
+from promql.windows import Chunk, Extension, Index, Windows, columns_of, index_classes, search_rows
 from storage.interface import TS_PAD, Group, SeriesSet
 
 _FEW_CLASSES = 16
@@ -80,6 +80,10 @@ def instant(
         times: Whether ``sample_ms`` is wanted.
         start_times: Whether ``start_ms`` is wanted.
     """
+    if len(found.groups) == 1 and not times and not start_times:
+        block = _aligned(found, ts_ms, lookback_ms)
+        if block is not None:
+            return block
     shape = (found.labels.size, len(ts_ms))
     values, present = np.zeros(shape), np.zeros(shape, dtype=bool)
     sample_ms = np.zeros(shape, dtype=np.int64) if times else None
@@ -154,6 +158,34 @@ class _Part:
         return np.where(spread < 0, -1, found)
 
 
+def _aligned(found: SeriesSet, ts_ms: Ints, lookback_ms: int) -> Block | None:
+    """Return the vector as a view of the samples where all series share the columns; None elsewhere."""
+    (group,) = found.groups
+    size = found.labels.size
+    if not group.dense or group.histograms is not None or not group.ts_ms.size:
+        return None
+    if not _covers(group, size):
+        return None
+    keep = np.zeros(size, dtype=bool)
+    if len(ts_ms) == 1 and _within(group, int(ts_ms[0]) - lookback_ms, int(ts_ms[0])):
+        # all of it is recent, so the last column is the answer
+        return Block(found.labels, group.values[:, -1:], np.ones((size, 1), dtype=bool), keep)
+    last = search_rows(group.ts_ms, ts_ms) - 1
+    if (last != last[0]).any():
+        return None
+    index = np.maximum(last[0], 0)
+    here = (last[0] >= 0) & (group.ts_ms[:, index] > ts_ms - lookback_ms)
+    if not here.all() and len(here) > 1:
+        here = here[group.ts_row]
+    present = np.broadcast_to(here if len(here) == size else here[:1], (size, len(ts_ms)))
+    return Block(found.labels, group.values[:, columns_of(index)], present, keep).compact()
+
+
+def _covers(group: Group, size: int) -> bool:
+    """Tell whether a group has all series, in their order."""
+    return len(group.rows) == size and bool((group.rows == np.arange(size)).all())
+
+
 def _last_sample(values: Floats, hist: Int32s | None) -> Index:
     """Return for each cell the index of the last sample at or before it, -1 for none; shape (k, T)."""
     sample = ~is_no_sample(values)
@@ -174,6 +206,10 @@ def windows(
     pools = _Pools()
     chunks: list[Chunk] = []
     for group in found.groups:
+        alone = len(ends_ms) == 1 and extension is None
+        if alone and _within(group, int(starts_ms[0]), int(ends_ms[0])):
+            chunks.append(_only_window(group))
+            continue
         hist = pools.add(group)
         ts_row = group.ts_row.astype(np.int64)
         low, high = search_rows(group.ts_ms, starts_ms), search_rows(group.ts_ms, ends_ms)
@@ -202,6 +238,27 @@ def windows(
     keep = np.zeros(found.labels.size, dtype=bool)
     ranges = starts_ms, ends_ms, range_ms
     return Windows(found.labels, keep, tuple(chunks), *ranges, pools.pool(), extension)
+
+
+def _within(group: Group, start_ms: int, end_ms: int) -> bool:
+    """Tell whether a group holds the samples of one window and nothing else."""
+    if not group.dense or group.histograms is not None or not group.ts_ms.size:
+        return False
+    return bool(group.ts_ms[:, 0].min() > start_ms and group.ts_ms[:, -1].max() <= end_ms)
+
+
+def _only_window(group: Group) -> Chunk:
+    """Return a group that is one window, as stores give it for an instant query."""
+    low = np.zeros(1, dtype=np.int64)
+    return Chunk(
+        rows=group.rows.astype(np.int64),
+        ts_ms=group.ts_ms,
+        ts_row=group.ts_row.astype(np.int64),
+        values=group.values,
+        low=low,
+        high=low + group.values.shape[1],
+        start_ms=group.start_ms,
+    )
 
 
 def _without_holes(chunk: Chunk) -> list[Chunk]:

@@ -9,6 +9,8 @@ import re
 from decimal import Decimal
 from typing import Final
 
+from model.labels import Labels
+
 _SIMPLE_ESCAPES: Final = {
     "a": "\a",
     "b": "\b",
@@ -35,7 +37,9 @@ _UNITS_MS: Final = (
     ("s", 1000),
     ("ms", 1),
 )
+_EXPONENT_FROM: Final = 6
 _UNIT_NAMES: Final = [name for name, _ in _UNITS_MS]
+_PLAIN_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 MAX_DURATION_MS: Final = (2**63 - 1) // 1_000_000
 
 
@@ -164,22 +168,31 @@ def format_float(value: float) -> str:
         return "NaN"
     if math.isinf(value):
         return "+Inf" if value > 0 else "-Inf"
-    text = format(Decimal(repr(value)), "f")
+    text = format(Decimal(repr(float(value))), "f")
     return text.removesuffix(".0")
 
 
 def format_g(value: float) -> str:
-    """Write a number as Go's ``%g``: shortest digits, exponent below 1e-4 and from 1e21 on."""
+    """Write a number as Go's ``%g``: shortest digits, an exponent below 1e-4 and from 1e6 on."""
     if math.isnan(value) or math.isinf(value):
         return format_float(value)
-    digits = Decimal(repr(value))
+    digits = Decimal(repr(float(value)))
     exponent = digits.adjusted() if value else 0
-    if -5 < exponent < 21:
+    if -5 < exponent < _EXPONENT_FROM:
         return format_float(value)
     sign, figures, _ = digits.as_tuple()
     text = "".join(map(str, figures)).rstrip("0") or "0"
     mantissa = text[0] + ("." + text[1:] if len(text) > 1 else "")
     return f"{'-' if sign else ''}{mantissa}e{'-' if exponent < 0 else '+'}{abs(exponent):02d}"
+
+
+def metric_text(labels: Labels) -> str:
+    """Write a label set as error texts do: ``{__name__="up", job="a"}``."""
+    pairs = (
+        f"{name if _PLAIN_NAME.fullmatch(name) else quote(name)}={quote(value)}"
+        for name, value in labels
+    )
+    return "{" + ", ".join(pairs) + "}"
 
 
 def format_fixed(value: float) -> str:

@@ -67,6 +67,9 @@ class Chunk:
 
     def gather(self, matrix: Any, index: Index) -> Any:
         """Return ``matrix[i, index]`` for each series i; ``index`` is shaped like ``low`` and clipped."""
+        if index.ndim == 1 and len(index) == 1:
+            at = min(max(int(index[0]), 0), matrix.shape[1] - 1)
+            return matrix[:, at : at + 1]
         index = np.clip(index, 0, matrix.shape[1] - 1)
         if index.ndim == 1:
             return matrix[:, index]
@@ -263,3 +266,13 @@ def index_classes(index: Index) -> list[Index]:
     for row, key in enumerate(map(bytes, np.ascontiguousarray(index))):
         classes.setdefault(key, []).append(row)
     return [np.array(rows, dtype=np.int64) for rows in classes.values()]
+
+
+def columns_of(index: Index) -> Index | slice:
+    """Return column numbers as a slice where they rise by equal steps, so that picking them copies nothing."""
+    if len(index) == 1:
+        return slice(int(index[0]), int(index[0]) + 1)
+    step = int(index[1] - index[0])
+    if step > 0 and (np.diff(index) == step).all():
+        return slice(int(index[0]), int(index[-1]) + 1, step)
+    return index

@@ -41,6 +41,8 @@ class Hints:
         func: Function or aggregation around the selector, "" for none.
         grouping: Labels of that aggregation.
         by: True for ``by``, False for ``without``.
+        last_only: True if only the last sample of each series in the range is looked at; the others
+            may be left out.
         series_only: True if only labels are wanted; groups may then be empty.
     """
 
@@ -49,6 +51,7 @@ class Hints:
     func: str = ""
     grouping: tuple[str, ...] = ()
     by: bool = False
+    last_only: bool = False
     series_only: bool = False
 
 
@@ -188,11 +191,19 @@ class Appender(Protocol):
         ...
 
     def append(self, batch: ScrapeBatch) -> Ticket:
-        """Take one scrape. Scrapes of one layout come in time order; see ``append_samples`` otherwise."""
+        """Take one scrape. Scrapes of one layout come in time order; see ``append_samples`` otherwise.
+
+        Raises:
+            UnknownSeriesError: If the layout was not used for so long that the store forgot it.
+            StorageError: If the store cannot take it.
+        """
         ...
 
     def series(self, labels: Sequence[Labels]) -> Refs:
-        """Return a stable reference for each series, making those that are new.
+        """Return a reference for each series, making those that are new.
+
+        A reference is good for as long as it is used now and then: the store may forget series
+        that nothing was appended to for an hour or more.
 
         Raises:
             StorageError: If the store's limit of series is reached.

@@ -16,6 +16,7 @@ from collector.scrape.http import FetchError
 from collector.scrape.relabel import relabel
 from collector.scrape.target import ScrapeJob, Target
 from collector.scrape.text import NO_TIMESTAMP, Exposition
+from model.errors import UnknownSeriesError
 from model.labels import METRIC_NAME, Labels
 from model.samples import (
     Bools,
@@ -110,9 +111,14 @@ class TargetSeries:
         series[:] = found.values if plan.take is None else found.values[plan.take]
         kept = len(plan.labels) + len(plan.own)
         values[len(plan.labels) :] = (1.0, duration_seconds, len(found.values), kept, added)
-        self._appender.append(ScrapeBatch(plan.layout_id, at_ms, values))
-        if len(plan.own) and found.ts_ms is not None:
-            self._appender.append_samples(plan.refs, found.ts_ms[plan.own], found.values[plan.own])
+        try:
+            self._appender.append(ScrapeBatch(plan.layout_id, at_ms, values))
+            if len(plan.own) and found.ts_ms is not None:
+                own = found.values[plan.own]
+                self._appender.append_samples(plan.refs, found.ts_ms[plan.own], own)
+        except UnknownSeriesError:
+            self._plan = None  # the next scrape registers its series again
+            raise
         self._live = True
         return Outcome(len(found.values), kept, added, plan.rejected)
 
@@ -130,7 +136,11 @@ class TargetSeries:
         values[:size] = stale_markers(size) if self._live else no_samples(size)
         values[size:] = (0.0, duration_seconds, 0.0, 0.0, 0.0)
         self._live = False
-        self._appender.append(ScrapeBatch(layout_id, at_ms, values))
+        try:
+            self._appender.append(ScrapeBatch(layout_id, at_ms, values))
+        except UnknownSeriesError:
+            self._plan = None
+            raise
 
     def end(self, at_ms: int) -> None:
         """Mark every series as stale, the report too: the target is no more.

@@ -24,3 +24,13 @@ class Columns:
     def empty(cls, size: int) -> "Columns":
         """Return columns to be filled row by row."""
         return cls([b""] * size, [b""] * size, [NO_TIME] * size, [0] * size)
+
+    def put(self, part: "Columns", rows: list[int]) -> None:
+        """Take the records of a part as these rows."""
+        for index, row in enumerate(rows):
+            self.message[row] = part.message[index]
+            self.fields[row] = part.fields[index]
+            self.times[row] = part.times[index]
+            self.levels[row] = part.levels[index]
+        self.unparsed += [rows[index] for index in part.unparsed]
+        self.traces.update({rows[index]: trace for index, trace in part.traces.items()})

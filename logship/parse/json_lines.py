@@ -7,26 +7,22 @@ and its shape is tried next.
 """
 
 import functools
-import re
 from collections.abc import Iterable, Sequence
 from itertools import repeat
 from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
-import numpy as np
 
-from logship.parse import keys, timestamps
+from logship.parse import keys, known, timestamps
 from logship.parse.columns import Columns
-from logship.parse.levels import BY_JSON, BY_WORD, of_text
+from logship.parse.levels import BY_JSON, of_text
 from logship.parse.lines import object_breaks
 
 _RAW: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _TEXT: Final = msgspec.json.Decoder(str)
 _ENCODE: Final = msgspec.json.encode
 _FAILURES: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
-_HEX: Final = re.compile(r"[0-9a-f]*").fullmatch
-_KNOWN: Final = (keys.TIME, keys.LEVEL, keys.MESSAGE, keys.TRACE)
 SHAPE_KEYS_MAX: Final = 64
 
 
@@ -48,10 +44,10 @@ class Shape:
         self._decoder = msgspec.json.Decoder(line)
         self._columns = [attrgetter(name) for name, _ in fields]
         self._time, self._level, self._message, self._trace = (
-            self._index(names) for names in _KNOWN
+            self._index(names) for names in keys.KNOWN
         )
-        known = {self._time, self._level, self._message, self._trace}
-        self._own = [n for n in range(len(names)) if n not in known]
+        taken = {self._time, self._level, self._message, self._trace}
+        self._own = [n for n in range(len(names)) if n not in taken]
         pairs = [_ENCODE(names[n]) + b":" for n in self._own]
         self._pairs = [(b"," if n else b"{") + pair for n, pair in enumerate(pairs)]
 
@@ -77,11 +73,15 @@ class Shape:
                 pieces += (repeat(pair), values[n])
             columns.fields = list(map(b"".join, zip(*pieces, repeat(b"}"), strict=False)))
         if self._level >= 0:
-            columns.levels = _levels(self._strings(values, self._level))
-        if self._time >= 0:
-            self._times(columns, self._strings(values, self._time))
-        if self._trace >= 0:
-            self._traces(columns, self._strings(values, self._trace))
+            columns.levels = known.levels(self._strings(values, self._level))
+        for index, fill in ((self._time, known.fill_times), (self._trace, known.fill_traces)):
+            if index >= 0:
+                name = self.names[index]
+                if name not in self.texts and any(bytes(raw)[:1] == b'"' for raw in values[index]):
+                    return (
+                        None  # some are strings, some are not: what is kept would lose its quotes
+                    )
+                fill(columns, self._strings(values, index), name, is_text=name in self.texts)
         return columns
 
     def _strings(self, values: Sequence[Sequence[Any]], index: int) -> Sequence[str]:
@@ -91,31 +91,6 @@ class Shape:
         if self.names[index] in self.texts:
             return values[index]
         return [_text(bytes(value)).decode("utf-8", "replace") for value in values[index]]
-
-    def _times(self, columns: Columns, texts: Sequence[str]) -> None:
-        times = timestamps.column(texts)
-        columns.times = times
-        for row in np.flatnonzero(times < 0).tolist():
-            self._keep(columns, row, self._time, texts[row])
-
-    def _traces(self, columns: Columns, texts: Sequence[str]) -> None:
-        together = "".join(texts)
-        if set(map(len, texts)) == {32} and keys.ZERO_TRACE not in together and _all_hex(together):
-            columns.traces = dict(enumerate(texts))
-            return
-        for row, text in enumerate(texts):
-            if len(text) == 32 and _HEX(text) and text != keys.ZERO_TRACE:
-                columns.traces[row] = text
-            else:
-                self._keep(columns, row, self._trace, text)
-
-    def _keep(self, columns: Columns, row: int, index: int, text: str) -> None:
-        """Leave a value that was not understood among the record's own fields."""
-        if text in ("", "null"):
-            return
-        name = self.names[index]
-        value = _ENCODE(text) if name in self.texts else text.encode()
-        columns.fields[row] = _with(columns.fields[row], name, value)
 
 
 @functools.lru_cache(maxsize=512)
@@ -135,22 +110,8 @@ def _learn(text: str) -> Shape | None:
         return None
     if len(values) > SHAPE_KEYS_MAX:
         return None
-    known = {keys.find(names, values) for names in _KNOWN} - {""}
-    return shape_of(tuple(values), frozenset(n for n in known if bytes(values[n])[:1] == b'"'))
-
-
-def _all_hex(text: str) -> bool:
-    """Tell whether a text is nothing but lower-case hexadecimal digits; numpy reads a long one faster than a pattern."""
-    chars = np.frombuffer(text.encode("ascii", "replace"), dtype=np.uint8)
-    digits = chars - np.uint8(ord("0")) <= 9  # what is below wraps around
-    return bool((digits | (chars - np.uint8(ord("a")) <= 5)).all())
-
-
-def _levels(texts: Sequence[str]) -> list[int]:
-    try:
-        return list(map(BY_WORD.__getitem__, texts))
-    except KeyError:
-        return list(map(of_text, texts))
+    found = {keys.find(names, values) for names in keys.KNOWN} - {""}
+    return shape_of(tuple(values), frozenset(n for n in found if bytes(values[n])[:1] == b'"'))
 
 
 def _text(value: bytes) -> bytes:
@@ -160,12 +121,6 @@ def _text(value: bytes) -> bytes:
         return _TEXT.decode(value).encode()
     except _FAILURES:
         return value[1:-1]
-
-
-def _with(fields: bytes, name: str, value: bytes) -> bytes:
-    """Add one pair to an object given as bytes."""
-    pair = _ENCODE(name) + b":" + value
-    return fields[:-1] + b"," + pair + b"}" if len(fields) > 2 else b"{" + pair + b"}"
 
 
 class JsonLines:
@@ -215,9 +170,11 @@ def _one(columns: Columns, row: int, text: str, values: dict[str, Any]) -> None:
             del values[name]
     name = keys.find(keys.TRACE, values)
     if name:
-        trace = bytes(values[name])[1:-1].decode("utf-8", "replace")
-        if len(trace) == 32 and _HEX(trace) and trace != keys.ZERO_TRACE:
+        raw = bytes(values[name])
+        trace = raw.strip(b'"').decode("utf-8", "replace")
+        if known.is_trace(trace):
             columns.traces[row] = trace
+        if row in columns.traces or raw in (b"null", b'""'):
             del values[name]
     if values:
         pairs = (_ENCODE(key) + b":" + bytes(value) for key, value in values.items())

@@ -7,6 +7,7 @@ TIME: Final = ("@timestamp", "timestamp", "ts", "time", "datetime", "t")
 LEVEL: Final = ("log.level", "level", "lvl", "severity", "levelname", "loglevel", "log_level", "severity_text")  # fmt: skip
 MESSAGE: Final = ("message", "msg", "event", "body", "text", "log")
 TRACE: Final = ("trace.id", "trace_id", "traceId", "traceid", "trace-id")
+KNOWN: Final = (TIME, LEVEL, MESSAGE, TRACE)
 
 ZERO_TRACE: Final = "0" * 32
 

@@ -16,6 +16,7 @@ from logship.parse.join import Records, join
 from logship.parse.json_lines import JsonLines
 from logship.parse.levels import LevelFinder
 from logship.parse.lines import Lines
+from logship.parse.wrapped_json import WrappedJson
 from logship.redact import Redactor
 from model.log import Flag, LogBatch
 
@@ -56,6 +57,8 @@ class Parser:
         self._format = format
         self._multiline = multiline
         self._json = JsonLines()
+        templates = wrapping == "json-file" and format != "plain"
+        self._wrapped_json = WrappedJson(self._json) if templates else None
         self._levels = LevelFinder()
 
     def parse(self, data: bytes, start: int, origin: Origin, read_ns: int, *, closing: bool, final: bool = False) -> Parsed:  # fmt: skip
@@ -71,6 +74,11 @@ class Parser:
         """
         if not data:
             return Parsed([], start, Tally())
+        read = self._wrapped_json.read(data, start) if self._wrapped_json is not None else None
+        if read is not None:
+            records, columns = read
+            batches, tally = build(records, columns, origin, self._redactor, read_ns)
+            return Parsed(batches, records.end, tally)
         return self.lines(self._split(data, start), origin, read_ns, closing=closing, final=final)
 
     def lines(
@@ -113,7 +121,7 @@ class Parser:
             ("plain", text_lines.plain),
         ):
             if rows[kind]:
-                _merge(columns, decode([texts[row] for row in rows[kind]]), rows[kind])
+                columns.put(decode([texts[row] for row in rows[kind]]), rows[kind])
         _trace_levels(columns, records)
         return columns
 
@@ -128,13 +136,3 @@ def _trace_levels(columns: Columns, records: Records) -> None:
     for row, bits in records.flags.items():
         if bits & Flag.MULTILINE and not columns.levels[row]:
             columns.levels[row] = text_lines.trace_level(columns.message[row])
-
-
-def _merge(into: Columns, part: Columns, rows: list[int]) -> None:
-    for index, row in enumerate(rows):
-        into.message[row] = part.message[index]
-        into.fields[row] = part.fields[index]
-        into.times[row] = part.times[index]
-        into.levels[row] = part.levels[index]
-    into.unparsed += [rows[index] for index in part.unparsed]
-    into.traces.update({rows[index]: trace for index, trace in part.traces.items()})

@@ -73,7 +73,16 @@ def _same_form(texts: Sequence[str]) -> Ints | None:
     raw = "".join([text[:width] for text in texts])
     if len(raw) != width * len(texts) or not raw.isascii() or min(map(len, texts)) < width:
         return None
-    chars = np.frombuffer(raw.encode(), dtype=np.uint8).reshape(len(texts), width)
+    return same_form(np.frombuffer(raw.encode(), dtype=np.uint8).reshape(len(texts), width))
+
+
+def same_form(chars: npt.NDArray[np.uint8]) -> Ints | None:
+    """Read times that differ only in the digits of their time of day, given as characters, shape (n, width), or return None."""
+    raw = chars[0].tobytes().decode("latin-1")
+    form = _FORM.match(raw)
+    if form is None:
+        return None
+    width = form.end()
     zulu = raw[width - 1] == "Z"
     end = width - (1 if zulu else 2)  # of the digits
     at = [11, 12, 14, 15, 17, 18, *range(20, end)]

@@ -240,8 +240,9 @@ def run_integral(call: CallContext) -> Block:
     def change(chunk: Chunk) -> Floats:
         out = np.zeros(chunk.shape)
         for part, values, times, inside in chunk.cells():
-            known = np.where(np.isnan(values) | ~inside, 0.0, values)
+            known = np.where(np.isnan(values), 0.0, values)
             before, after = known[..., :-1], known[..., 1:]
+            before = np.where(inside[..., 1:], before, 0.0)  # endless times nothing is NaN
             seconds = np.where(inside[..., 1:], np.diff(times, axis=2) / 1000, 0.0)
             # both halves apart, so that nothing is lost where large values cancel
             from_left = np.where(left > 0, before * (seconds * left), 0.0)

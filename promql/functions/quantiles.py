@@ -18,6 +18,17 @@ def warn_quantile(annotations: Annotations, q: Floats, node: Expr) -> None:
         annotations.warn(text, node)
 
 
+def beyond(param: Floats, low: float, high: float) -> Floats:
+    """Return what is said of a parameter that is out of bounds: NaN, its greatest and its least value."""
+    known = param[~np.isnan(param)]
+    said = [np.nan] if len(known) < len(param) else []
+    if len(known) and known.max() > high:
+        said.append(float(known.max()))
+    if len(known) and known.min() < low:
+        said.append(float(known.min()))
+    return np.array(said)
+
+
 def quantile_of_sorted(values: Floats, count: Counts, nans: Counts, q: Floats) -> Floats:
     """Interpolate quantiles.
 
@@ -29,7 +40,7 @@ def quantile_of_sorted(values: Floats, count: Counts, nans: Counts, q: Floats) -
         q: Broadcasts to shape (...); below 0 gives -Inf, above 1 +Inf.
     """
     with np.errstate(all="ignore"):
-        rank = np.clip(np.where(np.isnan(q), 0.0, q), 0.0, 1.0) * (count - 1)
+        rank = np.where((q >= 0) & (q <= 1), q, 0.0) * (count - 1)
         low = np.clip(np.floor(rank), 0, np.maximum(count - 1, 0)).astype(np.int64)
         high = np.minimum(low + 1, np.maximum(count - 1, 0))
         weight = rank - np.floor(rank)

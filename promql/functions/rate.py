@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from model.labels import METRIC_NAME
+from model.labels import METRIC_NAME, LabelTable
 from model.samples import Bools, Floats, Ints
+from promql.annotations import Annotations
+from promql.ast import Call
 from promql.block import Block
 from promql.call import CallContext
 from promql.functions.extended import extended_rise
@@ -119,7 +121,8 @@ def _rise_over(call: CallContext, *, counter: bool, per_second: bool) -> Block:
     else:
         block = extended_rise(call, windows, windows.extension, **kind)
     if counter:
-        _say_no_counter(call, block)
+        rows: Bools = np.any(block.floats, axis=1)
+        say_no_counter(call.annotations, call.node, block.labels, rows)
     return block
 
 
@@ -179,15 +182,27 @@ def _histograms(whole: Task, out: WindowResults, seconds: float) -> None:
         say_overlaps(task.call, task.windows, chunk, found.where)
 
 
-def _say_no_counter(call: CallContext, block: Block) -> None:
-    """Tell which names do not look like a counter's."""
-    names = block.labels.columns.get(METRIC_NAME)
+def say_no_counter(annotations: Annotations, node: Call, labels: LabelTable, rows: Bools) -> None:
+    """Tell which names do not look like a counter's.
+
+    Args:
+        annotations: Takes what is said.
+        node: The call.
+        labels: The series.
+        rows: Which of them have a float at any step.
+    """
+    names = labels.columns.get(METRIC_NAME)
     if names is None:
         return
-    for code in dict.fromkeys(names.codes[block.floats.any(axis=1)].tolist()):
+    codes = (
+        labels.once("names", lambda: list(dict.fromkeys(names.codes.tolist())))
+        if rows.all()
+        else list(dict.fromkeys(names.codes[rows].tolist()))
+    )
+    for code in codes:
         name = names.values[code]
         if name and not name.endswith(_COUNTER_SUFFIXES):
-            call.annotations.info(_NO_COUNTER + quote(name), call.node.args[0])
+            annotations.info(_NO_COUNTER + quote(name), node.args[0])
 
 
 @function(

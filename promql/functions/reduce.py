@@ -78,7 +78,7 @@ def window_mean(chunk: Chunk, count: Ints) -> Floats:
     """Mean of each window, also where the sum is too large for a float; shape (k, S)."""
     with np.errstate(all="ignore"):
         mean = window_sum(chunk) / count
-        rows = np.flatnonzero(np.isinf(mean).any(axis=1))
+        rows = np.flatnonzero((np.isinf(mean) & (count > 0)).any(axis=1))
         if len(rows):
             part = _rows(chunk, rows)
             counts = np.broadcast_to(count, chunk.shape)[rows]

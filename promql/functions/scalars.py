@@ -34,12 +34,12 @@ def run_end(call: CallContext) -> Floats:
 
 
 @function(
-    "step", returns=SCALAR, doc="Seconds between two steps of the query; 0 if there is but one."
+    "step", returns=SCALAR, doc="Seconds between two steps of the query; 0 if there is one only."
 )
 def run_step(call: CallContext) -> Floats:
     """See the table."""
-    query = call.query
-    return np.full(call.steps, query.step_ms / 1000 if query.start_ms < query.end_ms else 0.0)
+    single = call.query.start_ms == call.query.end_ms
+    return np.full(call.steps, 0.0 if single else call.query.step_ms / 1000)
 
 
 @function("range", returns=SCALAR, doc="Seconds from the first to the last step of the query.")

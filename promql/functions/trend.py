@@ -18,6 +18,8 @@ def _regression(chunk: Chunk, origin_ms: Floats | None) -> tuple[Floats, Floats]
     Returns:
         ``(slope, intercept)`` per second and at ``origin_ms`` (S,); each window's first sample if None.
     """
+    if chunk.uniform and len(chunk.low) == 1 and chunk.high[0] > chunk.low[0]:
+        return _one_window(chunk, origin_ms)
     slope, intercept = np.empty(chunk.shape), np.empty(chunk.shape)
     for part, values, times, inside in chunk.cells():
         count = np.maximum(inside.sum(axis=2), 1)
@@ -36,6 +38,29 @@ def _regression(chunk: Chunk, origin_ms: Floats | None) -> tuple[Floats, Floats]
         level = np.where(flat, 0.0, mean_y - rise * mean_x) + first[..., 0]
         intercept[part] = np.where(flat & endless, np.nan, level)
     return slope, intercept
+
+
+def _one_window(chunk: Chunk, origin_ms: Floats | None) -> tuple[Floats, Floats]:
+    """Fit a line where series share one window: what times weigh is worked out once for each target."""
+    columns = slice(int(chunk.low[0]), int(chunk.high[0]))
+    values, times = chunk.values[:, columns], chunk.ts_ms[:, columns]
+    x = (times - (times[:, :1] if origin_ms is None else origin_ms)) / 1000
+    mean_x = x.sum(axis=1) / x.shape[1]
+    away = x - mean_x[:, None]
+    weight = away / (away * away).sum(axis=1)[:, None]
+    first = values[:, 0]
+    y = values - first[:, None]
+    mean_y = y.sum(axis=1) / x.shape[1]
+    if len(times) == 1:
+        rise = y @ weight[0]
+    else:
+        rise, mean_x = np.einsum("ij,ij->i", y, weight[chunk.ts_row]), mean_x[chunk.ts_row]
+    rise = np.where(np.isfinite(mean_y), rise, np.nan)
+    flat = (values == first[:, None]).all(axis=1)
+    endless = np.isinf(first)
+    rise = np.where(flat, np.where(endless, np.nan, 0.0), rise)
+    level = np.where(flat, 0.0, mean_y - rise * mean_x) + first
+    return rise[:, None], np.where(flat & endless, np.nan, level)[:, None]
 
 
 @function("deriv", MATRIX, doc="Slope per second of the line that fits the range best.")
@@ -70,11 +95,13 @@ def run_double_exponential_smoothing(call: CallContext) -> Block:
     """Both factors lie between 0 and 1; needs two floats."""
     smoothing, trend = call.scalar(1), call.scalar(2)
     windows = call.windows(0)
+    used = np.zeros(call.steps, dtype=bool)
+    for chunk in windows.chunks:
+        used |= (chunk.count() > 0).any(axis=0)
     for what, factors, short in (("smoothing", smoothing, "sf"), ("trend", trend, "tf")):
-        odd = factors[(factors <= 0) | (factors >= 1)]  # NaN passes
-        if len(odd) and windows.chunks:
-            got = format_fixed(float(odd[0]))
-            message = f"invalid {what} factor. Expected: 0 < {short} < 1, got: {got}"
+        odd = factors[used & ((factors <= 0) | (factors >= 1))]  # NaN makes everything NaN
+        if len(odd):
+            message = f"invalid {what} factor. Expected: 0 < {short} < 1, got: {format_fixed(float(odd[0]))}"
             raise QueryError(message)
 
     def change(chunk: Chunk) -> Floats:

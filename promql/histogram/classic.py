@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from model.labels import LabelTable
 from model.samples import Bools, Floats
 from promql.annotations import Monotonicity, place_of
 from promql.ast import Expr
@@ -47,8 +48,16 @@ class Buckets:
 
 def classic_buckets(call: CallContext, block: Block, node: Expr) -> Buckets | None:
     """Sort the floats of a vector into histograms; tells about series without a usable ``le``."""
-    column = column_of(block.labels, BUCKET_LABEL)
     floats = block.floats
+    plan = None
+    if floats.all():
+        plan = block.labels.once("buckets", lambda: (_plan(block.labels),))[0]
+    if plan is not None:
+        shape = (*plan.bounds.shape, block.values.shape[1])
+        bounds = np.broadcast_to(plan.bounds[:, :, None], shape)
+        number = np.full((shape[0], shape[2]), shape[1])
+        return Buckets(plan.first, bounds, block.values[plan.order].reshape(shape), number)
+    column = column_of(block.labels, BUCKET_LABEL)
     bounds_of = np.array([_bound(text) for text in column.values])
     bound = bounds_of[column.codes]
     readable = np.array([_readable(text) for text in column.values])[column.codes]
@@ -78,6 +87,36 @@ def classic_buckets(call: CallContext, block: Block, node: Expr) -> Buckets | No
         bounds = np.take_along_axis(bounds, front, axis=1)
         counts = np.take_along_axis(counts, front, axis=1)
     return Buckets(rows[first], bounds, counts, here.sum(axis=1))
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """Where the buckets of histograms stand that all have equally many.
+
+    Attributes:
+        first: int64, shape (h,): a row of each histogram.
+        order: int64, shape (h * B,): rows, histogram by histogram, by bound.
+        bounds: float64, shape (h, B).
+    """
+
+    first: Index
+    order: Index
+    bounds: Floats
+
+
+def _plan(table: LabelTable) -> _Plan | None:
+    """Sort the rows of a table; None if some are no buckets, or if histograms differ in size."""
+    column = table.columns.get(BUCKET_LABEL)
+    used, code = np.unique([] if column is None else column.codes, return_inverse=True)
+    if column is None or not all(_readable(column.values[one]) for one in used.tolist()):
+        return None
+    bound = np.array([_bound(column.values[one]) for one in used.tolist()])[code.reshape(-1)]
+    group, first = table.group([name for name in table.columns if name != BUCKET_LABEL])
+    counts = np.bincount(group)
+    if not len(first) or (counts != counts[0]).any():
+        return None
+    order = np.lexsort((bound, group))
+    return _Plan(first, order, bound[order].reshape(len(first), -1))
 
 
 def _bound(text: str) -> float:
@@ -126,8 +165,11 @@ class Mended:
 
 def _make_monotonic(buckets: Buckets) -> Mended:
     """Raise counts that fall behind the bucket before; tiny falls are rounding and not told."""
+    shape = buckets.counts.shape[0], buckets.counts.shape[2]
+    if _rises_clearly(buckets):
+        none = np.zeros(shape)
+        return Mended(buckets.counts, np.zeros(shape, dtype=bool), none, none, none)
     counts = buckets.counts.copy()
-    shape = counts.shape[0], counts.shape[2]
     forced = np.zeros(shape, dtype=bool)
     low, high = np.full(shape, np.inf), np.full(shape, -np.inf)
     most = np.zeros(shape)
@@ -149,6 +191,19 @@ def _make_monotonic(buckets: Buckets) -> Mended:
         counts[:, i] = current
         previous = np.where(inside, current, previous)
     return Mended(counts, forced, low, high, most)
+
+
+def _rises_clearly(buckets: Buckets) -> bool:
+    """Tell whether each count equals the one before or is greater by more than rounding."""
+    before, after = buckets.counts[:, :-1], buckets.counts[:, 1:]
+    with np.errstate(all="ignore"):
+        near = (after - before) / (np.abs(after) + np.abs(before)) < _SMALL_DELTA
+    odd = near & (after != before)
+    odd |= np.isnan(after) | np.isnan(before)
+    if not odd.any():
+        return True
+    inside = np.arange(1, buckets.counts.shape[1])[None, :, None] < buckets.number[:, None, :]
+    return not (odd & inside).any()
 
 
 def bucket_quantile(q: Floats, buckets: Buckets) -> tuple[Floats, Buckets, Mended]:
@@ -189,19 +244,18 @@ class Mendings:
     Attributes:
         counts: Histograms mended at each step, int64, shape (T,).
         notes: Where and how far.
-        done: Which histograms were mended, at which steps; shape (h, T).
     """
 
     counts: dict[str, Index] = field(default_factory=dict)
     notes: dict[str, Monotonicity] = field(default_factory=dict)
-    done: Bools | None = None
+    _done: Bools | None = None
 
     def add(
         self, call: CallContext, block: Block, buckets: Buckets, mended: Mended, node: Expr
     ) -> None:
-        """Take in histograms whose counts had to be mended; once mended they are so for later quantiles."""
-        forced = mended.forced if self.done is None else mended.forced & ~self.done
-        self.done = forced if self.done is None else forced | self.done
+        """Take in histograms whose counts had to be mended; one that was mended stays so for the next quantile."""
+        forced = mended.forced if self._done is None else mended.forced & ~self._done
+        self._done = mended.forced if self._done is None else self._done | mended.forced
         for i in np.flatnonzero(forced.any(axis=1)).tolist():
             name = metric_name(block.labels, int(buckets.first[i]))
             steps = np.flatnonzero(forced[i])

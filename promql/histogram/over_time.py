@@ -16,7 +16,7 @@ from model.samples import Bools, Floats
 from promql.block import Block
 from promql.call import CallContext
 from promql.functions.mixed import say_mixed, say_mixed_buckets
-from promql.histogram.arithmetic import means, totals
+from promql.histogram.arithmetic import means, mended, totals
 from promql.windows import Chunk, Index, Windows
 
 
@@ -34,6 +34,12 @@ class WindowResults:
     def floats(self, chunk: Chunk, values: Floats, present: Bools) -> None:
         """Set floats of a chunk, (k, S); what is not present stays as it is."""
         if present.all():
+            if len(self._windows.chunks) == 1 and np.array_equal(
+                chunk.rows, np.arange(len(self.values))
+            ):
+                self.values = np.broadcast_to(values, present.shape)
+                self.present = np.ones(present.shape, dtype=bool)
+                return
             self.values[chunk.rows] = values
             self.present[chunk.rows] = True
             return
@@ -119,7 +125,7 @@ def _add_up(
         say_mixed_buckets(call, windows, whole, bad, node)
     if _collide(windows.pool, rows, window):
         call.annotations.warn("conflicting counter resets during histogram aggregation", node)
-    if (done.reconciled & done.possible).any():
+    if mended(windows.pool.take(rows), window).any():
         text = "mismatched custom buckets were reconciled during aggregation"
         call.annotations.info(text, node)
     where = where.copy()

@@ -210,7 +210,8 @@ def rise_with_starts(task: Task, where: Bools, inside: Bools) -> Rise:
     single = first_of(alone)
     both = concat_pools([pool, single]).take(number[everything])
     counts = np.concatenate([found.first_count, single.count])[number[everything]]
-    hint = np.full(both.size, GAUGE, dtype=np.int8)
+    # a sample alone is taken as it is, hint and all
+    hint = np.where(number[everything] < pool.size, GAUGE, both.hint).astype(np.int8)
     return Rise(everything, replace(both, hint=hint), counts)
 
 

@@ -6,14 +6,14 @@ from typing import Any, Final
 
 import orjson
 
-from model.identity import labels_of_resource
+from model.identity import RESOURCE_ATTRIBUTES, labels_of_resource
 from model.labels import Labels
 from model.samples import Exemplar
 from storage.otlp.names import label_name
 
-_NAMESPACE: Final = "service.namespace"
-_SERVICE: Final = "service.name"
-_INSTANCE: Final = "service.instance.id"
+_NAMESPACE, _SERVICE, _INSTANCE = (
+    RESOURCE_ATTRIBUTES[name] for name in ("namespace", "app", "task_id")
+)
 _MAX_EXEMPLAR_RUNES: Final = 128  # as OpenMetrics
 
 

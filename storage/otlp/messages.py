@@ -132,7 +132,7 @@ REQUEST: Final = {
 }
 
 
-def from_protobuf(
+def decode_protobuf(
     data: bytes, message: Mapping[int, Field] = REQUEST, depth: int = 0
 ) -> dict[str, Any]:
     """Decode a message.
@@ -168,7 +168,7 @@ def from_protobuf(
 
 def _delimited(field: Field, data: bytes, depth: int) -> Any:
     if field.message is not None:
-        return from_protobuf(data, field.message, depth + 1)
+        return decode_protobuf(data, field.message, depth + 1)
     if field.kind == "string":
         return data.decode("utf-8", "replace")
     if field.kind == "bytes":
@@ -200,7 +200,7 @@ def _scalar(kind: str, wire_type: int, data: bytes) -> Any:
     return bool(number) if kind == "bool" else number
 
 
-def from_json(text: bytes) -> dict[str, Any]:
+def decode_json(text: bytes) -> dict[str, Any]:
     """Decode a request in JSON (camelCase names, 64-bit numbers as texts, ids in hex).
 
     Raises:

@@ -15,7 +15,7 @@ from model.samples import Ticket, no_samples
 from storage.interface import Appender, BadWriteError
 from storage.otlp.delta import DeltaSums
 from storage.otlp.histograms import Exponential, pool_of
-from storage.otlp.messages import from_json, from_protobuf
+from storage.otlp.messages import decode_json, decode_protobuf
 from storage.otlp.translate import Translated, Translator
 from storage.remote.wire import WireError, delimited, varint
 
@@ -63,7 +63,7 @@ class OtlpReceiver:
             StorageError: If the store cannot take it now; the sender should try again.
         """
         try:
-            request = from_json(body) if as_json else from_protobuf(body)
+            request = decode_json(body) if as_json else decode_protobuf(body)
         except WireError as error:
             self._rejected.labels("request").inc()
             raise BadWriteError(f"the request is not OTLP: {error}") from error

@@ -15,6 +15,7 @@ from storage.interface import Metadata
 from storage.remote.columns import Columns, RawExemplar, RemoteWriteError
 from storage.remote.histograms import HistogramReader, SpanForms
 from storage.remote.samples import SampleReader
+from storage.remote.skeleton import Skeletons
 from storage.remote.wire import (
     EXEMPLAR_TAG,
     HISTOGRAM_TAG,
@@ -79,10 +80,12 @@ class Decoder:
         self._forms = forms
         self._known: dict[bytes, Series] = {}
         self._first = Series(b"\0", 0, -1)
+        self._skeletons = Skeletons()
 
     def forget(self) -> None:
         """Begin anew; the labels are emptied by whom they belong to."""
         self._known.clear()
+        self._skeletons.forget()
         self._first.following = None
 
     def decode(self, data: bytes) -> Columns:
@@ -91,6 +94,12 @@ class Decoder:
         Raises:
             RemoteWriteError: If it is not a WriteRequest; the series it began with are known then.
         """
+        try:
+            same = self._skeletons.read(data)
+        except WireError as error:
+            raise RemoteWriteError(f"the request is not a WriteRequest: {error}") from error
+        if same is not None:
+            return same
         request = _Request(Columns(), SampleReader(), HistogramReader(self._forms))
         add_row, add_at = request.samples.rows.append, request.samples.at.append
         begins = data.startswith
@@ -108,7 +117,10 @@ class Decoder:
             if position != end:
                 raise WireError("a series is cut off")
             request.samples.gather(data, request.found)
-            request.found.histograms = request.histograms.columns(request.found.faults)
+            if request.histograms.rows:
+                request.found.histograms = request.histograms.columns(request.found.faults)
+            else:
+                self._skeletons.remember(data, request.samples, request.found)
         except WireError as error:
             raise RemoteWriteError(f"the request is not a WriteRequest: {error}") from error
         return request.found

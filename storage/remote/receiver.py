@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from prometheus_client import CollectorRegistry
 
-from model.errors import StorageError
+from model.errors import StorageError, UnknownSeriesError
 from model.histogram.pool import HistogramColumn
 from model.labels import Labels
 from model.samples import Exemplar, ScrapeBatch, Ticket, no_samples, stale_markers
@@ -100,7 +100,11 @@ class RemoteWriteReceiver:
         try:
             data = unpack(body)
             with self._lock:
-                found, tickets = self._take(data, version)
+                try:
+                    found, tickets = self._take(data, version)
+                except UnknownSeriesError:  # unused for so long that the store forgot them
+                    self._begin_anew()
+                    found, tickets = self._take(data, version)
         except RemoteWriteError:
             self._metrics.rejected.inc()
             raise

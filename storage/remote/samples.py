@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from model.samples import Ints
+from model.samples import Floats, Ints
 from storage.remote.columns import Columns
 from storage.remote.wire import (
     SAMPLE_BYTES,
@@ -19,7 +19,8 @@ from storage.remote.wire import (
     skip,
 )
 
-_SEVENS: Final = np.arange(0, 42, 7, dtype=np.int64)
+_WEIGHTS: Final = 1 << np.arange(0, 42, 7, dtype=np.int64)
+_GO_ON: Final = np.array([0x80] * 5 + [0], dtype=np.uint8)  # the last digit has no such bit
 
 
 @dataclass(slots=True)
@@ -71,16 +72,14 @@ class SampleReader:
         """
         found.rows = np.array(self.rows, dtype=np.int64)
         at = np.array(self.at, dtype=np.int64)
+        raw = np.frombuffer(data, dtype=np.uint8)
+        if not self.others and not self.started:
+            found.ts_ms, found.values = usual_samples(raw, at)
+            return
         found.ts_ms = np.empty(len(at), dtype=np.int64)
         found.values = np.empty(len(at), dtype=np.float64)
         usual = at >= 0
-        raw = np.frombuffer(data, dtype=np.uint8)
-        places = at[usual]
-        values = raw[places[:, None] + (VALUE_OFFSET + np.arange(8))]
-        if (raw[places + (TIME_OFFSET - 1)] != TIME_TAG).any():
-            raise WireError("a sample has no time")
-        found.values[usual] = values.view(np.float64)[:, 0]
-        found.ts_ms[usual] = _six_digits(raw, places + TIME_OFFSET)
+        found.ts_ms[usual], found.values[usual] = usual_samples(raw, at[usual])
         if self.started:
             started = np.array(self.started, dtype=np.int64)
             found.start_ms = np.zeros(len(at), dtype=np.int64)
@@ -95,10 +94,26 @@ class SampleReader:
                 found.start_ms[~usual] = starts
 
 
+def usual_samples(raw: npt.NDArray[np.uint8], at: Ints) -> tuple[Ints, Floats]:
+    """Read times and values of samples of the usual form.
+
+    Raises:
+        WireError: If one is not of that form.
+    """
+    if (raw[at + (TIME_OFFSET - 1)] != TIME_TAG).any():
+        raise WireError("a sample has no time")
+    values = raw[at[:, None] + (VALUE_OFFSET + np.arange(8))]
+    return _six_digits(raw, at + TIME_OFFSET), values.view(np.float64)[:, 0]
+
+
 def _six_digits(raw: npt.NDArray[np.uint8], places: Ints) -> Ints:
     """Read times whose varint has six bytes."""
-    digits = raw[places[:, None] + np.arange(6)].astype(np.int64)
-    if (digits[:, :5] < 0x80).any() or (digits[:, 5] >= 0x80).any():
+    digits = raw[places[:, None] + np.arange(6)]
+    if len(digits) and np.array_equal(digits, np.broadcast_to(digits[0], digits.shape)):
+        digits, repeat = digits[:1], len(digits)  # one scrape: the same time everywhere
+    else:
+        repeat = 1
+    if ((digits & 0x80) != _GO_ON).any():
         raise WireError("a sample has no time")
-    times: Ints = ((digits & 0x7F) << _SEVENS).sum(axis=1)
-    return times
+    times: Ints = (digits & 0x7F).astype(np.int64) @ _WEIGHTS
+    return np.repeat(times, repeat) if repeat > 1 else times

@@ -9,7 +9,7 @@ import os
 import threading
 import weakref
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.errors import StorageError
+from model.labels import LabelColumn, LabelTable
 from storage.interface import Refs
 from storage.tsdb.blockmeta import BLOCK_VERSION, BlockMeta, decode_meta, read_meta
 from storage.tsdb.chunk import Chunk, FrameCache, FrameTable, Piece
@@ -29,6 +30,8 @@ from storage.tsdb.index import SeriesIndex
 
 log = logging.getLogger(__name__)
 
+_PART_MS: Final = 2 * 3_600_000  # of an index: what is read at once
+_MOST_PARTS: Final = 512
 FRAMES_HEAD: Final = b"TSCPFRM" + bytes([BLOCK_VERSION])
 INDEX_HEAD: Final = b"TSCPIDX" + bytes([BLOCK_VERSION])
 
@@ -70,14 +73,18 @@ class Block:
         size_bytes: Size of its files.
         damaged: True once some of it could not be read; it is left as it is then.
         asked: True if the index was looked at since this was last set to False.
+        on_damage: Called once for each frame that turns out to be damaged.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.damaged = False
         self.asked = True
+        self.on_damage: Callable[[str], None] = lambda operation: None
         self._lock = threading.Lock()
-        self._table: FrameTable | None = None
+        self._tables: tuple[FrameTable, ...] = ()
+        self._read: set[int] = set()
+        self._chunk_rows: set[int] = set()
         self._told: set[str] = set()
         self.meta = self._find_meta()
         try:
@@ -93,28 +100,40 @@ class Block:
         """Tell whether the block may have samples in a range."""
         return self.meta.mint <= maxt and self.meta.maxt >= mint
 
-    def table(self, index: SeriesIndex) -> FrameTable:
-        """Return which series are where, reading the index file the first time.
+    def tables(self, index: SeriesIndex, mint: int, maxt: int) -> Sequence[FrameTable]:
+        """Return which series are where, of all chunks that touch a range; some more may be there.
+
+        Of the index file only that is kept which somebody asked for, so that a query over an hour
+        of a block of days does not bring the series of days into memory.
 
         Raises:
             DamagedError: If the index is damaged.
             StorageError: If it cannot be read.
         """
+        part_ms = max(_PART_MS, (self.meta.maxt - self.meta.mint) // _MOST_PARTS)
+        low = max(mint, self.meta.mint) // part_ms
+        high = min(maxt, self.meta.maxt) // part_ms
         with self._lock:
             self.asked = True
-            if self._table is None:
-                self._table = FrameTable(self.read_chunks(index), self._tell)
-            return self._table
+            wanted = set(range(low, high + 1)) - self._read
+            if wanted:
+                span = min(wanted) * part_ms, (max(wanted) + 1) * part_ms - 1
+                chunks = self.read_chunks(index, *span, without=self._chunk_rows)
+                if chunks:
+                    self._tables = (*self._tables, FrameTable(chunks, self._tell))
+                self._read |= wanted
+            return self._tables
 
     def unload(self) -> None:
         """Forget the index; whoever asks for it again reads it again."""
         with self._lock:
-            self._table = None
+            self._tables = ()
+            self._read = set()
+            self._chunk_rows = set()
 
     def known_refs(self) -> Sequence[Refs]:
-        """Return the refs that this block's table uses, if it has been read."""
-        table = self._table
-        return [] if table is None else [chunk.refs for chunk in table.chunks]
+        """Return the refs that this block's tables use, as far as they have been read."""
+        return [chunk.refs for table in self._tables for chunk in table.chunks]
 
     def pieces(
         self,
@@ -130,23 +149,48 @@ class Block:
             StorageError: If a frame cannot be read.
         """
         try:
-            yield from self.table(index).pieces(lookup, mint, maxt, cache)
+            for table in self.tables(index, mint, maxt):
+                yield from table.pieces(lookup, mint, maxt, cache)
         except StorageError as error:
             raise StorageError(f"block {self.path}: {error}") from error
 
-    def read_chunks(self, index: SeriesIndex) -> list[Chunk]:
-        """Read the index file, with the refs that an index gives to its labels.
+    def read_chunks(
+        self,
+        index: SeriesIndex,
+        mint: int = -(2**63),
+        maxt: int = 2**63 - 1,
+        without: set[int] | None = None,
+    ) -> list[Chunk]:
+        """Read the chunks that touch a range, with the refs that an index gives to their labels.
+
+        Args:
+            index: Learns of the series of these chunks.
+            mint: First time.
+            maxt: Last time.
+            without: Numbers of chunks that are left out; those that are read are put in.
 
         Raises:
-            DamagedError: If it is damaged.
+            DamagedError: If the index file is damaged.
             StorageError: If it cannot be read.
         """
         fields = _read_index(self.path / "index")
+        seen = set() if without is None else without
         try:
-            refs = index.intern_table(unpack_table(fields, self.meta.series))
-            return list(self._chunks(fields, refs))
+            rows = fields["chunks"]
+            near = (rows[:, 3] <= maxt) & (rows[:, 4] >= mint)
+            numbers = [number for number in np.flatnonzero(near).tolist() if number not in seen]
+            series_at = np.concatenate([[0], np.cumsum(rows[:, 0])])
+            picked = [fields["series"][series_at[n] : series_at[n + 1]] for n in numbers]
+            used, places = np.unique(_joined(picked), return_inverse=True)
+            table = unpack_table(fields, self.meta.series)
+            if len(used) < self.meta.series:
+                table = _part(table, used)
+            refs = index.intern_table(table)[places.reshape(-1)]
+            found = list(self._chunks(fields, numbers, refs))
         except (LookupError, ValueError) as error:
             raise DamagedError(f"{self.path / 'index'}: damaged: {error}") from error
+        seen.update(numbers)
+        return found
 
     def _find_meta(self) -> BlockMeta:
         path = self.path / "meta.json"
@@ -166,6 +210,7 @@ class Block:
         key = f"{chunk.key} {number}"
         if key not in self._told:
             self._told.add(key)
+            self.on_damage("frame_damaged")
             log.error(
                 "block %s: %s; %d series from %d to %d ms are left out of answers",
                 self.path,
@@ -175,24 +220,42 @@ class Block:
                 chunk.maxt,
             )
 
-    def _chunks(self, fields: dict[str, Any], refs: Refs) -> Iterator[Chunk]:
-        series = refs[fields["series"]]
-        series_at = frame_at = 0
-        for row in fields["chunks"].tolist():
-            size, frames, width, mint, maxt, times_start, times_size = row
-            starts = fields["starts"][frame_at : frame_at + frames + 1]
-            source = _File(self._fd, self.path / "frames", (times_start, times_size), starts)
+    def _chunks(
+        self, fields: dict[str, Any], numbers: Sequence[int], refs: Refs
+    ) -> Iterator[Chunk]:
+        rows = fields["chunks"]
+        frame_at = np.concatenate([[0], np.cumsum(rows[:, 1] + 1)]).tolist()
+        at = 0
+        for number in numbers:
+            size, frames, width, mint, maxt, times_start, times_size = rows[number].tolist()
+            first = frame_at[number]
+            starts = fields["starts"][first : first + frames + 1]
             yield Chunk(
-                series[series_at : series_at + size],
-                fields["bounds"][frame_at : frame_at + frames + 1],
+                refs[at : at + size],
+                fields["bounds"][first : first + frames + 1],
                 mint,
                 maxt,
                 width,
                 self.meta.late,
-                source,
+                _File(self._fd, self.path / "frames", (times_start, times_size), starts),
             )
-            series_at += size
-            frame_at += frames + 1
+            at += size
+
+
+def _joined(parts: list[npt.NDArray[np.int32]]) -> npt.NDArray[np.int32]:
+    return np.concatenate([np.empty(0, dtype=np.int32), *parts])
+
+
+def _part(table: LabelTable, rows: npt.NDArray[np.int32]) -> LabelTable:
+    """Return some rows of a table; its dictionaries hold only what occurs in them."""
+    columns = {}
+    for name, column in table.columns.items():
+        used, codes = np.unique(column.codes[rows], return_inverse=True)
+        if used.any():
+            codes = codes.reshape(-1) + (used[0] != 0)  # code 0 is the absent label
+            values = [column.values[code] for code in ([] if used[0] == 0 else [0]) + used.tolist()]
+            columns[name] = LabelColumn(codes.astype(np.int32), values)
+    return LabelTable(len(rows), columns)
 
 
 def _read_index(path: Path) -> dict[str, Any]:

@@ -142,7 +142,7 @@ class FrameCache:
     """Decoded frames and timestamps, the most recently used ones."""
 
     def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[int, int], Frame | Ints] = OrderedDict()
         self.bytes = 0
@@ -180,7 +180,7 @@ class FrameCache:
             if key not in self._kept:
                 self.bytes += item.nbytes
             self._kept[key] = item
-            while self.bytes > self._max_bytes:
+            while self.bytes > self.max_bytes:
                 _, gone = self._kept.popitem(last=False)
                 self.bytes -= gone.nbytes
         return item

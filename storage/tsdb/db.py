@@ -85,7 +85,7 @@ class Tsdb:
             directory / "wal", self._index, settings, self._metrics, self._head.lane.withdraw
         )
         self._stopping = threading.Event()
-        self._blocks = Blocks(directory / "blocks", settings, self._metrics.set_aside.inc)
+        self._blocks = Blocks(directory / "blocks", settings, self._metrics.failed)
         self._deletions = Deletions(directory / "deletions")
         self._querier = Querier(
             self._head, self._blocks, self._deletions, FrameCache(settings.cache_bytes)
@@ -205,7 +205,7 @@ class Tsdb:
             UnknownSeriesError: If a series was forgotten, see ``TsdbSettings.forget_ms``.
             StorageError: If the store is not running.
         """
-        stack = None if histograms is None else Stack.of(taken(histograms))
+        stack = None if histograms is None else Stack.levelled(taken(histograms))
         with self._head.lock:
             self._check_running()
             known = self._index.handles.refs(refs)

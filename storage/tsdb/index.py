@@ -40,6 +40,8 @@ class SeriesIndex:
         limits: How many series there may be, and who was refused.
         handles: What refs are called outside of the store.
         size: Refs are less than this.
+        generation: Rises when other series are found than before.
+        recycled: Rises when refs are given to other series.
     """
 
     def __init__(self, limits: SeriesLimits) -> None:
@@ -57,6 +59,8 @@ class SeriesIndex:
         self._unused = BitMap()
         self.handles = Handles()
         self.size = 0
+        self.generation = 0
+        self.recycled = 0
 
     @property
     def live(self) -> int:
@@ -210,6 +214,8 @@ class SeriesIndex:
                 label.recycle(refs, self.size)
             self._label_counts.data[refs] = 0
             self._verdicts.clear()
+            self.generation += 1
+            self.recycled += 1
             self._free = np.sort(np.concatenate([self._free, refs]))
 
     def revive(self, refs: Refs) -> None:
@@ -316,6 +322,7 @@ class SeriesIndex:
 
     def _post(self, refs: Refs, *, add: bool) -> None:
         """Enter series into the postings, or take them out."""
+        self.generation += 1
         for label in self._names.values():
             codes = label.codes.data[refs]
             order = np.argsort(codes, kind="stable")

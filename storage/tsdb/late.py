@@ -48,21 +48,20 @@ def late_chunks(
     for first, stop in itertools.pairwise([0, *(edges + 1).tolist(), len(order)]):
         part = order[first:stop]
         step = FRAME_SERIES
-        if kind[part[0]] and samples.histograms is not None:
-            pools = samples.histograms.pools
-            wide = max(pool.positive.shape[1] + pool.negative.shape[1] for pool in pools)
-            numbers = int(size[part].max()) * (wide + 4)
+        if kind[part[0]]:
+            numbers = int(size[part].max()) << int(kind[part[0]])
             step = max(1, min(step, _MOST_NUMBERS // numbers))
         for at in range(0, len(part), step):
             rows = part[at : at + step]
             yield _late_chunk(samples, row_ref[rows], row_start[rows], size[rows])
 
 
-def _kinds(samples: Samples, starts: Rows) -> npt.NDArray[np.bool_]:
-    """Tell which rows have histograms."""
+def _kinds(samples: Samples, starts: Rows) -> Rows:
+    """Return the level of each row's widest histogram; 0 if it has none."""
     if samples.histograms is None or not len(starts):
-        return np.zeros(len(starts), dtype=np.bool_)
-    return np.logical_or.reduceat(samples.histograms.index >= 0, starts)
+        return np.zeros(len(starts), dtype=np.int64)
+    kinds: Rows = np.maximum.reduceat(samples.histograms.levels, starts)
+    return kinds
 
 
 def _same_times(ts_ms: Ints, starts: Rows, sizes: Rows) -> npt.NDArray[np.uint64]:

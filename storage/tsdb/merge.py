@@ -95,7 +95,7 @@ def assemble(parts: Parts, *, inside: bool = False) -> tuple[Bools, tuple[Group,
     sources: list[Piece | Samples] = [*pieces, *late]
     groups.extend(_side_by_side([p for p in sources if isinstance(p, Piece)], ragged))
     groups.extend(_sample_by_sample(sources, ragged))
-    found, kept = _numbered(parts.size, groups)
+    found, kept = numbered(parts.size, groups)
     return found, tuple(kept if inside else outward(kept))
 
 
@@ -309,7 +309,7 @@ def ragged_groups(samples: Samples) -> list[Group]:
         values = no_samples((len(members), width))
         ts[here] = samples.ts_ms[where]
         values[here] = samples.values[where]
-        once, ts_row = _distinct(ts)
+        once, ts_row = distinct(ts)
         dense = samples.histograms is None and not is_stale(values).any()
         rows = series[members].astype(np.int32)
         stack = scattered(samples.histograms, values.shape, here, where)
@@ -319,7 +319,7 @@ def ragged_groups(samples: Samples) -> list[Group]:
     return groups
 
 
-def _distinct(ts: Ints) -> tuple[Ints, npt.NDArray[np.int32]]:
+def distinct(ts: Ints) -> tuple[Ints, npt.NDArray[np.int32]]:
     """Return equal rows once, and which one each row was."""
     weights = (np.arange(1, ts.shape[1] + 1, dtype=np.uint64) * _Q) | np.uint64(1)
     _, first, inverse = np.unique(
@@ -332,7 +332,7 @@ def _distinct(ts: Ints) -> tuple[Ints, npt.NDArray[np.int32]]:
     return once, inverse.astype(np.int32)
 
 
-def _numbered(size: int, groups: Sequence[Group]) -> tuple[Bools, list[Group]]:
+def numbered(size: int, groups: Sequence[Group]) -> tuple[Bools, list[Group]]:
     """Leave out series without a sample and number the rest."""
     found = np.zeros(size, dtype=np.bool_)
     kept = []

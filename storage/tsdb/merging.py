@@ -112,7 +112,9 @@ class Merger:
                 return
             metas = [block.meta for block in inputs]
             late = [m for m in metas if m.late]
-            stays_late = len(late) == len(metas) == 1
+            # without scrapes there is nothing to fold them into: beside a block of scrapes of the
+            # same time, in which older ones were folded, they must go on winning
+            stays_late = len(late) == len(metas)
             block = writer.finish(
                 rewrite.index,
                 taken_ms=max(m.taken_ms for m in metas),

@@ -13,6 +13,10 @@ from storage.tsdb.chunk import Chunk, FrameCache, FrameTable
 from storage.tsdb.deletions import Deletion, Deletions, cuts, without
 from storage.tsdb.head import Head
 from storage.tsdb.merge import Parts, assemble
+from storage.tsdb.panel_reader import PanelReader
+from storage.tsdb.parts import Part
+from storage.tsdb.selection import Selections
+from storage.tsdb.side_by_side import lay_out, only_last
 from storage.tsdb.sources import add_pieces
 
 Mask = npt.NDArray[np.bool_]
@@ -28,6 +32,8 @@ class Querier:
         self._blocks = blocks
         self._cache = cache
         self._sealed: tuple[tuple[Chunk, ...], FrameTable] = ((), FrameTable(()))
+        self._selections = Selections(head.index)
+        self._panels = PanelReader(self, head, blocks, deletions, cache.max_bytes)
 
     def select(self, matchers: Sequence[Matcher], mint: int, maxt: int, hints: Hints) -> SeriesSet:
         """See ``Queryable``.
@@ -42,7 +48,18 @@ class Querier:
     def _select(self, matchers: Sequence[Matcher], mint: int, maxt: int, hints: Hints) -> SeriesSet:
         if hints.series_only:
             return SeriesSet(self._index.table(self._matching(matchers, mint, maxt)), ())
-        refs = self._blocks.select(self._index, matchers, mint, maxt)
+        selection = self._blocks.loaded(
+            self._index, mint, maxt, lambda: self._selections.find(matchers)
+        )
+        parts: Sequence[Part] | None = self._panels.cut(selection, mint, maxt)
+        if parts is not None and hints.last_only:
+            parts = only_last(selection.size, parts)
+        laid = None if parts is None else lay_out(selection.size, parts)
+        if laid is not None:
+            kept, fast = laid
+            table = selection.table if kept is None else selection.table.take(np.flatnonzero(kept))
+            return SeriesSet(table, fast)
+        refs = selection.refs
         lookup = np.full(self._index.size, -1, dtype=np.int32)
         lookup[refs] = np.arange(len(refs), dtype=np.int32)
         found, groups = assemble(self._parts(refs, lookup, mint, maxt))
@@ -104,7 +121,10 @@ class Querier:
         return mask
 
     def _in_block(self, block: Block, mint: int, maxt: int) -> Refs:
-        refs = block.table(self._index).present(mint, maxt)
+        tables = block.tables(self._index, mint, maxt)
+        refs = np.concatenate(
+            [np.empty(0, np.int64), *(table.present(mint, maxt) for table in tables)]
+        )
         low, high = max(mint, block.meta.mint), min(maxt, block.meta.maxt)
         for deletion in self._deleted(block):
             if deletion.mint <= low and deletion.maxt >= high:

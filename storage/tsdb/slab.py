@@ -19,6 +19,8 @@ import numpy.typing as npt
 from model.samples import Floats, Ints, no_samples
 from storage.interface import TS_PAD, Refs
 from storage.tsdb.growable import Growable
+from storage.tsdb.parts import Part, Place, classes_of, place
+from storage.tsdb.selection import Selection
 
 WIDTH: Final = 128
 KEPT: Final = 24  # columns left in place at sealing: an instant query's look-back never decodes
@@ -70,6 +72,7 @@ class Slab:
         self._top_slot = 0
         self._used_rows = 0
         self._mapped_rows = 0
+        self._moves = 0  # rises when rows are given or taken back
 
     @property
     def used_rows(self) -> int:
@@ -97,6 +100,7 @@ class Slab:
         self._mapped_rows += int((rows[refs] < 0).sum())
         rows[refs] = np.arange(start, start + size)
         self._used_rows += size
+        self._moves += 1
         return slot
 
     def write(self, slot: int, ts_ms: int, values: Floats) -> None:
@@ -164,6 +168,7 @@ class Slab:
         self._mapped_rows -= int(mine.sum())
         self._used_rows -= size
         self._seq.data[slot] += 1
+        self._moves += 1
         self._free_slots.append(slot)
         self._give_rows(start, size)
 
@@ -185,6 +190,64 @@ class Slab:
             parts = self._try_gather(refs, lookup, mint, maxt)
         assert parts is not None, "nobody else moves rows while the lock is held"
         return parts
+
+    def cut(self, selection: Selection, mint: int, maxt: int) -> list[Part] | None:
+        """Copy the samples of selected series in [mint, maxt]; None if it must be done by ``gather``."""
+        moves = self._moves
+        if self._used_rows != self._mapped_rows:
+            return None  # a series is in two slots
+        key = ("slab", moves)
+        where = selection.places.get(key)
+        if where is None and key not in selection.elsewhere:
+            where = self._place(selection.refs)
+            if self._moves != moves:
+                return None
+            selection.remember(key, where)
+        if where is None:
+            return []
+        for _ in range(_HASTY_TRIES):
+            parts = self._try_cut(where, mint, maxt)
+            if self._moves != moves:
+                return None
+            if parts is not None:
+                return parts
+            time.sleep(0)
+        return None
+
+    def _place(self, refs: Refs) -> Place | None:
+        known = refs[: np.searchsorted(refs, len(self._ref_row.data))]
+        rows = self._ref_row.data[known]
+        pos = np.flatnonzero(rows >= 0)
+        if not len(pos):
+            return None
+        return place(pos, rows[pos], self._row_slot.data[rows[pos]])
+
+    def _try_cut(self, where: Place, mint: int, maxt: int) -> list[Part] | None:
+        slots = where.times
+        count, seq = self.count.data[slots].copy(), self._seq.data[slots].copy()
+        ts_ms = self.ts_ms[slots]
+        lows = np.minimum((ts_ms < mint).sum(axis=1), count)
+        highs = np.minimum((ts_ms <= maxt).sum(axis=1), count)
+        clean = self._nan_col.data[slots] < lows
+        values = self.values  # after the counts: at least as new as they are
+        parts = []
+        for low, high, mine in classes_of(lows, highs):
+            columns = values[:, low:high]
+            if mine is None:
+                got, times = columns[where.rows], ts_ms[:, low:high]
+                copied = got.copy() if isinstance(where.rows, slice) else got
+                parts.append(Part(where.pos, times.copy(), where.ts_row, copied, bool(clean.all())))
+                continue
+            sel = np.flatnonzero(mine[where.ts_row])
+            if not len(sel):
+                continue
+            rows = where.rows
+            rows = np.arange(rows.start, rows.stop)[sel] if isinstance(rows, slice) else rows[sel]
+            ts_row = (np.cumsum(mine) - 1).astype(np.int32)[where.ts_row[sel]]
+            dense = bool(clean[mine].all())
+            parts.append(Part(where.pos[sel], ts_ms[mine, low:high], ts_row, columns[rows], dense))
+        now = self._seq.data[slots]
+        return None if (now != seq).any() or (now & 1).any() else parts
 
     def present(self, mint: int, maxt: int) -> Refs:
         """Return the refs of slots that have columns in the range."""

@@ -1,14 +1,21 @@
-"""Histograms as rows of several pools: putting samples behind one another moves no histogram."""
+"""Histograms as rows of several pools: putting samples behind one another moves no histogram.
+
+A pool is as wide as its widest row. So that one histogram of many buckets does not make all others
+wide, pools hold rows of like width: their *level* is the power of two that their width fits into.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from model.histogram.pool import FIELDS, HistogramColumn, HistogramPool, concat_pools
+from model.samples import Floats
 from storage.tsdb.resets import kept_hints
+
+_NARROW: Final = 32  # columns that are not worth a level of their own
 
 Index = npt.NDArray[np.int32]
 
@@ -29,6 +36,21 @@ class Stack:
     def of(cls, column: HistogramColumn) -> "Stack":
         """Take a column as it is."""
         return cls(column.index, (column.pool,))
+
+    @classmethod
+    def levelled(cls, column: HistogramColumn) -> "Stack":
+        """Take a column apart by width if that makes it much smaller."""
+        pool = column.pool
+        need = _used_width(pool.positive) + _used_width(pool.negative)
+        level = _level(need)
+        if pool.size * width_of(pool) <= 2 * int((1 << level).sum()):
+            return cls.of(column)
+        order = np.argsort(level, kind="stable")
+        number = np.empty(pool.size, dtype=np.int32)
+        number[order] = np.arange(pool.size, dtype=np.int32)
+        parts = np.split(order, np.flatnonzero(np.diff(level[order])) + 1)
+        index = np.where(column.index >= 0, number[column.index], np.int32(-1))
+        return cls(index, tuple(_trimmed(pool.take(rows)) for rows in parts))
 
     @classmethod
     def concat(cls, parts: Sequence["Stack | None"], sizes: Sequence[int]) -> "Stack | None":
@@ -61,9 +83,31 @@ class Stack:
         """Return some; the pools stay as they are."""
         return Stack(self.index[where], self.pools)
 
+    @property
+    def levels(self) -> npt.NDArray[np.int64]:
+        """The level of each histogram; 0 where there is none."""
+        levels = np.append(_level(np.array([width_of(pool) for pool in self.pools])), 0)
+        owner = np.searchsorted(self._ends, self.index, side="right")
+        return np.where(self.index >= 0, levels[owner], 0)
+
+    @property
+    def _ends(self) -> npt.NDArray[np.int64]:
+        return np.cumsum([pool.size for pool in self.pools])
+
     def joined(self) -> "Stack":
-        """Return the same with one pool instead of many small ones."""
-        return Stack(self.index, (concat_pools(self.pools),))
+        """Return the same with one pool for each level instead of many small ones."""
+        level = _level(np.array([width_of(pool) for pool in self.pools]))
+        order = np.argsort(level, kind="stable")
+        sizes = np.array([pool.size for pool in self.pools])
+        moved = np.empty(len(sizes), dtype=np.int64)
+        moved[order] = np.cumsum(sizes[order]) - sizes[order]
+        moved -= np.cumsum(sizes) - sizes
+        owner = np.searchsorted(self._ends, self.index, side="right")
+        shift = np.append(moved, 0)[owner]
+        index = np.where(self.index >= 0, self.index + shift, -1).astype(np.int32)
+        parts = np.split(order, np.flatnonzero(np.diff(level[order])) + 1)
+        pools = tuple(concat_pools([self.pools[i] for i in part.tolist()]) for part in parts)
+        return Stack(index, pools)
 
     def gathered(self) -> HistogramColumn | None:
         """Return a column whose pool has what is used, in the order of use; None if nothing is."""
@@ -81,6 +125,35 @@ class Stack:
         index = np.full(self.index.shape, -1, dtype=np.int32)
         index[here] = np.arange(len(used), dtype=np.int32)
         return HistogramColumn(index, pool)
+
+
+def width_of(pool: HistogramPool) -> int:
+    """Return the number of bucket columns."""
+    return int(pool.positive.shape[1]) + int(pool.negative.shape[1])
+
+
+def _level(width: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    return np.ceil(np.log2(np.maximum(width, _NARROW))).astype(np.int64)
+
+
+def _used_width(counts: Floats) -> npt.NDArray[np.int64]:
+    """Return up to which column each row has counts."""
+    width = counts.shape[1]
+    if width <= _NARROW:
+        return np.full(len(counts), width)
+    some = counts != 0
+    return np.where(some.any(axis=1), width - some[:, ::-1].argmax(axis=1), 0)
+
+
+def _trimmed(pool: HistogramPool) -> HistogramPool:
+    """Leave out columns at the end that no row uses."""
+    wide = int(_used_width(pool.positive).max())
+    negative_wide = int(_used_width(pool.negative).max())
+    return replace(
+        pool,
+        positive=np.ascontiguousarray(pool.positive[:, :wide]),
+        negative=np.ascontiguousarray(pool.negative[:, :negative_wide]),
+    )
 
 
 def pool_bytes(pool: HistogramPool) -> int:

@@ -5,10 +5,13 @@ import json
 import numpy as np
 import pytest
 
+from model.histogram.pool import HistogramColumn
 from model.labels import LabelTable
-from model.samples import is_no_sample, no_samples
+from model.samples import Ints, is_no_sample, no_samples
 from promql.result import Matrix, Scalar, String, Vector
+from tests.promql.histograms import Hist, to_pool
 from web.api import encoding, label_text, matrix
+from web.api.numbers import go_float, timestamps
 
 
 def text_of(result: Scalar | String | Vector | Matrix, limit: int) -> tuple[str, bytes, bool]:
@@ -109,3 +112,60 @@ def test_scalar_and_string() -> None:
 
     assert text_of(scalar, limit=0) == ("scalar", b'[1.5,"2"]', False)
     assert text_of(String(2000, 'a"b'), limit=0) == ("string", b'[2,"a\\"b"]', False)
+
+
+TIMES = {
+    "whole seconds": 1_795_374_900_000 + 15_000 * np.arange(7),
+    "a quarter": 1_795_374_900_250 + 15_000 * np.arange(7),
+    "steps of half a second": 1_795_374_900_000 + 500 * np.arange(7),
+    "more and more digits": 10_000 * 10 ** np.arange(7),
+    "before 1970": -7_000 + 2_000 * np.arange(7),
+    "one step": np.array([1_795_374_900_000]),
+}
+ODD = (np.nan, 0.0, -0.0, 1.0, 0.1, 1e-6, -2.5e-7, 5e-324, 1e16, 1e21, -1.7976931348623157e308)
+
+
+@pytest.mark.parametrize("infinite", [False, True])
+@pytest.mark.parametrize("times", TIMES.values(), ids=TIMES)
+def test_points_are_those_of_the_matrix(times: Ints, *, infinite: bool) -> None:
+    """Held against one point at a time: any times, holes, numbers of every form."""
+    rng = np.random.default_rng(7)
+    values = rng.choice([*ODD, np.inf, -np.inf] if infinite else ODD, size=(40, len(times)))
+    values[rng.random(values.shape) < 0.25] = no_samples(1)[0]
+    values[11] = no_samples(len(times))
+    table = LabelTable.from_labels([{"i": f'{i},"]'} for i in range(40)])
+    stamps = [text.decode() for text in timestamps(times)]
+    present = ~is_no_sample(values)
+    want = ",".join(
+        f'{{"metric":{{"i":"{i},\\"]"}},"values":['
+        + ",".join(
+            f'[{stamps[j]},"{go_float(values[i, j])}"]' for j in np.flatnonzero(present[i]).tolist()
+        )
+        + "]}"
+        for i in range(40)
+        if present[i].any()
+    )
+
+    assert b"".join(matrix.matrix(Matrix(table, times, values))).decode() == f"[{want}]"
+
+
+def test_floats_and_histograms_of_one_series_stand_in_two_lists() -> None:
+    """A step has one or the other."""
+    pool = to_pool([Hist(schema=0, count=3, sum=2.5, zero_count=1, positive={1: 2})])
+    index = np.array([[-1, 0, -1, 0]], dtype=np.int32)
+    values = no_samples((1, 4))
+    values[0, [0, 2]] = [1, 2.5]
+    result = Matrix(
+        LabelTable.from_labels([{"a": "b"}]),
+        1000 * np.arange(1, 5),
+        values,
+        HistogramColumn(index, pool),
+    )
+    hist = '{"count":"3","sum":"2.5","buckets":[[3,"-0","0","1"],[0,"1","2","2"]]}'
+
+    assert b"".join(matrix.matrix(result)).decode() == (
+        '[{"metric":{"a":"b"},"values":[[1,"1"],[3,"2.5"]],'
+        f'"histograms":[[2,{hist}],[4,{hist}]]}}]'
+    )
+    vector = Vector(result.labels, 4000, values[:, 3], HistogramColumn(index[:, 3:], pool))
+    assert text_of(vector, 0)[1].decode() == f'[{{"metric":{{"a":"b"}},"histogram":[4,{hist}]}}]'

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from functools import cached_property
 from itertools import repeat
 from typing import Final
 
@@ -9,16 +10,17 @@ import numpy as np
 import numpy.typing as npt
 
 from model.histogram.pool import HistogramPool, Int32s
-from model.samples import Ints, is_no_sample
+from model.samples import Floats, Ints, is_no_sample
 from promql.result import Matrix
 from web.api.histograms import histogram_objects
 from web.api.label_text import label_objects
 from web.api.numbers import go_floats, timestamps
+from web.api.points import Stamps, series_texts
 
 Objects = npt.NDArray[np.object_]
 Indices = npt.NDArray[np.intp]
 
-_CHUNK_POINTS: Final = 65_536  # points rendered at once; bounds the memory of a large answer
+_CHUNK_POINTS: Final = 16_384  # points rendered at once; bounds the memory of a large answer
 
 
 def matrix(result: Matrix) -> Iterator[bytes]:
@@ -27,7 +29,7 @@ def matrix(result: Matrix) -> Iterator[bytes]:
     yield b"["
     if series and steps:
         metrics = label_objects(result.labels)
-        shared = _stamps(result.ts_ms) if result.ts_ms.ndim == 1 else None
+        shared = _Shared(result.ts_ms) if result.ts_ms.ndim == 1 else None
         per_chunk = max(1, _CHUNK_POINTS // steps)
         comma = b""
         for start in range(0, series, per_chunk):
@@ -38,15 +40,33 @@ def matrix(result: Matrix) -> Iterator[bytes]:
     yield b"]"
 
 
-def _rendered(result: Matrix, metrics: list[bytes], rows: slice, shared: Objects | None) -> bytes:
-    """Render some series; ``shared`` holds the stamps of the columns if all series share them."""
+class _Shared:
+    """The times of the columns where all series share them, in both forms."""
+
+    def __init__(self, ts_ms: Ints) -> None:
+        self.stamps = Stamps.of(ts_ms)
+        self._ts_ms = ts_ms
+
+    @cached_property
+    def objects(self) -> Objects:
+        """What stands before each point; shape (steps,)."""
+        return _stamps(self._ts_ms)
+
+
+def _rendered(result: Matrix, metrics: list[bytes], rows: slice, shared: _Shared | None) -> bytes:
+    """Render some series; ``shared`` holds the times of the columns if all series share them."""
     values = result.values[rows]
-    at_row, at_step = np.nonzero(~is_no_sample(values))
-    numbers = go_floats(values[at_row, at_step])
+    at_row, at_step, present = _present(values)
+    without = result.hist is None or not (result.hist.index[rows] >= 0).any()
+    if without and not len(at_row):
+        return b""
+    if without and shared is not None and shared.stamps and not np.isinf(present).any():
+        return series_texts(shared.stamps, present, at_row, at_step, metrics)
+    numbers = go_floats(present)
     times = result.ts_ms
-    own = shared[at_step] if shared is not None else _stamps(times[rows][at_row, at_step])
-    if result.hist is None or not (result.hist.index[rows] >= 0).any():
-        return _chunk(metrics, at_row, own, numbers) if len(at_row) else b""
+    own = shared.objects[at_step] if shared is not None else _stamps(times[rows][at_row, at_step])
+    if result.hist is None or without:
+        return _chunk(metrics, at_row, own, numbers)
     floats = _lists(at_row, len(metrics), own.tolist(), numbers, b'"]')
     index = result.hist.index[rows]
     at_row, at_step = np.nonzero(index >= 0)
@@ -61,6 +81,17 @@ def _rendered(result: Matrix, metrics: list[bytes], rows: slice, shared: Objects
         if tail:
             parts.append(b'{"metric":' + metric + tail + b"}")
     return b",".join(parts)
+
+
+def _present(values: Floats) -> tuple[Indices, Indices, Floats]:
+    """Return row, step and value of each float."""
+    here = ~is_no_sample(values)
+    if here.all():
+        series, steps = values.shape
+        every = np.arange(series), np.arange(steps)
+        return np.repeat(every[0], steps), np.tile(every[1], series), values.reshape(-1)
+    at_row, at_step = np.nonzero(here)
+    return at_row, at_step, values[at_row, at_step]
 
 
 def histogram_texts(pool: HistogramPool, index: Int32s) -> list[bytes]:

@@ -18,6 +18,7 @@ _MICRO = re.compile(rb"(-?)(\d)(?:\.(\d+))?e-6(?=,)")
 _POSITIVE_EXPONENT = re.compile(rb"(-?)(\d)(?:\.(\d+))?e\+?(\d+)(?=,)")
 _FRACTIONS: Final = [b"", *(b".%03d" % ms for ms in range(1, 1000))]
 _PLAIN_LIMIT: Final = 1e16  # orjson writes an exponent from here on
+_EXACT_LIMIT: Final = 2.0**53
 _EXPONENT_FROM: Final = 21  # Go does from here on
 
 
@@ -25,26 +26,43 @@ def go_floats(values: Floats) -> list[bytes]:
     """Return each value of a flat array as Go prints it, without quotes."""
     if not values.size:
         return []
+    numbers = go_text(values)[:-1].split(b",")
+    infinite = np.isinf(values)
+    if infinite.any():
+        column = np.array(numbers, dtype=object)
+        column[infinite & (values > 0)] = b"+Inf"
+        column[infinite & (values < 0)] = b"-Inf"
+        numbers = column.tolist()
+    return numbers
+
+
+def go_text(values: Floats) -> bytes:
+    """Return the values of a flat array as Go prints them, each with a comma behind; infinite ones as NaN."""
     flat = np.ascontiguousarray(values, dtype=np.float64)
-    text = orjson.dumps(flat, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1] + b","
-    text = text.replace(b".0,", b",")
+    with np.errstate(invalid="ignore"):  # markers are signalling NaNs
+        whole = np.trunc(flat) == flat
     magnitude = np.abs(flat)
-    finite = np.isfinite(flat)
-    if not finite.all():
+    if (
+        whole.all()
+        and magnitude.max(initial=0.0) < _EXACT_LIMIT
+        and not (np.signbit(flat) & (flat == 0)).any()
+    ):
+        return _dumped(flat.astype(np.int64))
+    text = _dumped(flat)
+    if whole.any():
+        text = text.replace(b".0,", b",")
+    if not np.isfinite(flat).all():
         text = text.replace(b"null", b"NaN")
     if ((magnitude < 1e-5) & (magnitude > 0)).any():
         text = _MICRO.sub(rb"\g<1>0.00000\2\3", text)
         text = _NEGATIVE_EXPONENT.sub(rb"e-0\1", text)
-    if (finite & (magnitude >= _PLAIN_LIMIT)).any():
+    if (np.isfinite(flat) & (magnitude >= _PLAIN_LIMIT)).any():
         text = _POSITIVE_EXPONENT.sub(_positive_exponent, text)
-    numbers = text[:-1].split(b",")
-    infinite = np.isinf(flat)
-    if infinite.any():
-        column = np.array(numbers, dtype=object)
-        column[infinite & (flat > 0)] = b"+Inf"
-        column[infinite & (flat < 0)] = b"-Inf"
-        numbers = column.tolist()
-    return numbers
+    return text
+
+
+def _dumped(flat: Floats | Ints) -> bytes:
+    return orjson.dumps(flat, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1] + b","
 
 
 def _positive_exponent(match: re.Match[bytes]) -> bytes:

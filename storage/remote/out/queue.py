@@ -26,11 +26,10 @@ from storage.files import replace_file
 from storage.interface import Metadata
 from storage.remote.client import RemoteWriteClient
 from storage.remote.encode import LayoutEncoder, encode_labels, encode_metadata, encode_samples
-from storage.remote.encode_histograms import encode_histogram
+from storage.remote.encode_histograms import encode_histogram_series
 from storage.remote.out.follower import FollowedLayout, Position, Taken, WalFollower
 from storage.remote.out.metrics import EndpointMetrics
 from storage.remote.out.shard import Pace, Piece, Shard
-from storage.remote.wire import delimited
 from storage.tsdb.samples import Samples
 
 log: Final = logging.getLogger(__name__)
@@ -171,12 +170,12 @@ class RemoteWriteQueue:
         with self._lock:
             self._units.append(unit)
         newest = 0
-        for layout, ts_ms, values in taken.scrapes:
-            self._scrape(layout, ts_ms, values, unit)
+        for ts_ms, item in _in_time_order(taken):
             newest = max(newest, ts_ms)
-        for samples in taken.samples:
-            self._loose(samples, taken.labels, unit)
-            newest = max(newest, int(samples.ts_ms.max(initial=0)))
+            if isinstance(item, Samples):
+                self._loose(item, taken.labels, unit)
+            else:
+                self._scrape(item[0], ts_ms, item[1], unit)
         if newest:
             self._metrics.highest.set(newest / 1000)
         self._done(unit)
@@ -241,8 +240,7 @@ class RemoteWriteQueue:
         if column is not None:
             for n in np.flatnonzero(column.index >= 0).tolist():
                 row, ts_ms = int(column.index[n]), int(samples.ts_ms[n])
-                message = encode_histogram(column.pool, row, ts_ms)
-                data += delimited(0x0A, labels[n] + delimited(0x22, message))
+                data += encode_histogram_series(labels[n], column.pool, row, ts_ms)
                 count += 1
         self._put(shard, data, count, int(samples.ts_ms.max(initial=0)), unit)
 
@@ -325,3 +323,22 @@ class RemoteWriteQueue:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StorageError(f"{self._state}: {reason_of(error)}") from error
+
+
+def _in_time_order(
+    taken: Taken,
+) -> list[tuple[int, Samples | tuple[FollowedLayout, Floats]]]:
+    """Return scrapes and samples by time: in the log, what was taken within 100 ms has no order."""
+    items: list[tuple[int, Samples | tuple[FollowedLayout, Floats]]] = [
+        (ts_ms, (layout, values)) for layout, ts_ms, values in taken.scrapes
+    ]
+    for samples in taken.samples:
+        ordered = samples.take(np.argsort(samples.ts_ms, kind="stable"))
+        edges = np.flatnonzero(np.diff(ordered.ts_ms)) + 1
+        if not taken.scrapes:
+            edges = edges[:0]  # nothing can come between
+        for rows in np.split(np.arange(ordered.size), edges):
+            part = ordered.take(rows)
+            items.append((int(part.ts_ms[-1]), part))
+    items.sort(key=lambda item: item[0])
+    return items

@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from model.labels import Labels
 from model.samples import Exemplar, is_stale
 from storage.interface import BadWriteError, Hints, Metadata
-from storage.otlp.messages import from_json, from_protobuf
+from storage.otlp.messages import decode_json, decode_protobuf
 from storage.otlp.receiver import OtlpReceiver
 from tests.fakes.store import MemoryStore
 from tests.storage.histograms import Histogram
@@ -128,7 +128,7 @@ def from_partial(answer: bytes) -> tuple[int, str]:
     from storage.otlp.messages import Field
 
     message = {1: Field("n", "uint"), 2: Field("text", "string")}
-    found = from_protobuf(answer, {1: Field("partial", "message", message)})["partial"]
+    found = decode_protobuf(answer, {1: Field("partial", "message", message)})["partial"]
     return found["n"], found["text"]
 
 
@@ -289,8 +289,8 @@ def test_json_is_the_same_as_protobuf() -> None:
         metric("s", "summary", point(count=3, quantile_values=[{"quantile": 0.5, "value": 2.0}])),
     )
 
-    found = from_protobuf(protobuf(data))
-    assert from_json(json.dumps(camel(data)).encode()) == found
+    found = decode_protobuf(protobuf(data))
+    assert decode_json(json.dumps(camel(data)).encode()) == found
     assert len(found["resource_metrics"][0]["scope_metrics"][0]["metrics"]) == 5
 
 
@@ -308,6 +308,7 @@ def test_json_is_answered_in_json() -> None:
 
 
 @pytest.mark.parametrize("as_json", [False, True])
+@settings(deadline=None)
 @given(data=st.binary(max_size=80))
 def test_any_bytes_are_taken_or_refused(as_json: bool, data: bytes) -> None:
     """Whatever comes: an answer or a BadWriteError."""

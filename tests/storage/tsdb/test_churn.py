@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cramjam
 import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
@@ -13,6 +14,8 @@ from model.errors import UnknownSeriesError
 from model.labels import Labels, Matcher, MatchOp
 from model.samples import ScrapeBatch, stale_markers
 from storage.interface import Hints
+from storage.remote.encode import encode_labels, encode_samples
+from storage.remote.receiver import RemoteWriteReceiver
 from storage.tsdb.db import Tsdb
 from storage.tsdb.settings import TsdbSettings
 from tests.fakes.clock import FakeClock
@@ -158,3 +161,32 @@ def test_who_was_away_for_long_registers_again(
         **{labels: [(1000, 1.0), (7000, 3.0)] for labels in container(1)},
         **{labels: [(9000, 2.0)] for labels in container(2)},
     }
+
+
+def test_a_remote_writer_that_paused_is_taken_again(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sender whose series were forgotten meanwhile notices nothing."""
+    monkeypatch.setattr("storage.tsdb.index._FEW_GONE", 1)
+    monkeypatch.setattr("storage.tsdb.index._FEW_PART", 10**9)
+    receiver = RemoteWriteReceiver(opened.db, CollectorRegistry())
+    labels = container(1)
+    encoded = [encode_labels(one) for one in labels]
+
+    def send(ts_ms: int, value: float) -> None:
+        times, values = np.full(SERIES, ts_ms), np.full(SERIES, value)
+        message, _ = encode_samples(encoded, times, values)
+        receiver.ingest(bytes(cramjam.snappy.compress_raw(message)))
+
+    for number in range(3):
+        send(1000 + number, 1.0)
+    for _ in range(6):
+        opened.scrape(2 * 3600, step=600)
+        opened.db.maintain()
+    forgotten = opened.db.stats().series
+
+    send(2000, 2.0)
+
+    assert forgotten == 2
+    found = points(opened.db.select([], 0, 10_000, Hints()))
+    assert found == {one: [(1000, 1.0), (1001, 1.0), (1002, 1.0), (2000, 2.0)] for one in labels}

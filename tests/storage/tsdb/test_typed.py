@@ -131,6 +131,37 @@ def test_columns_keep_every_bit(column: np.ndarray[tuple[int, ...], np.dtype[np.
     assert back.tobytes() == column.tobytes()
 
 
+def test_one_wide_histogram_does_not_widen_the_others(tmp_path: Path) -> None:
+    """Memory goes by what each histogram needs; wide and narrow ones come back, from blocks too."""
+    wide = Histogram(dict.fromkeys(range(-300, 300), 1.0), {0: 1}, sum=2.0)
+    narrow = [Histogram({0: i + 1, 3: 2}, sum=i / 3) for i in range(400)]
+    written = [*narrow[:200], wide, *narrow[200:]]
+    column = column_of(written)
+    assert column is not None
+    plain, levelled = Stack.of(column), Stack.levelled(column)
+    labels = [Labels.of({"__name__": "m", "i": str(i)}) for i in range(len(written))]
+    wanted = {one: [(1000, 0, hist)] for one, hist in zip(labels, written, strict=True)}
+    clock = FakeClock()
+    db = Tsdb(tmp_path, SETTINGS, clock, CollectorRegistry())
+    db.start()
+    refs, values = db.series(labels), np.full(len(written), NO_SAMPLE[0])
+    db.append_samples(refs, np.full(len(refs), 1000), values, histograms=column).wait()
+
+    before = samples(db.select([], 0, 5000, Hints()))
+    clock.advance(7200)
+    db.maintain()
+    after = samples(db.select([], 0, 5000, Hints()))
+    blocks = db.stats().blocks
+    db.stop()
+
+    assert levelled.nbytes < plain.nbytes / 5
+    twice = Stack.concat([levelled, levelled], [len(written)] * 2)
+    assert twice is not None
+    assert len(twice.joined().pools) == len(levelled.pools) == 2
+    assert before == after == wanted
+    assert blocks == 1
+
+
 SETTINGS = TsdbSettings(
     retention_ms=0,
     reserve_bytes=65_536,
@@ -175,6 +206,8 @@ class History:
             return float(self.rng.choice([1.0, 0.25, STALE[0], 1 / 3]))
         if kind < 0.25:
             return Histogram({0: 2, 1: self.rng.randrange(5)}, schema=-53, bounds=(1.0,))
+        if kind > 0.98:
+            return Histogram(dict.fromkeys(range(self.rng.randrange(40, 120)), 1.0))
         if kind < 0.3:
             self.grown = dict.fromkeys(self.grown, 0.0)
         self.grown[self.rng.choice(list(self.grown))] += self.rng.randrange(3)

@@ -1,0 +1,140 @@
+"""Selections read from panels give what is given sample by sample, and are read from panels at all."""
+
+import random
+from collections.abc import Callable
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+
+from model.labels import Labels, Matcher, MatchOp
+from model.samples import STALE_BITS, ScrapeBatch
+from storage.interface import Hints, SeriesSet
+from storage.tsdb import query
+from tests.storage.points import point_bits
+from tests.storage.tsdb.opened import START_MS, Opened
+
+TARGETS = [
+    [Labels.of({"__name__": f"m{i % 3}", "target": str(t), "i": str(i)}) for i in range(12)]
+    for t in range(4)
+]
+LATE = [Labels.of({"__name__": f"m{i % 3}", "late": "x", "i": str(i)}) for i in range(30)]
+ALL = [Matcher("__name__", MatchOp.REGEX, "m.*")]
+STEP_MS = 15_000
+
+
+def scraped(opened: Opened, steps: int, offset_ms: int = 1700, stale: float = 0.0) -> None:
+    """Scrape every target, each at its own time, and write samples with their own times."""
+    rng = random.Random(steps)
+    for _ in range(steps):
+        opened.clock.advance(STEP_MS / 1000)
+        now = opened.clock.now_ns() // 1_000_000
+        for number, labels in enumerate(TARGETS):
+            values = np.array([float(rng.randrange(100)) for _ in labels])
+            if rng.random() < stale:
+                values.view(np.int64)[rng.randrange(len(values))] = STALE_BITS
+            layout = opened.db.layout(labels)
+            opened.db.append(ScrapeBatch(layout, now + number * offset_ms, values))
+        refs = opened.db.series(LATE)
+        values = np.array([float(rng.randrange(100)) for _ in LATE])
+        opened.db.append_samples(refs, np.full(len(LATE), now), values)
+
+
+def slowly(opened: Opened, mint: int, maxt: int, hints: Hints) -> SeriesSet:
+    """Select without panels."""
+    querier = opened.db._querier
+    with patch.object(querier._panels, "cut", lambda *_: None):
+        return opened.db.select(ALL, mint, maxt, hints)
+
+
+def fill_lane(opened: Opened) -> None:
+    """A few columns in the slab and in the lane."""
+    scraped(opened, 20)
+
+
+def fill_chunks(opened: Opened) -> None:
+    """Chunks are sealed, runs are made."""
+    scraped(opened, 300)
+
+
+def fill_blocks(opened: Opened) -> None:
+    """Windows that are over stand in blocks, also late ones."""
+    scraped(opened, 4 * 240)
+    opened.db.maintain()
+    scraped(opened, 40)
+
+
+def fill_with_gaps(opened: Opened) -> None:
+    """Now and then a series goes stale."""
+    scraped(opened, 150, stale=0.2)
+
+
+def fill_again(opened: Opened) -> None:
+    """Half of the late samples come twice, the second time with another value."""
+    scraped(opened, 30)
+    refs = opened.db.series(LATE[:15])
+    for back in range(10):
+        at = opened.clock.now_ns() // 1_000_000 - back * STEP_MS
+        opened.db.append_samples(refs, np.full(15, at), np.arange(15.0))
+    opened.db._head.lane.tidy()
+
+
+def fill_between(opened: Opened) -> None:
+    """Scraped series get samples between their scrapes."""
+    scraped(opened, 30)
+    refs = opened.db.series(TARGETS[1])
+    for back in range(10):
+        at = opened.clock.now_ns() // 1_000_000 - back * STEP_MS - 4000
+        opened.db.append_samples(refs, np.full(len(refs), at), np.arange(float(len(refs))))
+
+
+FILLS = [fill_lane, fill_chunks, fill_blocks, fill_with_gaps, fill_again, fill_between]
+
+
+@pytest.mark.parametrize("fill", FILLS)
+def test_panels_give_what_samples_give(opened: Opened, fill: Callable[[Opened], None]) -> None:
+    """Whatever head, lane and blocks hold, and whichever range is asked for."""
+    fill(opened)
+    now = opened.clock.now_ns() // 1_000_000
+    for length in (0, 20_000, 300_000, 3_600_000, 2**40):
+        for end in (now + 10_000, now - 7_000, now - 1_800_000):
+            wanted = point_bits(slowly(opened, end - length, end, Hints()))
+            assert point_bits(opened.db.select(ALL, end - length, end, Hints())) == wanted
+            last = opened.db.select(ALL, end - length, end, Hints(last_only=True))
+            ends = {labels: points[-1] for labels, points in point_bits(last).items()}
+            assert ends == {labels: points[-1] for labels, points in wanted.items()}
+
+
+@pytest.mark.parametrize("fill", FILLS)
+def test_panels_are_used(opened: Opened, fill: Callable[[Opened], None]) -> None:
+    """No sample is looked at by itself where series share their times."""
+    fill(opened)
+    with patch.object(query, "assemble", side_effect=AssertionError):
+        found = opened.db.select(ALL, START_MS, 2**60, Hints())
+    assert found.labels.size == len(LATE) + sum(map(len, TARGETS))
+
+
+def test_what_is_remembered_grows_with_the_store(opened: Opened) -> None:
+    """Series that come later are found by matchers that were asked before, with all their labels."""
+    scraped(opened, 3)
+    before = opened.db.select(ALL, START_MS, 2**60, Hints()).labels.size
+    fresh = Labels.of({"__name__": "m9", "new_label": "v"})
+    now = opened.clock.now_ns() // 1_000_000
+    opened.db.append_samples(opened.db.series([fresh]), np.array([now]), np.array([7.0]))
+    found = opened.db.select(ALL, START_MS, 2**60, Hints())
+    assert found.labels.size == before + 1
+    assert point_bits(found)[fresh] == [(now, np.array(7.0).view(np.int64).item())]
+
+
+def test_dropped_rows_are_not_read(opened: Opened) -> None:
+    """A target that gave its rows back is found in chunks, another one in its rows."""
+    scraped(opened, 10)
+    opened.db.select(ALL, START_MS, 2**60, Hints())
+    opened.clock.advance(3600)
+    opened.db.maintain()
+    other = [Labels.of({"__name__": "m0", "other": str(i)}) for i in range(12)]
+    now = opened.clock.now_ns() // 1_000_000
+    opened.db.append(ScrapeBatch(opened.db.layout(other), now, np.arange(12.0)))
+    wanted = point_bits(slowly(opened, START_MS, 2**60, Hints()))
+    assert point_bits(opened.db.select(ALL, START_MS, 2**60, Hints())) == wanted
+    assert len(wanted) == len(LATE) + 48 + 12
