@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--series", type=int, default=2000)
     parser.add_argument("--histograms", type=int, default=200)
     args = parser.parse_args()
-    every = {
+    every: dict[str, Matrix | Histograms] = {
         "realistic mix": mix(args.series, np.arange(5)),
         "counters": mix(args.series // 2, np.array([0])),
         "byte gauges": mix(args.series // 2, np.array([1])),

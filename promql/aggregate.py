@@ -21,7 +21,6 @@ from promql.functions.reduce import kahan
 from promql.hash import label_hashes
 from promql.histogram.arithmetic import means, mended, misfits, totals
 from promql.histogram.text import histogram_texts
-from promql.ranking import Ranking
 from promql.text import format_float, format_g, is_utf8, quote
 
 _EPSILON: Final = np.finfo(np.float64).eps
@@ -325,26 +324,6 @@ def _value_texts(block: Block, rows: Index, steps: Index) -> tuple[list[str], In
     return list(number), np.array([number[text] for text in texts], dtype=np.int64)[code]
 
 
-def top(
-    node: ast.Aggregate, k: Floats, block: Block, annotations: Annotations, *, is_range: bool
-) -> Block:
-    """Work out ``topk`` and ``bottomk``; an instant answer comes in order of value, group by group."""
-    asked = replace(block, present=block.present & (k >= 1))
-    block = without_histograms(node, asked, annotations)
-    if not block.size or not (k >= 1).any():
-        return Block.empty(block.present.shape[1])
-    ranking = Ranking(block.values, block.present, largest=node.op == "topk")
-    return _first_k(node, ranking, k, block, ordered=not is_range)
-
-
-def limit(node: ast.Aggregate, k: Floats, block: Block) -> Block:
-    """Work out ``limitk``: any k series of each group."""
-    if not block.size or not (k >= 1).any():
-        return Block.empty(block.present.shape[1])
-    same = np.broadcast_to(np.zeros(1), block.values.shape)
-    return _first_k(node, Ranking(same, block.present, largest=False), k, block, ordered=False)
-
-
 def limit_ratio(
     node: ast.Aggregate, ratio: Floats, block: Block, annotations: Annotations
 ) -> Block:
@@ -360,30 +339,3 @@ def limit_ratio(
     place = label_hashes(block.labels).astype(np.float64)[:, None] / 2.0**64
     keep = np.where(ratio >= 0, place < ratio, place >= 1.0 + ratio)
     return replace(block, present=block.present & keep).compact()
-
-
-def _first_k(
-    node: ast.Aggregate, ranking: Ranking, k: Floats, block: Block, *, ordered: bool
-) -> Block:
-    parts = segments(node, block.labels)
-    steps = block.present.shape[1]
-    wanted = np.clip(np.trunc(np.where(np.isnan(k), 0.0, k)), 0, block.size).astype(np.int64)
-    keep = np.zeros(block.present.shape, dtype=bool)
-    order: list[Index] = []
-    ends = np.append(parts.starts[1:], len(parts.order))
-    for start, end in zip(parts.starts.tolist(), ends.tolist(), strict=True):
-        rows = ranking.candidates(parts.order[start:end], int(wanted.max()))
-        here, group_keys = block.present[rows].T, ranking.keys(rows).T
-        # NaN after every number, what is absent after NaN; equal keys in their old order
-        kind = np.where(here, np.isnan(group_keys).astype(np.int8), np.int8(2))
-        if kind.any():
-            ranked = np.lexsort((np.where(kind == 0, group_keys, 0.0), kind), axis=1)
-        else:
-            ranked = np.argsort(group_keys, axis=1, kind="stable")
-        limit_k = np.minimum(wanted, here.sum(axis=1))
-        chosen = np.arange(len(rows)) < limit_k[:, None]
-        at_step = np.broadcast_to(np.arange(steps)[:, None], ranked.shape)
-        keep[rows[ranked[chosen]], at_step[chosen]] = True
-        order.append(rows[ranked[0, : limit_k[0]]])
-    out = Block(block.labels, block.values, keep, block.drop_name, block.hist, None, None)
-    return out.take(np.concatenate(order)) if ordered else out.compact()

@@ -10,7 +10,7 @@ from model.errors import QueryError, QueryLimitError
 from model.histogram.pool import HistogramColumn
 from model.labels import Matcher
 from model.samples import Floats, Ints
-from promql import aggregate, ast, binary, fused
+from promql import aggregate, ast, binary, fused, ranking
 from promql.annotations import Annotations
 from promql.ast import ValueType
 from promql.block import Block
@@ -332,10 +332,10 @@ class Evaluator:
             return Block.empty(self.steps)
         _check_parameter(node, param)
         if node.op == "limitk":
-            return aggregate.limit(node, param, block)
+            return ranking.limit(node, param, block)
         if node.op == "limit_ratio":
             return aggregate.limit_ratio(node, param, block, self.annotations)
-        return aggregate.top(node, param, block, self.annotations, is_range=self.is_range)
+        return ranking.top(node, param, block, self.annotations, is_range=self.is_range)
 
     def _call(self, node: ast.Call) -> Value:
         inside = self.below(node)

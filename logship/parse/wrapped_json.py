@@ -15,6 +15,7 @@ from model.samples import Ints
 
 TEMPLATES_MAX: Final = 16  # known at a time
 _LEARNED_MAX: Final = 4  # in one read
+_PAUSE: Final = 16  # reads that are not tried after one that did not pay
 _Part = tuple[Ints, Columns]
 
 
@@ -24,20 +25,25 @@ class WrappedJson:
     def __init__(self, others: JsonLines) -> None:
         self._others = others
         self._templates: list[Template] = []  # the last used first
+        self._pause = 0
 
     def read(self, data: bytes, start: int) -> tuple[Records, Columns] | None:
         """Understand whole lines read at an offset.
 
         Returns:
-            Their records (without texts) and columns; None if lines are something else, or most
-            of them fit no template.
+            Their records (without texts) and columns; None if lines are something else, or more
+            than a few of them fit no template.
         """
+        if self._pause:
+            self._pause -= 1
+            return None
         lines = Wrapped.find(data)
         if lines is None:
             return None
         parts, left = self._by_template(lines)
         if len(left):
-            if 2 * len(left) > len(lines):
+            if len(left) > 8 + len(lines) // 20:
+                self._pause = _PAUSE
                 return None
             columns = self._one_by_one(lines, left)
             if columns is None:

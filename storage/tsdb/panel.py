@@ -130,8 +130,11 @@ class Closed(Panel):
         times = np.array([[mint, maxt]], dtype=np.int64)
         super().__init__(refs, times, none, None, dense=False)
 
-    def _matrix(self, rows: Positions | slice) -> tuple[Floats, bool]:
-        raise NoPanelError
+    def cut(self, selection: Selection, mint: int, maxt: int) -> Iterator[Part]:
+        """Refuse if one of the series is wanted: the range may lie between the two times that are known."""
+        if self._place(selection.refs) is not None:
+            raise NoPanelError
+        return iter(())
 
 
 class PanelCache:

@@ -1,6 +1,7 @@
 """Native histograms by remote write, 1.0 and 2.0: integer, float and custom ones, and what is refused."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import cramjam
 import numpy as np
@@ -20,6 +21,9 @@ from storage.remote.encode_v2 import RequestV2
 from storage.remote.histograms import MAX_COLUMNS
 from storage.remote.receiver import RemoteWriteReceiver
 from storage.remote.wire import delimited, varint
+from storage.tsdb.db import Tsdb
+from storage.tsdb.settings import TsdbSettings
+from tests.fakes.clock import FakeClock
 from tests.fakes.store import MemoryStore
 from tests.storage.histograms import Histogram, histogram_at, pool_of
 
@@ -211,3 +215,25 @@ def test_any_bytes_are_taken_or_refused(message: bytes) -> None:
         written = error.written
 
     assert written.histograms in (0, 1)
+
+
+def test_a_range_between_the_first_and_the_last_is_answered(tmp_path: Path) -> None:
+    """Of the real store, whatever it keeps at hand for floats."""
+    store = Tsdb(tmp_path, TsdbSettings(), FakeClock(), CollectorRegistry())
+    store.start()
+    try:
+        pool = pool_of([Histogram(positive={1: float(n)}) for n in range(1, 6)])
+        messages = [encode_histogram(pool, n, NOW + n * 1000) for n in range(5)]
+        body = b"".join(delimited(0x22, one) for one in messages)
+        data = delimited(0x0A, encode_labels(NAME) + body)
+        RemoteWriteReceiver(store, CollectorRegistry()).ingest(
+            bytes(cramjam.snappy.compress_raw(data))
+        )
+        found = [
+            len(store.select([], NOW + low, NOW + high, Hints()).groups[0].ts_ms[0])
+            for low, high in ((0, 5000), (1, 3500), (1500, 2500))
+        ]
+    finally:
+        store.stop()
+
+    assert found == [5, 3, 1]
