@@ -7,9 +7,9 @@ from typing import Final
 
 from model.labels import Labels
 from promql import ast
-from promql.lexer import SET_OPERATORS
 from promql.parser import parse
 from promql.parser_duration import duration_ms
+from promql.words import SET_OPERATORS
 from tests.promql.columns import ColumnStore
 from tests.promql.rowwise import operators
 from tests.promql.rowwise.aggregate import aggregate
