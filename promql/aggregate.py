@@ -16,7 +16,7 @@ from promql.block import METADATA_LABELS, Block, Index
 from promql.call import metric_name
 from promql.functions.labels import column_from
 from promql.functions.mixed import MIXED_BUCKETS
-from promql.functions.quantiles import extremes, quantile_of_sorted, warn_quantile
+from promql.functions.quantiles import beyond, quantile_of_sorted, warn_quantile
 from promql.functions.reduce import kahan
 from promql.hash import label_hashes
 from promql.histogram.arithmetic import means, mended, misfits, totals
@@ -261,7 +261,7 @@ _SIMPLE: Final[dict[str, Callable[[Segments, Floats, Bools, Index], Floats]]] = 
 def quantile(node: ast.Aggregate, q: Floats, block: Block, annotations: Annotations) -> Block:
     """Work out ``quantile``; NaN counts as smallest."""
     assert node.param is not None
-    warn_quantile(annotations, extremes(q), node.param)
+    warn_quantile(annotations, beyond(q, 0, 1), node.param)
     block = without_histograms(node, block, annotations)
     if not block.size:
         return Block.empty(block.present.shape[1])
@@ -333,8 +333,7 @@ def limit_ratio(
     (promql/engine.go: ratiosampler), so that both keep the same series.
     """
     assert node.param is not None
-    ends = extremes(ratio)
-    for value in ends[np.abs(ends) > 1].tolist():
+    for value in beyond(ratio, -1, 1).tolist():
         text = f"ratio value should be between -1 and 1, got {format_g(value)}, capping to {1 if value > 0 else -1}"
         annotations.warn(text, node.param)
     place = label_hashes(block.labels).astype(np.float64)[:, None] / 2.0**64

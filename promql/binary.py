@@ -16,7 +16,7 @@ from promql.annotations import Annotations
 from promql.ast import Card
 from promql.block import METADATA_LABELS, Block, Index, concat_blocks, merge_same_labels
 from promql.histogram.operators import Note, Side, operate_histograms, say_last
-from promql.text import metric_text
+from promql.text import metric_text, quote
 from promql.words import COMPARISONS, TRIMS
 
 Operation = Callable[[Floats, Floats], npt.NDArray[np.generic]]
@@ -46,7 +46,13 @@ _GROUPING_PROBLEM: Final = "multiple matches for labels: grouping labels must en
 
 
 def scalar_operation(op: str, left: Floats, right: Floats) -> Floats:
-    """Work out an operation on scalars; comparisons give 0 or 1."""
+    """Work out an operation on scalars; comparisons give 0 or 1.
+
+    Raises:
+        QueryError: If it is an operation on histograms.
+    """
+    if op in TRIMS:
+        raise QueryError(f"operator {quote(op)} not allowed for Scalar operations")
     with np.errstate(all="ignore"):
         return _OPERATIONS[op](left, right).astype(np.float64)
 

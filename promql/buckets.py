@@ -73,8 +73,11 @@ def _skips(path: tuple[ast.Expr, ...]) -> bool:
     return skips
 
 
-def as_read(group: Group, *, stats: bool) -> Group:
-    """Return a group with its histograms as a query sees them; ``stats`` if only for counts and sums."""
+def as_read(group: Group, *, stats: bool, mint: int) -> Group:
+    """Return a group with its histograms as a query sees them; ``stats`` if only for counts and sums.
+
+    What is before ``mint`` only told the store what the first one after it is.
+    """
     column = group.histograms
     if column is None or not column.pool.size:
         return group
@@ -82,7 +85,8 @@ def as_read(group: Group, *, stats: bool) -> Group:
     hint = np.where(pool.hint == RESET, UNKNOWN, pool.hint).astype(np.int8)
     pool = replace(pool, hint=hint)
     if stats:
-        pool = _without(pool, _detected(pool, column.index))
+        inside = (group.ts_ms >= mint)[group.ts_row]
+        pool = _without(pool, _detected(pool, np.where(inside, column.index, np.int32(-1))))
     return replace(group, histograms=HistogramColumn(column.index, pool))
 
 

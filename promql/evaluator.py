@@ -167,17 +167,20 @@ class Evaluator:
         return duration_ms(node, self.query.step_ms, length, negative=negative)
 
     def _select(self, node: ast.VectorSelector, mint: int, maxt: int, hints: Hints) -> SeriesSet:
-        key = (mint, maxt, hints.last_only, node.matchers)
+        stats = id(node) in self.bare
+        first = mint
+        if stats:  # the histogram before the first one says whether that began anew
+            first, hints = mint - self.lookback_ms, replace(hints, last_only=False)
+        key = (first, maxt, hints.last_only, node.matchers)
         found = next((some for known, some in self.found if known == key), None)
         if found is None:  # else the same selector stands in the query twice
-            found = self.queryable.select(node.matchers, mint, maxt, hints)
+            found = self.queryable.select(node.matchers, first, maxt, hints)
             self.found.append((key, found))
         cells = sum(group.values.size for group in found.groups)
         self.budget.use(cells)
         if all(group.histograms is None for group in found.groups):
             return found
-        stats = id(node) in self.bare
-        groups = tuple(as_read(group, stats=stats) for group in found.groups)
+        groups = tuple(as_read(group, stats=stats, mint=mint) for group in found.groups)
         return replace(found, groups=groups)
 
     def select_instant(

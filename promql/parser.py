@@ -79,6 +79,8 @@ class Parser(TokenReader):
     def parse(self) -> ast.Expr:
         """Return the tree of the whole text."""
         if self.token.kind == "EOF":
+            if self.text:
+                self.fail("no expression found in input", 0, 0)
             raise ParseError("unknown position: parse error: no expression found in input")
         expr = self.expression(0)
         if self.token.kind != "EOF":

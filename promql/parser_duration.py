@@ -2,10 +2,11 @@
 
 import math
 from dataclasses import replace
-from typing import Final
+from typing import Final, NoReturn
 
-from model.errors import QueryError
+from model.errors import ParseError
 from promql import ast
+from promql.lexer import Token
 from promql.parser_tokens import TokenReader
 
 _BINARY: Final = {"+": 1, "-": 1, "*": 2, "/": 2, "%": 2, "^": 3}
@@ -22,12 +23,33 @@ def parse_duration_expr(
 
 
 def parse_offset_expr(parser: TokenReader) -> ast.Duration:
-    """Parse what may follow ``offset``: one operand with its sign; more needs parentheses."""
-    return _signed(parser, "offset", _EXPECTED, operators=False)
+    """Parse what may follow ``offset``: one operand with its sign.
+
+    Behind one in parentheses without a sign, or with two signs, operators go on with the duration,
+    as Prometheus's grammar has it: ``a offset (1m) / b`` is an error.
+    """
+    token = parser.token
+    if token.kind == "(":
+        return _expression(parser, 0, "offset", _EXPECTED)
+    if token.kind not in ("+", "-"):
+        return _atom(parser, "offset", _EXPECTED)
+    parser.advance()
+    if parser.token.kind in ("+", "-"):
+        inner = _expression(parser, _POWER - 1, "offset", _EXPECTED)
+        return _operators(parser, _negated(token, inner), 0, "offset", _EXPECTED)
+    if parser.token.kind == "NUMBER" and abs(parser.number_value()) > _LIMIT_SECONDS:
+        parser.fail("duration out of range", token.start, token.end)
+    return _negated(token, _atom(parser, "offset", _EXPECTED))
 
 
 def _expression(parser: TokenReader, floor: int, context: str, expected: str) -> ast.Duration:
-    left = _signed(parser, context, expected, operators=True)
+    return _operators(parser, _signed(parser, context, expected), floor, context, expected)
+
+
+def _operators(
+    parser: TokenReader, left: ast.Duration, floor: int, context: str, expected: str
+) -> ast.Duration:
+    """Parse the operators that follow an operand and bind tighter than ``floor``."""
     while (power := _BINARY.get(parser.token.kind, 0)) > floor:
         op = parser.advance()
         right = _expression(parser, power - 1 if op.kind == "^" else power, context, expected)
@@ -38,16 +60,16 @@ def _expression(parser: TokenReader, floor: int, context: str, expected: str) ->
     return left
 
 
-def _signed(parser: TokenReader, context: str, expected: str, *, operators: bool) -> ast.Duration:
+def _signed(parser: TokenReader, context: str, expected: str) -> ast.Duration:
     token = parser.token
     if token.kind not in ("+", "-"):
         return _atom(parser, context, expected)
     parser.advance()
-    inner: ast.Duration
-    if operators:
-        inner = _expression(parser, _POWER - 1, context, expected)
-    else:
-        inner = _atom(parser, context, expected)
+    return _negated(token, _expression(parser, _POWER - 1, context, expected))
+
+
+def _negated(token: Token, inner: ast.Duration) -> ast.Duration:
+    """Return an operand with the sign before it."""
     if isinstance(inner, ast.NumberLiteral):
         value = -inner.value if token.kind == "-" else inner.value
         return ast.NumberLiteral(token.start, inner.end, value, inner.duration)
@@ -96,20 +118,32 @@ def duration_ms(node: ast.Duration, step_ms: int, range_ms: int, *, negative: bo
         negative: Whether it may be negative or zero, as offsets may.
 
     Raises:
-        QueryError: If it is not a possible duration.
+        ParseError: If it is not a possible duration; refused as a text that cannot be parsed.
     """
     if isinstance(node, ast.NumberLiteral):
         ms = round(abs(node.value) * 1e9) // 1_000_000  # what is below a millisecond is cut off
         return -ms if node.value < 0 else ms
     seconds = _seconds(node, step_ms / 1000, range_ms / 1000)
-    place = f"{node.start}:{node.end}"
     if not math.isfinite(seconds):
-        raise QueryError(f"{place}: duration is NaN or infinite")
+        _fail(node, "duration is NaN or infinite")
     if seconds <= 0 and not negative:
-        raise QueryError(f"{place}: duration must be greater than 0")
+        _fail(node, "duration must be greater than 0")
     if abs(seconds) > _LIMIT_SECONDS:
-        raise QueryError(f"{place}: duration is out of range")
+        _fail(node, "duration is out of range")
     return int(seconds * 1000)
+
+
+def _fail(node: ast.Duration, message: str) -> NoReturn:
+    """Raise the error at the offsets Prometheus names: parentheses around operators do not count."""
+    start, end = _place(node)
+    raise ParseError(f"{start}:{end}: {message}", start, end)
+
+
+def _place(node: ast.Duration) -> tuple[int, int]:
+    if isinstance(node, ast.NumberLiteral) or (node.left is None and node.right is None):
+        return node.start, node.end
+    right = node.end if node.right is None else _place(node.right)[1]
+    return node.start if node.left is None else _place(node.left)[0], right
 
 
 def _seconds(node: ast.Duration | None, step: float, length: float) -> float:
@@ -123,8 +157,7 @@ def _seconds(node: ast.Duration | None, step: float, length: float) -> float:
         return length
     left, right = _seconds(node.left, step, length), _seconds(node.right, step, length)
     if node.op in "/%" and right == 0:
-        what = "division" if node.op == "/" else "modulo"
-        raise QueryError(f"{node.start}:{node.end}: {what} by zero")
+        _fail(node, f"{'division' if node.op == '/' else 'modulo'} by zero")
     if node.op == "+":
         return left + right
     if node.op == "-":

@@ -195,6 +195,11 @@ def metric_text(labels: Labels) -> str:
     return "{" + ", ".join(pairs) + "}"
 
 
+def format_fixed(value: float) -> str:
+    """Write a number with six decimals (Go's ``%f``)."""
+    return f"{value:f}" if math.isfinite(value) else format_float(value)
+
+
 def position(text: str, offset: int) -> str:
     """Return ``line:column`` of an offset, from 1; columns count bytes as Prometheus's do."""
     if not text:

@@ -18,11 +18,15 @@ def warn_quantile(annotations: Annotations, q: Floats, node: Expr) -> None:
         annotations.warn(text, node)
 
 
-def extremes(param: Floats) -> Floats:
-    """Return what is said of a parameter that is out of bounds: its ends over all steps, or NaN if it is that once."""
-    if not len(param):
-        return param
-    return np.unique([param.max(), param.min()])[::-1]
+def beyond(param: Floats, low: float, high: float) -> Floats:
+    """Return what is said of a parameter that is out of bounds: NaN, its greatest and its least value."""
+    known = param[~np.isnan(param)]
+    said = [np.nan] if len(known) < len(param) else []
+    if len(known) and known.max() > high:
+        said.append(float(known.max()))
+    if len(known) and known.min() < low:
+        said.append(float(known.min()))
+    return np.array(said)
 
 
 def quantile_of_sorted(values: Floats, count: Counts, nans: Counts, q: Floats) -> Floats:

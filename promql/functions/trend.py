@@ -8,6 +8,7 @@ from promql.block import Block
 from promql.call import CallContext
 from promql.functions.over_time import float_function
 from promql.functions.table import MATRIX, SCALAR, function
+from promql.text import format_fixed
 from promql.windows import Chunk
 
 
@@ -100,7 +101,7 @@ def run_double_exponential_smoothing(call: CallContext) -> Block:
     for what, factors, short in (("smoothing", smoothing, "sf"), ("trend", trend, "tf")):
         odd = factors[used & ((factors <= 0) | (factors >= 1))]  # NaN makes everything NaN
         if len(odd):
-            message = f"invalid {what} factor. Expected: 0 < {short} < 1, got: {odd[0]:f}"
+            message = f"invalid {what} factor. Expected: 0 < {short} < 1, got: {format_fixed(float(odd[0]))}"
             raise QueryError(message)
 
     def change(chunk: Chunk) -> Floats:

@@ -3,6 +3,8 @@
     --seed N       what the random choices start from (default 1)
     --each N       queries made of each one of the scripts (default 2)
     --damaged N    texts made of each one that are likely no queries (default 0)
+    --walk PART... every function, aggregation, operator and selector with every kind of argument
+    --nest N       and so many changes of those (default 0)
     --process      ask the whole server over HTTP instead of its endpoints in this process
     FILE...        only these scripts
 
@@ -25,6 +27,7 @@ from tests.promql.rival import Prometheus, difference
 from tests.promql.script import Case, commands, load, parse_case
 from tests.promql.sending import requests_of
 from tests.promql.served import InProcess, Process, Server
+from tests.promql.walk import LOADS, PARTS
 
 ORDERED = re.compile(r"\s*(sort|sort_desc|sort_by_label|sort_by_label_desc|topk|bottomk)\b")
 
@@ -109,6 +112,30 @@ def script_runs(
     yield from run()
 
 
+def walk_runs(
+    theirs: Server, ours: Server, rng: random.Random, parts: Sequence[str], nest: int
+) -> Iterator[Asked]:
+    """Run the tables of kinds, each query at an instant or over a range; then changes of them."""
+    for server in (theirs, ours):
+        server.fresh()
+    _send(list(LOADS), (theirs, ours))
+    for part in parts:
+        queries = list(PARTS[part](rng))
+        for query in queries:
+            yield ask(theirs, ours, query, *_random_times(rng))
+        for _ in range(nest):
+            query = mutated(rng, rng.choice(queries), queries)
+            yield ask(theirs, ours, query, *_random_times(rng))
+
+
+def _random_times(rng: random.Random) -> tuple[int, int, int]:
+    start = rng.choice([0, 15_000, 150_000, 300_000, 333_333, 420_000, 700_000])
+    if rng.random() < 0.5:
+        return start, 0, 0
+    step = rng.choice([15_000, 60_000, 77_777, 7_000])
+    return start, start + rng.randint(0, 12) * step, step
+
+
 def _own_times(case: Case) -> tuple[int, int, int]:
     return (case.start_ms, case.end_ms, case.step_ms) if case.is_range else (case.start_ms, 0, 0)
 
@@ -124,12 +151,28 @@ def _send(lines: list[str], servers: Sequence[Server]) -> None:
                 print(f"{type(server).__name__} refuses: {error}", flush=True)
 
 
+def _plan(
+    options: argparse.Namespace, theirs: Server, ours: Server, rng: random.Random
+) -> Iterator[tuple[str, Iterator[Asked]]]:
+    if options.walk is not None:
+        yield "walk", walk_runs(theirs, ours, rng, options.walk or list(PARTS), options.nest)
+        return
+    for path in sorted(SCRIPTS.glob("*.test")):
+        if not options.files or path.stem in options.files:
+            yield (
+                path.stem,
+                script_runs(path, theirs, ours, rng, options.each, options.damaged),
+            )
+
+
 def main(argv: Sequence[str]) -> int:
     """Print what differs; 1 if anything does."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--each", type=int, default=2)
     parser.add_argument("--damaged", type=int, default=0)
+    parser.add_argument("--walk", nargs="*", choices=PARTS, default=None)
+    parser.add_argument("--nest", type=int, default=0)
     parser.add_argument("--process", action="store_true")
     parser.add_argument("files", nargs="*")
     options = parser.parse_args(argv)
@@ -138,15 +181,12 @@ def main(argv: Sequence[str]) -> int:
     rng = random.Random(options.seed)
     asked = wrong = 0
     try:
-        for path in sorted(SCRIPTS.glob("*.test")):
-            if options.files and path.stem not in options.files:
-                continue
-            runs = script_runs(path, theirs, ours, rng, options.each, options.damaged)
+        for name, runs in _plan(options, theirs, ours, rng):
             for one in runs:
                 asked += 1
                 if one.wrong:
                     wrong += 1
-                    print(f"{path.stem} {one}", flush=True)
+                    print(f"{name} {one}", flush=True)
     finally:
         theirs.stop()
         ours.stop()

@@ -47,7 +47,7 @@ NUMBER = re.compile(r"(?<![\w.\"])\d+(?:\.\d+)?(?![\w.\"])")
 OPERATOR = re.compile(r" (\+|-|\*|/|%|\^|==|!=|<|>|<=|>=|and|or|unless|atan2|</|>/) ")
 SELECTOR = re.compile(r"\b([a-zA-Z_:][\w:]*)(\{[^{}]*\})?(?=[\s)\[+*/%^,]|$)")
 RANGE = re.compile(r"(\[[^\[\]]*\])")
-DURATIONS = ["30s", "1m", "90s", "5m", "10m", "7m", "1h", "15s", "1ms", "20m", "1d"]
+DURATIONS = ["30s", "1m", "90s", "5m", "10m", "7m", "1h", "15s", "1500ms", "20m", "1d"]
 NUMBERS = ["0", "1", "2", "0.5", "-1", "0.9", "NaN", "Inf", "-Inf", "3", "100", "1e3"]
 TOKENS = [
     *[

@@ -81,7 +81,7 @@ class Http:
     def _ask(self, name: str, **form: str) -> tuple[int, Any]:
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         status, said = self.send(f"/api/v1/{name}", urlencode(form).encode(), headers)
-        return status, json.loads(said)
+        return status, json.loads(said.decode(errors="replace"))
 
 
 def _seconds(ms: int) -> str:

@@ -1,0 +1,1 @@
+"""A slow, obvious evaluator of PromQL on floats: one series and one step at a time."""
