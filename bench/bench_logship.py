@@ -86,6 +86,20 @@ def stats(url: str) -> dict[str, int]:
     return counted
 
 
+def wait_for(url: str) -> None:
+    """Wait until the sink answers."""
+    end = time.monotonic() + 20.0
+    while True:
+        try:
+            stats(url)
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
 def free_port() -> int:
     """Return a port of loopback that nobody has."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -99,7 +113,7 @@ def run(program: Path, logs: Path, expected: int) -> tuple[float, float, float, 
     url = f"http://127.0.0.1:{port}"
     sink = subprocess.Popen([program, "sink", "-listen", f"127.0.0.1:{port}"])
     os.sched_setaffinity(sink.pid, {max(os.sched_getaffinity(0))})  # as for the peers
-    time.sleep(0.3)
+    wait_for(url)
     state = tempfile.mkdtemp()
     code = SHIPPER.format(root=str(ROOT), url=url, logs=str(logs), state=state)
     for path in logs.glob("*/*.log"):
@@ -110,7 +124,7 @@ def run(program: Path, logs: Path, expected: int) -> tuple[float, float, float, 
         assert shipper.stdout is not None
         before = float(shipper.stdout.readline())
         documents, moved, used = 0, time.monotonic(), 0.0
-        while time.monotonic() - moved < 3.0 and shipper.poll() is None:
+        while time.monotonic() - moved < 15.0 and shipper.poll() is None:
             count = stats(url)["docs"]
             if count != documents:
                 documents, moved, used = count, time.monotonic(), cpu_seconds(shipper.pid)

@@ -26,9 +26,9 @@ from pathlib import Path
 
 import cramjam
 import numpy as np
-from bench_tsdb import START_MS, STEP_MS, BenchClock, Matrix, measurements
 from prometheus_client import CollectorRegistry
 
+from bench.bench_tsdb import START_MS, STEP_MS, BenchClock, Matrix, measurements
 from model.histogram.pool import HistogramColumn, HistogramPool
 from model.labels import Labels
 from model.samples import ScrapeBatch, no_samples
@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--series", type=int, default=2000)
     parser.add_argument("--histograms", type=int, default=200)
     args = parser.parse_args()
-    every = {
+    every: dict[str, Matrix | Histograms] = {
         "realistic mix": mix(args.series, np.arange(5)),
         "counters": mix(args.series // 2, np.array([0])),
         "byte gauges": mix(args.series // 2, np.array([1])),
@@ -79,7 +79,6 @@ def main() -> None:
         "full-mantissa noise": np.random.default_rng(7).normal(size=(SCRAPES, args.series // 2)),
         "histograms of 20 buckets": histograms(args.histograms),
     }
-    print(f"{'':26} {'ours':>21} {'Prometheus':>21} {'ratio':>6} {'CPU-s per million':>20}")
     print(f"{'':24} {'ours':>13} {'Prometheus':>13} {'ratio':>5}  CPU-s per million")
     print(f"{'':24} {'data + index':>13} {'data + index':>13} {'data':>5} ours theirs ratio store")
     for name, data in every.items():

@@ -27,7 +27,6 @@ from logship.source.chunk import Chunk, Stream
 from logship.source.docker_api import ApiStream
 from logship.source.finder import Finder
 from logship.source.known import KnownFiles
-from logship.turn import TURN
 from model.clock import Clock
 from model.samples import SeriesBlock, SeriesSource
 from model.task import (
@@ -228,8 +227,7 @@ class Shipper:
                 self._starved = True
                 continue
             if chunk is None or not stream.fits(lane.name, chunk):
-                with TURN:
-                    chunk = stream.read(lane.name, self._clock.monotonic(), self._clock.now_ns())
+                chunk = stream.read(lane.name, self._clock.monotonic(), self._clock.now_ns())
             if chunk is None:
                 continue
             stream.advance(lane.name, chunk)

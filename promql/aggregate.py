@@ -16,10 +16,10 @@ from promql.block import METADATA_LABELS, Block, Index
 from promql.call import metric_name
 from promql.functions.labels import column_from
 from promql.functions.mixed import MIXED_BUCKETS
-from promql.functions.quantiles import quantile_of_sorted, warn_quantile
+from promql.functions.quantiles import extremes, quantile_of_sorted, warn_quantile
 from promql.functions.reduce import kahan
 from promql.hash import label_hashes
-from promql.histogram.arithmetic import means, totals
+from promql.histogram.arithmetic import means, mended, misfits, totals
 from promql.histogram.text import histogram_texts
 from promql.text import format_float, format_g, is_utf8, quote
 
@@ -119,24 +119,22 @@ def _with_histograms(
     # floats that come first keep histograms from being added at all
     first = _first_rows(parts, block.present[parts.order]).ravel()[cells]
     begun = hists[first, cells % width]
-    misfits = _misfits(pool.custom, segment) & begun[segment]
-    for name in metric_names_of(block, parts.order[rows[order]][misfits]):
+    odd = misfits(pool, segment) & begun[segment]
+    for name in metric_names_of(block, parts.order[rows[order]][odd]):
         annotations.warn(MIXED_BUCKETS + quote(name), node.expr)
     mixed = ((count > 0) & some).ravel()[cells]
     told = mixed.copy()
     # what comes behind the first misfit is not looked at any more
-    spoilt = segment[misfits]
+    spoilt = segment[odd]
     running = np.zeros((len(floats) + 1, width), dtype=np.int64)
     np.cumsum(floats, axis=0, out=running[1:])
     at = cells[spoilt] % width
-    told[spoilt] = (
-        running[rows[order][misfits], at] > running[parts.starts[cells[spoilt] // width], at]
-    )
+    told[spoilt] = running[rows[order][odd], at] > running[parts.starts[cells[spoilt] // width], at]
     if told.any():
         annotations.warn("encountered a mix of histograms and floats for aggregation", node.expr)
     if (done.collision & done.possible & ~mixed).any():
         annotations.warn("conflicting counter resets during histogram aggregation", node.expr)
-    if (done.reconciled & done.possible & ~mixed).any():
+    if (mended(pool, segment) & begun).any():
         annotations.info("mismatched custom buckets were reconciled during aggregation", node.expr)
     index = np.full(count.shape, -1, dtype=np.int32)
     index.ravel()[cells] = np.where(done.possible, np.arange(len(cells)), -1)
@@ -149,15 +147,6 @@ def _first_rows(parts: Segments, present: Bools) -> Index:
     """Return the first row, in sorted order, with a sample in each group at each step; shape (G, T)."""
     rows = np.where(present, np.arange(len(present))[:, None], len(present) - 1)
     out: Index = parts.reduce(np.minimum, rows)
-    return out
-
-
-def _misfits(custom: Bools, segment: Index) -> Bools:
-    """Tell which histograms are the first of their segment with another kind of buckets than the first one."""
-    starts = np.flatnonzero(np.diff(segment, prepend=-1))
-    other = custom != custom[starts[segment]]
-    before = np.cumsum(other) - other
-    out: Bools = other & (before == before[starts[segment]])
     return out
 
 
@@ -267,13 +256,6 @@ _SIMPLE: Final[dict[str, Callable[[Segments, Floats, Bools, Index], Floats]]] = 
 
 
 # ---------------------------------------------------------------- with parameter
-
-
-def extremes(param: Floats) -> Floats:
-    """Return what is said of a parameter that is out of bounds: its ends over all steps, or NaN if it is that once."""
-    if not len(param):
-        return param
-    return np.unique([param.max(), param.min()])[::-1]
 
 
 def quantile(node: ast.Aggregate, q: Floats, block: Block, annotations: Annotations) -> Block:

@@ -9,15 +9,15 @@ import numpy.typing as npt
 
 from model.errors import QueryError
 from model.histogram.pool import HistogramColumn
-from model.labels import METRIC_NAME, LabelColumn, Labels, LabelTable, concat_tables, recode
+from model.labels import LabelColumn, LabelTable, concat_tables, recode
 from model.samples import Bools, Floats
 from promql import ast
 from promql.annotations import Annotations
 from promql.ast import Card
 from promql.block import METADATA_LABELS, Block, Index, concat_blocks, merge_same_labels
 from promql.histogram.operators import Note, Side, operate_histograms, say_last
-from promql.lexer import COMPARISONS, TRIMS
-from promql.text import quote
+from promql.text import metric_text
+from promql.words import COMPARISONS, TRIMS
 
 Operation = Callable[[Floats, Floats], npt.NDArray[np.generic]]
 
@@ -36,6 +36,9 @@ _OPERATIONS: Final[dict[str, Operation]] = {
     ">": np.greater,
     ">=": np.greater_equal,
 }
+Problem = tuple[int, str]
+"""The step at which something is wrong, and what."""
+
 _ONE_TO_ONE_PROBLEM: Final = (
     "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
 )
@@ -241,8 +244,9 @@ def vector_vector(node: ast.Binary, left: Block, right: Block, annotations: Anno
         ("pairs", matching), one.labels, lambda: _pairs(matching, many, one)
     )
     many_group, one_group, groups = known.many_group, known.one_group, known.groups
+    clash = None
     if not known.one_once:
-        _check_one_side(matching, many, one, one_group, groups, always=filled)
+        clash = _one_side_clash(matching, many, one, one_group, groups, always=filled)
     pairs = _Matched(node, swapped=swapped)
     sides = known.spread(many, one)
     both = sides[0].present & sides[1].present
@@ -256,7 +260,7 @@ def vector_vector(node: ast.Binary, left: Block, right: Block, annotations: Anno
         lonely = one.present & ~matched[one_group]
         other = _filled(matching, one, fill_many)
         pairs.add((other, one), lonely, one_group, many.size + np.arange(one.size))
-    return pairs.result(annotations)
+    return pairs.result(clash, annotations)
 
 
 class _Matched:
@@ -272,13 +276,9 @@ class _Matched:
         self._notes: list[tuple[Note, Index]] = []
 
     def add(self, sides: tuple[Block, Block], both: Bools, group: Index, order: Index) -> None:
-        """Work out pairs of a series of the "many" side and one of the "one" side.
+        """Work out pairs of the "many" and the "one" side, where ``both`` (n, T) are there.
 
-        Args:
-            sides: Both sides, row by row.
-            both: bool, shape (n, T): where both are there.
-            group: int64, shape (n,): match group of each pair.
-            order: int64, shape (n,): place of each pair in the order Prometheus evaluates them in.
+        ``group`` (n,) is the match group of each, ``order`` (n,) its place in Prometheus's order.
         """
         keeps_names = self._node.op in COMPARISONS or self._node.op in TRIMS
         labels = sides[0].labels.once_with(
@@ -302,11 +302,16 @@ class _Matched:
             np.logical_or.at(out, group, worked)
         return out
 
-    def result(self, annotations: Annotations) -> Block:
+    def result(self, clash: Problem | None, annotations: Annotations) -> Block:
         """Return the vector.
 
+        Args:
+            clash: What is wrong with the side that must have one series for each match group.
+            annotations: Where notes go.
+
         Raises:
-            QueryError: If more series match than the modifiers allow, or results become equal.
+            QueryError: If more series match than the modifiers allow, or results become equal;
+                what is wrong at the earliest step counts.
         """
         say_last(self._node, self._notes, annotations)
         group, worked = np.concatenate(self._groups), np.concatenate(self._worked)
@@ -315,7 +320,11 @@ class _Matched:
             table = concat_tables([part.labels for part in self._parts])
             own, first = table.group(table.columns)
             group = np.unique(group * max(len(first), 1) + own, return_inverse=True)[1].reshape(-1)
-        _check_at_most_one(group, worked, _ONE_TO_ONE_PROBLEM if one_to_one else _GROUPING_PROBLEM)
+        step = _more_than_one(group, worked)
+        if clash is not None and (step is None or clash[0] <= step):
+            raise QueryError(clash[1])
+        if step is not None:
+            raise QueryError(_ONE_TO_ONE_PROBLEM if one_to_one else _GROUPING_PROBLEM)
         return merge_same_labels(concat_blocks([p.compact() for p in self._parts]))
 
 
@@ -328,7 +337,7 @@ def _present_by_group(group: Index, block: Block, groups: int) -> Bools:
 def _match_labels(matching: ast.Matching, table: LabelTable) -> LabelTable:
     if matching.on:
         return table.keep(matching.labels)
-    return table.drop([*matching.labels, METRIC_NAME])
+    return table.drop([*matching.labels, *METADATA_LABELS])
 
 
 def _filled(matching: ast.Matching, block: Block, value: float) -> Block:
@@ -358,26 +367,26 @@ def _result_labels(
     return many
 
 
-def _check_at_most_one(group: Index, worked: Bools, problem: str) -> None:
-    """Refuse two results of one group at the same step."""
+def _more_than_one(group: Index, worked: Bools) -> int | None:
+    """Return the first step with two results in one group, if there is any."""
     if len(np.unique(group)) == len(group):
-        return
+        return None
     counts = np.zeros((int(group.max()) + 1, worked.shape[1]), dtype=np.int64)
     np.add.at(counts, group, worked)
-    if (counts > 1).any():
-        raise QueryError(problem)
+    clash = (counts > 1).any(axis=0)
+    return int(clash.argmax()) if clash.any() else None
 
 
-def _check_one_side(
+def _one_side_clash(
     matching: ast.Matching, many: Block, one: Block, group: Index, groups: int, *, always: bool
-) -> None:
-    """Refuse two series of one match group at the same step on the side that must have one."""
+) -> Problem | None:
+    """Find two series of one match group at the same step on the side that must have one."""
     counts = np.zeros((groups, one.present.shape[1]), dtype=np.int64)
     np.add.at(counts, group, one.present)
     asked = many.present.any(axis=0)
     clash = (counts > 1) & (asked | always)
     if not clash.any():
-        return
+        return None
     step = int(clash.any(axis=0).argmax())
     here = np.flatnonzero(one.present[:, step])
     firsts = here[np.unique(group[here], return_index=True)[1]]
@@ -386,13 +395,8 @@ def _check_one_side(
     names = sorted(metric_text(one.labels.labels(row)) for row in rows)
     matched = metric_text(_match_labels(matching, one.labels.take(np.array(rows[:1]))).labels(0))
     side = "left" if matching.card is Card.ONE_TO_MANY else "right"
-    raise QueryError(
+    return step, (
         f"found duplicate series for the match group {matched} on the {side} hand-side of the "
         f"operation: [{names[0]}, {names[1]}];many-to-many matching not allowed: "
         "matching labels must be unique on one side"
     )
-
-
-def metric_text(labels: Labels) -> str:
-    """Write a label set as error texts do: ``{__name__="up", job="a"}``."""
-    return "{" + ", ".join(f"{name}={quote(value)}" for name, value in labels) + "}"

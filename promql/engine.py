@@ -68,6 +68,11 @@ class Engine:
     def __init__(self, limits: Limits = Limits()) -> None:
         self._limits = limits
 
+    @property
+    def limits(self) -> Limits:
+        """What one query may use."""
+        return self._limits
+
     def with_lookback(self, lookback_ms: int) -> "Engine":
         """Return an engine whose samples count as now for so long."""
         return Engine(replace(self._limits, lookback_ms=lookback_ms))

@@ -20,13 +20,13 @@ from promql.functions.rate import say_no_counter
 from promql.functions.table import FUNCTIONS
 from promql.histogram.arithmetic import scaled
 from promql.invariant import reference
-from promql.lexer import SET_OPERATORS
 from promql.parser_duration import duration_ms
 from promql.select import block_windows, instant, windows
 from promql.smooth import smooth
 from promql.text import format_g
 from promql.typecheck import type_of
 from promql.windows import Extension, Windows
+from promql.words import SET_OPERATORS
 from storage.interface import Hints, Queryable, SeriesSet
 
 Cancelled = Callable[[], bool]

@@ -9,54 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from promql.text import quote
+from promql.words import AGGREGATORS, KEYWORDS, OPERATORS, SET_OPERATORS
 
-AGGREGATORS: Final = frozenset(
-    {
-        "sum",
-        "avg",
-        "count",
-        "min",
-        "max",
-        "group",
-        "stddev",
-        "stdvar",
-        "topk",
-        "bottomk",
-        "count_values",
-        "quantile",
-        "limitk",
-        "limit_ratio",
-    }
-)
-SET_OPERATORS: Final = frozenset({"and", "or", "unless"})
-COMPARISONS: Final = frozenset({"==", "!=", "<=", "<", ">=", ">"})
-TRIMS: Final = frozenset({"</", ">/"})
-OPERATORS: Final = (
-    SET_OPERATORS | COMPARISONS | TRIMS | {"+", "-", "*", "/", "%", "^", "atan2", "=~", "!~", "@"}
-)
-KEYWORDS: Final = frozenset(
-    {
-        "offset",
-        "smoothed",
-        "anchored",
-        "by",
-        "without",
-        "on",
-        "ignoring",
-        "group_left",
-        "group_right",
-        "fill",
-        "fill_left",
-        "fill_right",
-        "bool",
-        "start",
-        "end",
-        "step",
-        "range",
-        "max_of",
-        "min_of",
-    }
-)
 _WORDS: Final = AGGREGATORS | KEYWORDS | SET_OPERATORS | {"atan2"}
 _DURATION_WORDS: Final = frozenset({"step", "range", "max_of", "min_of"})
 _EDGES: Final = _DURATION_WORDS | {"start", "end"}

@@ -11,19 +11,13 @@ from model.errors import ParseError
 from model.labels import METRIC_NAME, Matcher, MatchOp
 from promql import ast
 from promql.functions.table import FUNCTIONS
-from promql.lexer import (
-    AGGREGATORS,
-    COMPARISONS,
-    SET_OPERATORS,
-    TRIMS,
-    Token,
-    is_unquoted_label,
-)
+from promql.lexer import Token, is_unquoted_label
 from promql.parser_suffix import parse_at, parse_brackets, parse_extension, parse_offset
 from promql.parser_tokens import TokenReader
 from promql.regex import compile_anchored, matches
 from promql.text import is_utf8, quote, unquote
 from promql.typecheck import check
+from promql.words import AGGREGATORS, COMPARISONS, SET_OPERATORS, TRIMS
 
 _BINARY: Final = {
     "or": 1,

@@ -99,7 +99,8 @@ def duration_ms(node: ast.Duration, step_ms: int, range_ms: int, *, negative: bo
         QueryError: If it is not a possible duration.
     """
     if isinstance(node, ast.NumberLiteral):
-        return round(node.value * 1000)
+        ms = round(abs(node.value) * 1e9) // 1_000_000  # what is below a millisecond is cut off
+        return -ms if node.value < 0 else ms
     seconds = _seconds(node, step_ms / 1000, range_ms / 1000)
     place = f"{node.start}:{node.end}"
     if not math.isfinite(seconds):

@@ -85,7 +85,13 @@ def parse_at(parser: TokenReader, expr: ast.Expr) -> ast.Expr:
         parser.fail(f"timestamp out of bounds for @ modifier: {shown}", expr.start, expr.end)
     shift = _unpinned(parser, expr)
     parser.advance()
-    return _shifted(parser, expr, ast.Shift(shift.offset, round(seconds * 1000)))
+    return _shifted(parser, expr, ast.Shift(shift.offset, _milliseconds(seconds)))
+
+
+def _milliseconds(seconds: float) -> int:
+    """Round to whole milliseconds, halves away from zero."""
+    ms = math.floor(abs(seconds) * 1000 + 0.5)
+    return -ms if seconds < 0 else ms
 
 
 def _unpinned(parser: TokenReader, expr: ast.Expr) -> ast.Shift:

@@ -9,6 +9,8 @@ import re
 from decimal import Decimal
 from typing import Final
 
+from model.labels import Labels
+
 _SIMPLE_ESCAPES: Final = {
     "a": "\a",
     "b": "\b",
@@ -37,6 +39,7 @@ _UNITS_MS: Final = (
 )
 _EXPONENT_FROM: Final = 6
 _UNIT_NAMES: Final = [name for name, _ in _UNITS_MS]
+_PLAIN_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 MAX_DURATION_MS: Final = (2**63 - 1) // 1_000_000
 
 
@@ -181,6 +184,15 @@ def format_g(value: float) -> str:
     text = "".join(map(str, figures)).rstrip("0") or "0"
     mantissa = text[0] + ("." + text[1:] if len(text) > 1 else "")
     return f"{'-' if sign else ''}{mantissa}e{'-' if exponent < 0 else '+'}{abs(exponent):02d}"
+
+
+def metric_text(labels: Labels) -> str:
+    """Write a label set as error texts do: ``{__name__="up", job="a"}``."""
+    pairs = (
+        f"{name if _PLAIN_NAME.fullmatch(name) else quote(name)}={quote(value)}"
+        for name, value in labels
+    )
+    return "{" + ", ".join(pairs) + "}"
 
 
 def position(text: str, offset: int) -> str:

@@ -8,9 +8,9 @@ from model.labels import METRIC_NAME
 from promql import ast
 from promql.ast import ValueType
 from promql.functions.table import FUNCTIONS
-from promql.lexer import COMPARISONS, SET_OPERATORS
 from promql.regex import matches
 from promql.text import quote
+from promql.words import COMPARISONS, SET_OPERATORS
 
 Fail = Callable[[str, int, int], NoReturn]
 

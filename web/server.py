@@ -14,6 +14,8 @@ from waitress.wasyncore import loop as serve_events
 from model.errors import OperatorError
 from web.tails import Tails
 
+# waitress copies as much as fits the socket's buffer for each try to send, and megabytes fit by default
+SEND_BUFFER_BYTES: Final = 128 * 1024
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 
 
@@ -85,9 +87,12 @@ class WebServer:
             family, *_, address = socket.getaddrinfo(
                 self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )[0]
-            return socket.create_server(address[:2], family=family)
+            listening = socket.create_server(address[:2], family=family)
         except OSError as error:
             raise OperatorError(self._why(error)) from error
+        # every connection inherits it
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        return listening
 
     def _why(self, error: OSError) -> str:
         if error.errno == errno.EADDRINUSE:

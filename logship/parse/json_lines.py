@@ -77,6 +77,10 @@ class Shape:
         for index, fill in ((self._time, known.fill_times), (self._trace, known.fill_traces)):
             if index >= 0:
                 name = self.names[index]
+                if name not in self.texts and any(bytes(raw)[:1] == b'"' for raw in values[index]):
+                    return (
+                        None  # some are strings, some are not: what is kept would lose its quotes
+                    )
                 fill(columns, self._strings(values, index), name, is_text=name in self.texts)
         return columns
 

@@ -7,7 +7,7 @@ else (a torn line, a line of 16 KiB that goes on in the next) is for ``lines``.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
 import numpy as np
@@ -21,7 +21,9 @@ LITERAL_MAX: Final = 1024  # longest piece that may be compared
 _OPENING: Final = HEAD + b"{"
 _END: Final = b'"}\n'
 _TAIL: Final = re.compile(rb'\\n","stream":"(stdout|stderr)",(?:"attrs":\{[^{}\\]*\},)?"time":"')
-_BACKSLASH, _QUOTE, _FIRST_PRINTED, _NEWLINE = b'\\" \n'
+# behind a backslash it may be a text that holds such letters
+_HTML: Final = [(re.compile(rb"(?<!\\)\\u00" + code), char) for code, char in ((b"3c", b"<"), (b"3e", b">"), (b"26", b"&"))]  # fmt: skip
+_BACKSLASH, _QUOTE, _FIRST_PRINTED, _NEWLINE, _UNICODE = b'\\" \nu'
 
 Chars = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -33,7 +35,8 @@ class Wrapped:
 
     Attributes:
         data: The lines, and padding.
-        starts: Where each line starts, shape (n,).
+        offsets: Where each line starts in the bytes as they were given, shape (n,).
+        starts: Where it starts in ``data``.
         breaks: Where its newline is.
         marks: Where all backslashes are.
         counts: How many of them each line has; the last one starts the wrapper's tail.
@@ -43,6 +46,7 @@ class Wrapped:
     """
 
     data: bytes
+    offsets: Ints
     starts: Ints
     breaks: Ints
     marks: Ints
@@ -60,7 +64,14 @@ class Wrapped:
         breaks = np.flatnonzero(chars < _FIRST_PRINTED)
         if data[-1:] != b"\n" or (chars[breaks] != _NEWLINE).any() or not _is_utf8(data):
             return None
+        starts: Ints = np.concatenate(([0], breaks[:-1] + 1))
         marks = np.flatnonzero(chars == _BACKSLASH)
+        escaped = chars[marks + 1]
+        if (escaped == _UNICODE).any():
+            shorter = _without_html_escapes(data)
+            if shorter != data:
+                lines = cls.find(shorter)
+                return replace(lines, offsets=starts) if lines is not None else None
         behind = np.searchsorted(marks, breaks)
         counts = np.diff(behind, prepend=0)
         if not counts.all():
@@ -70,16 +81,17 @@ class Wrapped:
         if found is None:
             return None
         padded = data + bytes(LITERAL_MAX)
-        starts = np.concatenate(([0], breaks[:-1] + 1))
         tails = marks[behind - 1]
         streams = _streams(padded, tails, found[0], found[1])
         if streams is None or not (same(padded, starts, _OPENING) & same(padded, breaks - 2, _END)).all():  # fmt: skip
             return None
         # the quotes without a backslash are the wrapper's own, so there are none within its values
-        quotes = np.count_nonzero(chars == _QUOTE) - np.count_nonzero(chars[marks + 1] == _QUOTE)
+        quotes = np.count_nonzero(chars == _QUOTE) - np.count_nonzero(escaped == _QUOTE)
         if quotes != len(breaks) * (HEAD.count(b'"') + found[0].count(b'"') + 1):
             return None
-        return cls(padded, starts, breaks, marks, counts, tails, tails + len(found[0]), streams)
+        return cls(
+            padded, starts, starts, breaks, marks, counts, tails, tails + len(found[0]), streams
+        )
 
     def __len__(self) -> int:
         """Return the number of lines."""
@@ -158,7 +170,15 @@ def _streams(data: bytes, tails: Ints, tail: bytes, name: bytes) -> list[str] | 
     old, new = (b'"stream":"%b"' % n for n in (name, other))
     if not (first | same(data, tails, tail.replace(old, new, 1))).all():
         return None
-    return np.where(first, name.decode(), other.decode()).tolist()
+    streams: list[str] = np.where(first, name.decode(), other.decode()).tolist()
+    return streams
+
+
+def _without_html_escapes(data: bytes) -> bytes:
+    r"""Return JSON with ``<``, ``>`` and ``&`` as they are, where Docker writes ``\u003c`` and the like."""
+    for escape, char in _HTML:
+        data = escape.sub(char, data)
+    return data
 
 
 def _is_utf8(data: bytes) -> bool:

@@ -7,8 +7,9 @@ import numpy as np
 from logship.parse.columns import Columns
 from logship.parse.join import Records
 from logship.parse.json_lines import JsonLines
+from logship.parse.learn import learn
 from logship.parse.lines import json_file
-from logship.parse.template import Template, learn
+from logship.parse.template import Template
 from logship.parse.wrapped import HEAD, Wrapped
 from model.samples import Ints
 
@@ -44,7 +45,7 @@ class WrappedJson:
             parts.append((left, columns))
         records = Records(
             [],
-            (lines.starts + start).tolist(),
+            (lines.offsets + start).tolist(),
             lines.streams,
             lines.runtime_ns,
             None,
@@ -96,7 +97,8 @@ class WrappedJson:
             rows, places = rows[fits], places[fits]
         parts.append((rows, template.columns(lines, places)))
         likely[likely] = fits
-        return left[~likely]
+        remaining: Ints = left[~likely]
+        return remaining
 
     def _one_by_one(self, lines: Wrapped, rows: Ints) -> Columns | None:
         """Return the columns of lines that have no template; None if one is no whole JSON line."""

@@ -11,7 +11,6 @@ import numpy as np
 
 from logship import wire
 from logship.sink.base import Sink
-from logship.turn import TURN
 from model.errors import DeliveryError, reason_of
 from model.log import Delivery, LogBatch
 
@@ -38,8 +37,7 @@ class ServerSink:
     def write(self, batches: Sequence[LogBatch], timeout_seconds: float) -> Sequence[Delivery]:
         """See ``Sink.write``."""
         try:
-            with TURN:
-                request = wire.encode(batches)
+            request = wire.encode(batches)
             status, reason, body, retry_after = self._post(request, timeout_seconds)
         except (OSError, http.client.HTTPException) as error:
             self.close()

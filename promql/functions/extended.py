@@ -35,7 +35,11 @@ def between(before: Point, after: Point, at_ms: Ints, *, counter: bool) -> Float
     if counter:
         low = np.where(after.value < low, 0.0, low)
     with np.errstate(all="ignore"):
-        return low + (after.value - low) * (at_ms - before.ts_ms) / (after.ts_ms - before.ts_ms)
+        # in this order of operations, as Prometheus rounds
+        out: Floats = low + (after.value - low) * (at_ms - before.ts_ms) / (
+            after.ts_ms - before.ts_ms
+        )
+    return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,7 @@ class Ends:
 
     Attributes:
         here: bool, shape (k, S): whether there is anything.
+        late: bool, shape (k, S): whether the first sample lies behind the range, so that nothing rose in it.
         left: float64, shape (k, S).
         right: float64, shape (k, S).
         left_start_ms: Start timestamp that belongs to ``left``, 0 for none.
@@ -53,6 +58,7 @@ class Ends:
     """
 
     here: Bools
+    late: Bools
     left: Floats
     right: Floats
     left_start_ms: Ints
@@ -84,11 +90,10 @@ def range_ends(windows: Windows, chunk: Chunk, extension: Extension, *, counter:
     begin, end = (_point(chunk, index, counter=counter) for index in (first, last))
     here = (chunk.count() > 0) & (end.ts_ms > starts)
     late = begin.ts_ms > ends
-    if extension.smoothed:
+    if counter:
         # nothing is known of a range before the first sample, unless the counter began within it
         begun = begun_after(windows.starts_ms, begin.start_ms, begin.ts_ms)
-        begun &= ~begun_after(ends, begin.start_ms, begin.ts_ms)
-        here = here & (~late | begun) if counter else here & ~late
+        late = late & ~(begun & ~begun_after(ends, begin.start_ms, begin.ts_ms))
     left, left_start = _left(windows, chunk, extension, begin, first, counter=counter)
     right, right_start = _right(windows, chunk, extension, end, last, counter=counter)
     # samples at or beyond the ends are what left and right stand for
@@ -97,6 +102,7 @@ def range_ends(windows: Windows, chunk: Chunk, extension: Extension, *, counter:
     shape = chunk.shape
     return Ends(
         np.broadcast_to(here, shape),
+        np.broadcast_to(late, shape),
         np.broadcast_to(left, shape),
         np.broadcast_to(right, shape),
         np.broadcast_to(left_start, shape),
@@ -228,7 +234,7 @@ def extended_rise(
                 values = found.right - found.left
                 if counter:
                     values = values + _lost(chunk, extension, found)
-                out.floats(whole, values / seconds, found.here & some)
+                out.floats(whole, values / seconds, found.here & ~found.late & some)
         if had is not None:
             only, had_floats = only_histograms(whole)
             task = Task(call, windows, only, counter)

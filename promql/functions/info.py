@@ -9,12 +9,12 @@ from model.errors import QueryError
 from model.labels import METRIC_NAME, LabelColumn, Matcher, MatchOp, concat_tables, recode
 from model.samples import Bools
 from promql import ast
-from promql.binary import metric_text
 from promql.block import METADATA_LABELS, Block, Index, concat_blocks, merge_same_labels
 from promql.call import CallContext
 from promql.functions.labels import column_of
 from promql.functions.table import VECTOR, function
 from promql.regex import matches, quote_meta
+from promql.text import metric_text
 
 _IDENTIFYING: Final = ("instance", "job")
 _TARGET_INFO: Final = Matcher(METRIC_NAME, MatchOp.EQUAL, "target_info")

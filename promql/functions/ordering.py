@@ -29,7 +29,12 @@ def _sorted_by_value(call: CallContext, *, descending: bool) -> Block:
         return block
     values = block.values[:, 0]
     keys = -values if descending else values
-    return block.take(np.argsort(keys, kind="stable"))  # NaN goes last either way
+    order = np.argsort(keys, kind="stable")
+    # NaN goes last either way, the last one first
+    nans = int(np.isnan(values).sum())
+    return block.take(
+        np.concatenate([order[: len(order) - nans], order[len(order) - nans :][::-1]])
+    )
 
 
 @function("sort", VECTOR, doc="Smallest value first; histograms are left out.")

@@ -18,6 +18,13 @@ def warn_quantile(annotations: Annotations, q: Floats, node: Expr) -> None:
         annotations.warn(text, node)
 
 
+def extremes(param: Floats) -> Floats:
+    """Return what is said of a parameter that is out of bounds: its ends over all steps, or NaN if it is that once."""
+    if not len(param):
+        return param
+    return np.unique([param.max(), param.min()])[::-1]
+
+
 def quantile_of_sorted(values: Floats, count: Counts, nans: Counts, q: Floats) -> Floats:
     """Interpolate quantiles.
 

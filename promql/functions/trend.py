@@ -94,9 +94,12 @@ def run_double_exponential_smoothing(call: CallContext) -> Block:
     """Both factors lie between 0 and 1; needs two floats."""
     smoothing, trend = call.scalar(1), call.scalar(2)
     windows = call.windows(0)
+    used = np.zeros(call.steps, dtype=bool)
+    for chunk in windows.chunks:
+        used |= (chunk.count() > 0).any(axis=0)
     for what, factors, short in (("smoothing", smoothing, "sf"), ("trend", trend, "tf")):
-        odd = factors[(factors <= 0) | (factors >= 1)]  # NaN makes everything NaN
-        if len(odd) and windows.chunks:
+        odd = factors[used & ((factors <= 0) | (factors >= 1))]  # NaN makes everything NaN
+        if len(odd):
             message = f"invalid {what} factor. Expected: 0 < {short} < 1, got: {odd[0]:f}"
             raise QueryError(message)
 

@@ -48,7 +48,7 @@ def scaled(pool: HistogramPool, factor: Floats) -> HistogramPool:
             pool,
             count=pool.count * factor,
             sum=pool.sum * factor,
-            zero_count=pool.zero_count * factor,
+            zero_count=np.where(pool.custom, 0.0, pool.zero_count * factor),
             positive=np.where(pool.positive == 0, 0.0, pool.positive * wide),
             negative=np.where(pool.negative == 0, 0.0, pool.negative * wide),
             hint=np.where(factor < 0, GAUGE, pool.hint).astype(np.int8),
@@ -63,7 +63,7 @@ def divided(pool: HistogramPool, divisor: Floats) -> HistogramPool:
             pool,
             count=pool.count / divisor,
             sum=pool.sum / divisor,
-            zero_count=pool.zero_count / divisor,
+            zero_count=np.where(pool.custom, 0.0, pool.zero_count / divisor),
             positive=np.where((pool.positive == 0) | (wide == 0), 0.0, pool.positive / wide),
             negative=np.where((pool.negative == 0) | (wide == 0), 0.0, pool.negative / wide),
             hint=np.where(divisor < 0, GAUGE, pool.hint).astype(np.int8),
@@ -202,6 +202,33 @@ def totals(pool: HistogramPool, segment: npt.NDArray[np.int64], count: int) -> T
         pool, segment = both.take(order), segment[left]
     pool = replace(pool, sum=total, count=amount)
     return Totals(pool, possible, seen[0] & seen[1], reconciled, size)
+
+
+def begun_alike(pool: HistogramPool, segment: npt.NDArray[np.int64]) -> Bools:
+    """Tell which rows come before their segment changes between exponential and custom buckets; shape (m,)."""
+    first = np.flatnonzero(np.diff(segment, prepend=-1))[segment]
+    other = np.cumsum(pool.custom != pool.custom[first])
+    before = other - (pool.custom != pool.custom[first])
+    out: Bools = (before == before[first]) & (pool.custom == pool.custom[first])
+    return out
+
+
+def misfits(pool: HistogramPool, segment: npt.NDArray[np.int64]) -> Bools:
+    """Tell which rows are the first of their segment with another kind of buckets than its first one; shape (m,)."""
+    first = np.flatnonzero(np.diff(segment, prepend=-1))[segment]
+    other = pool.custom != pool.custom[first]
+    before = np.cumsum(other) - other
+    out: Bools = other & (before == before[first])
+    return out
+
+
+def mended(pool: HistogramPool, segment: npt.NDArray[np.int64]) -> Bools:
+    """Tell which segments' custom bounds had to be reconciled, as long as they could be added at all."""
+    first = np.flatnonzero(np.diff(segment, prepend=-1))
+    alike = begun_alike(pool, segment) & pool.custom
+    differ = alike & ~same_bounds(pool, pool.take(first[segment]))
+    out: Bools = np.bincount(segment, differ, len(first)) > 0
+    return out
 
 
 def means(pool: HistogramPool, segment: npt.NDArray[np.int64], count: int) -> Totals:

@@ -74,6 +74,8 @@ def quantile(pool: HistogramPool, q: Floats) -> tuple[Floats, Bools, Bools]:
         at = np.where(forward, at_up, at_down)
         rows = np.arange(pool.size)
         lower, upper, inside = line.lower[rows, at], line.upper[rows, at], counts[rows, at]
+        none = ~some.any(axis=1)  # observations, but no bucket that holds them
+        lower, upper = np.where(none, 0.0, lower), np.where(none, 0.0, upper)
         count = np.minimum(np.where(forward, up[rows, at], down[rows, at]), total)
         lower, upper, fixed, value = _edges(pool, lower, upper)
         short = ~fixed & (count < rank)
@@ -134,14 +136,18 @@ def fraction(pool: HistogramPool, lower: Floats, upper: Floats) -> tuple[Floats,
     """Return the share of observations between two values, and where NaN observations were left out."""
     line = all_buckets(pool)
     only_positive, only_negative = _one_sided(pool)
-    around_zero = (line.lower <= 0) & (line.upper >= 0)
+    custom = pool.custom[:, None]
+    around_zero = ~custom & (line.lower <= 0) & (line.upper >= 0)
+    from_zero = (around_zero & only_positive[:, None]) | (
+        custom & np.isneginf(line.lower) & (line.upper > 0)
+    )
     line = Line(
-        np.where(around_zero & only_positive[:, None], 0.0, line.lower),
+        np.where(from_zero, 0.0, line.lower),
         np.where(around_zero & only_negative[:, None], 0.0, line.upper),
         line.counts,
         line.zero,
     )
-    linear = pool.custom[:, None] | around_zero
+    linear = custom | around_zero
     nan_sum = np.isnan(pool.sum)
     buckets = line.counts.sum(axis=1)
     count = np.where(nan_sum, buckets, pool.count)

@@ -16,7 +16,7 @@ from model.samples import Bools, Floats
 from promql.block import Block
 from promql.call import CallContext
 from promql.functions.mixed import say_mixed, say_mixed_buckets
-from promql.histogram.arithmetic import means, totals
+from promql.histogram.arithmetic import means, mended, totals
 from promql.windows import Chunk, Index, Windows
 
 
@@ -125,7 +125,7 @@ def _add_up(
         say_mixed_buckets(call, windows, whole, bad, node)
     if _collide(windows.pool, rows, window):
         call.annotations.warn("conflicting counter resets during histogram aggregation", node)
-    if (done.reconciled & done.possible).any():
+    if mended(windows.pool.take(rows), window).any():
         text = "mismatched custom buckets were reconciled during aggregation"
         call.annotations.info(text, node)
     where = where.copy()

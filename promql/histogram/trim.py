@@ -29,9 +29,10 @@ def _trim(pool: HistogramPool, limit: Floats, *, upper: bool) -> HistogramPool:
         pool.negative, -far, -near, limit, custom, upper=upper, sign=-1.0
     )
     zero, zero_sum = _zero(pool, limit, upper=upper)
-    count = positive.sum(axis=1) + negative.sum(axis=1) + zero
+    some = pool.zero_count > 0
+    count = positive.sum(axis=1) + negative.sum(axis=1) + np.where(some, zero, 0.0)
     changed = (positive != pool.positive).any(axis=1) | (negative != pool.negative).any(axis=1)
-    changed |= zero != pool.zero_count
+    changed |= some & (zero != pool.zero_count)
     return replace(
         pool,
         count=np.where(changed, count, pool.count),
@@ -99,7 +100,7 @@ def _endless(
 
 def _zero(pool: HistogramPool, limit: Floats, *, upper: bool) -> tuple[Floats, Floats]:
     """Return what is left of the zero bucket, and its sum."""
-    positive, negative = (pool.positive > 0).any(axis=1), (pool.negative > 0).any(axis=1)
+    positive, negative = (pool.positive != 0).any(axis=1), (pool.negative != 0).any(axis=1)
     low = np.where(positive & ~negative, 0.0, -pool.zero_threshold)
     high = np.where(negative & ~positive, 0.0, pool.zero_threshold)
     with np.errstate(all="ignore"):
@@ -113,7 +114,7 @@ def _zero(pool: HistogramPool, limit: Floats, *, upper: bool) -> tuple[Floats, F
                 limit <= low, 1.0, np.where(limit >= high, 0.0, (high - limit) / (high - low))
             )
             middle = np.where(limit <= low, (low + high) / 2, (limit + high) / 2)
-    some = pool.zero_count > 0
-    kept = np.where(some, pool.zero_count * share, pool.zero_count)
-    used = some & (kept != 0)
-    return kept, np.where(used, kept, 0.0) * np.where(used, middle, 0.0)
+        some = pool.zero_count > 0
+        kept = np.where(some, pool.zero_count * share, pool.zero_count)
+        used = some & (kept != 0)
+        return kept, np.where(used, kept, 0.0) * np.where(used, middle, 0.0)

@@ -7,7 +7,7 @@ import numpy as np
 
 from model.histogram.pool import CUSTOM_SCHEMA, HistogramPool
 from model.samples import Floats
-from storage.remote.wire import delimited, varint
+from storage.remote.wire import HISTOGRAM_TAG, SERIES_TAG, delimited, varint
 
 _DOUBLE: Final = Struct("<d")
 _ZERO: Final = bytes(8)
@@ -37,6 +37,12 @@ def encode_histogram(pool: HistogramPool, row: int, ts_ms: int, start_ms: int = 
     if start_ms:
         parts += [b"\x88\x01", varint(start_ms)]
     return b"".join(parts)
+
+
+def encode_histogram_series(labels: bytes, pool: HistogramPool, row: int, ts_ms: int) -> bytes:
+    """Encode a series of a WriteRequest (1.0) with one histogram; ``labels`` are encoded."""
+    histogram = delimited(HISTOGRAM_TAG, encode_histogram(pool, row, ts_ms))
+    return delimited(SERIES_TAG, labels + histogram)
 
 
 def stale_histogram(ts_ms: int) -> bytes:

@@ -25,8 +25,11 @@ MAX_COLUMNS: Final = (
 )
 _MAX_BUCKETS: Final = 1 << 20
 _MAX_FORMS: Final = 65_536
+_NO_DOUBLE: Final = bytes(8)
 
 _FLOAT, _INT = 0, 1
+_NUMBER, _EIGHT_BYTES, _PIECE = 0, 1, 2  # wire types
+_FLOAT_COUNT: Final = 0x11
 # prompb Histogram: tags of the fields, and where they are put
 _VARINTS: Final = {0x08: 0, 0x30: 1, 0x20: 2, 0x70: 3, 0x78: 4, 0x88: 5}
 _COUNT, _ZERO, _SCHEMA, _HINT, _TIME, _START = range(6)  # the first two also of the doubles
@@ -42,11 +45,11 @@ _SPANS: Final = {0x42: 0, 0x5A: 1}
 class _Message:
     """One Histogram, its numbers and what is not decoded yet."""
 
-    numbers: list[int] = field(default_factory=lambda: [0] * 6)
-    doubles: list[bytes] = field(default_factory=lambda: [bytes(8)] * 4)
-    packed: list[bytes] = field(default_factory=lambda: [b""] * 5)
-    spans: list[bytes] = field(default_factory=lambda: [b"", b""])
-    kind: int = _INT
+    numbers: list[int]
+    doubles: list[bytes]
+    packed: list[bytes]
+    spans: list[bytes]
+    kind: int
 
 
 @dataclass(slots=True)
@@ -136,25 +139,38 @@ class HistogramReader:
         Raises:
             WireError: If it is none.
         """
-        found = _Message()
+        found = _Message([0] * 6, [_NO_DOUBLE] * 4, [b""] * 5, [b"", b""], _INT)
         while at < end:
             begin = at
-            tag, at = read_varint(data, at)
-            if tag in _PACKED:
-                start, at = read_delimited(data, at, end)
-                found.packed[_PACKED[tag]] += data[start:at]
-            elif tag in _SPANS:
-                at = read_delimited(data, at, end)[1]
-                found.spans[_SPANS[tag]] += data[begin:at]
-            elif tag in _VARINTS:
-                found.numbers[_VARINTS[tag]], at = read_varint(data, at)
-            elif tag in _DOUBLES and at + 8 <= end:
-                found.doubles[_DOUBLES[tag]] = data[at : at + 8]
-                found.kind = _FLOAT if tag == 0x11 else found.kind
-                at += 8
-            elif tag in _SINGLE:
-                start, at = at, skip(data, tag, at, end)
-                found.packed[_SINGLE[tag]] += data[start:at]
+            tag = data[at]
+            at += 1
+            if tag >= 0x80:
+                tag, at = read_varint(data, begin)
+            kind = tag & 7
+            if kind == _PIECE:
+                if at < end and data[at] < 0x80:  # most are short
+                    start = at + 1
+                    at = start + data[at]
+                else:
+                    start, at = read_delimited(data, at, end)
+                if tag in _SPANS:
+                    found.spans[_SPANS[tag]] += data[begin:at]
+                elif tag in _PACKED:
+                    found.packed[_PACKED[tag]] += data[start:at]
+            elif kind == _EIGHT_BYTES:
+                start, at = at, at + 8
+                if tag in _DOUBLES:
+                    found.doubles[_DOUBLES[tag]] = data[start:at]
+                    found.kind = _FLOAT if tag == _FLOAT_COUNT else found.kind
+                elif tag in _SINGLE:
+                    found.packed[_SINGLE[tag]] += data[start:at]
+            elif kind == _NUMBER:
+                start = at
+                number, at = read_varint(data, at)
+                if tag in _VARINTS:
+                    found.numbers[_VARINTS[tag]] = number
+                elif tag in _SINGLE:
+                    found.packed[_SINGLE[tag]] += data[start:at]
             else:
                 at = skip(data, tag, at, end)
         if at > end:

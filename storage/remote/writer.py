@@ -21,6 +21,7 @@ from model.samples import Exemplar, Floats, Ints, ScrapeBatch
 from storage.interface import Metadata, Refs
 from storage.remote.client import RemoteWriteClient
 from storage.remote.encode import LayoutEncoder, encode_labels, encode_metadata, encode_samples
+from storage.remote.encode_histograms import encode_histogram_series
 from storage.remote.metrics import WriterMetrics
 
 log: Final = logging.getLogger(__name__)
@@ -189,13 +190,20 @@ class RemoteAppender:
         start_ms: Ints | None = None,
         histograms: HistogramColumn | None = None,
     ) -> RemoteTicket:
-        """See ``storage.interface.Appender``; only floats are sent, histograms are counted as dropped."""
-        if histograms is not None:
-            unsent = int((histograms.index >= 0).sum())
-            self._metrics.dropped.labels("histogram").inc(unsent)
+        """See ``storage.interface.Appender``; start timestamps are not sent, as 1.0 has none."""
         with self._changed:
             labels = [self._encoded[ref] for ref in refs.tolist()]
-            return self._put(*encode_samples(labels, ts_ms, values))
+            data, count = encode_samples(labels, ts_ms, values)
+            if histograms is not None:
+                rows = np.flatnonzero(histograms.index >= 0).tolist()
+                data += b"".join(
+                    encode_histogram_series(
+                        labels[n], histograms.pool, int(histograms.index[n]), int(ts_ms[n])
+                    )
+                    for n in rows
+                )
+                count += len(rows)
+            return self._put(data, count)
 
     def append_exemplars(self, refs: Refs, exemplars: Sequence[Exemplar]) -> RemoteTicket:
         """See ``storage.interface.Appender``; exemplars are not sent."""

@@ -9,7 +9,7 @@ import os
 import threading
 import weakref
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -73,12 +73,14 @@ class Block:
         size_bytes: Size of its files.
         damaged: True once some of it could not be read; it is left as it is then.
         asked: True if the index was looked at since this was last set to False.
+        on_damage: Called once for each frame that turns out to be damaged.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.damaged = False
         self.asked = True
+        self.on_damage: Callable[[str], None] = lambda operation: None
         self._lock = threading.Lock()
         self._tables: tuple[FrameTable, ...] = ()
         self._read: set[int] = set()
@@ -208,6 +210,7 @@ class Block:
         key = f"{chunk.key} {number}"
         if key not in self._told:
             self._told.add(key)
+            self.on_damage("frame_damaged")
             log.error(
                 "block %s: %s; %d series from %d to %d ms are left out of answers",
                 self.path,

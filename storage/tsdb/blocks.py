@@ -31,7 +31,8 @@ class Blocks:
     Args:
         directory: Where they are.
         settings: Sizes and times.
-        damaged: Called for every block that is set aside.
+        damaged: Called with ``block_damaged`` for every block that is set aside, and with
+            ``frame_damaged`` for every frame that is left out of answers.
 
     Attributes:
         readers: Who reads now; the files of blocks that went stay until they are done.
@@ -39,7 +40,10 @@ class Blocks:
     """
 
     def __init__(
-        self, directory: Path, settings: TsdbSettings, damaged: Callable[[], None] = lambda: None
+        self,
+        directory: Path,
+        settings: TsdbSettings,
+        damaged: Callable[[str], None] = lambda operation: None,
     ) -> None:
         self.directory = directory
         self._settings = settings
@@ -63,7 +67,9 @@ class Blocks:
         found: list[Block] = []
         for path in sorted(p for p in self.directory.iterdir() if p.name.isdigit()):
             try:
-                found.append(Block(path))
+                block = Block(path)
+                block.on_damage = self._damaged
+                found.append(block)
             except DamagedError as error:
                 self._set_aside(path, error)
         replaced = {number for block in found for number in block.meta.replaces}
@@ -100,11 +106,13 @@ class Blocks:
 
     def add(self, block: Block) -> None:
         """Let readers see a block."""
+        block.on_damage = self._damaged
         self.all = (*self.all, block)
 
     def replace(self, old: Sequence[Block], new: Block) -> None:
         """Let readers see one block in place of those that it was made of, and delete these."""
         gone = set(old)
+        new.on_damage = self._damaged
         self.all = (*(b for b in self.all if b not in gone), new)
         self._remove(old)
 
@@ -230,7 +238,7 @@ class Blocks:
         path.rename(goal)
         fsync_directory(aside)
         fsync_directory(self.directory)
-        self._damaged()
+        self._damaged("block_damaged")
         log.error("%s; the block is set aside in %s and missing from answers", error, goal)
 
 

@@ -85,7 +85,7 @@ class Tsdb:
             directory / "wal", self._index, settings, self._metrics, self._head.lane.withdraw
         )
         self._stopping = threading.Event()
-        self._blocks = Blocks(directory / "blocks", settings, self._metrics.set_aside.inc)
+        self._blocks = Blocks(directory / "blocks", settings, self._metrics.failed)
         self._deletions = Deletions(directory / "deletions")
         self._querier = Querier(
             self._head, self._blocks, self._deletions, FrameCache(settings.cache_bytes)

@@ -69,6 +69,12 @@ class Exemplars:
     def _order(self, one: Exemplar) -> tuple[int, float, Labels]:
         return one.ts_ms, one.value, one.labels
 
+    def clear(self) -> None:
+        """Forget all."""
+        with self._lock:
+            self._labels, self._added = [], 0
+            self._newest.clear()
+
     def every(self) -> tuple[Refs, list[Exemplar]]:
         """Return all, oldest first."""
         with self._lock:

@@ -35,10 +35,13 @@ class TsdbMetrics:
             *_named("taskscope_storage_failures_total"), ("operation",), registry=registry
         )
 
-        self.set_aside = self.failures.labels("block_damaged")
         self.dropped = Counter(
             *_named("taskscope_storage_series_refused_total"), ("limit",), registry=registry
         )
+
+    def failed(self, operation: str) -> None:
+        """Count a failure."""
+        self.failures.labels(operation).inc()
 
     def show(
         self, *, series: int, frames: int, blocks: int, block_bytes: int, wal_bytes: int

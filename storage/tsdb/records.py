@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.errors import StorageError
-from model.histogram.pool import FIELDS, HistogramPool
+from model.histogram.pool import FIELDS, HistogramColumn, HistogramPool
 from model.labels import Labels, LabelTable
 from model.samples import Exemplar, Floats, no_samples
 from storage.interface import Metadata, Refs
@@ -44,6 +44,7 @@ class Kind(IntEnum):
     METADATA = 5
     TYPED_SAMPLES = 6
     EXEMPLARS = 7
+    ALL_EXEMPLARS = 8
 
 
 _KINDS: Final = frozenset(map(int, Kind))
@@ -234,12 +235,12 @@ def read_typed_samples(payload: memoryview) -> Samples:
         values[~here] = columns["values"]
         index = np.where(here, np.cumsum(here) - 1, -1).astype(np.int32)
         pool = HistogramPool(**{name: columns[f"pool.{name}"] for name in FIELDS})
-        stack = Stack(index, (pool,))
+        stack = Stack.levelled(HistogramColumn(index, pool))
     return Samples(columns["refs"], columns["ts_ms"], values, columns.get("start_ms"), stack)
 
 
-def exemplars_record(refs: Refs, exemplars: Sequence[Exemplar]) -> bytes:
-    """Log exemplars."""
+def exemplars_record(refs: Refs, exemplars: Sequence[Exemplar], *, whole: bool = False) -> bytes:
+    """Log exemplars; if ``whole`` they are all there are, whatever was logged before."""
     texts = [text for one in exemplars for pair in one.labels for text in pair]
     fields: dict[str, Field] = {
         "refs": refs,
@@ -248,7 +249,8 @@ def exemplars_record(refs: Refs, exemplars: Sequence[Exemplar]) -> bytes:
         "sizes": np.array([len(one.labels) for one in exemplars], dtype=np.int64),
         "texts": texts,
     }
-    return frame(Kind.EXEMPLARS, compress(pack(fields)))
+    kind = Kind.ALL_EXEMPLARS if whole else Kind.EXEMPLARS
+    return frame(kind, compress(pack(fields)))
 
 
 def read_exemplars(payload: memoryview) -> tuple[Refs, list[Exemplar]]:

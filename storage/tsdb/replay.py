@@ -134,7 +134,9 @@ class _Segment:
             self._samples(records.read_samples(payload))
         elif kind is Kind.TYPED_SAMPLES:
             self._samples(records.read_typed_samples(payload))
-        elif kind is Kind.EXEMPLARS:
+        elif kind in (Kind.EXEMPLARS, Kind.ALL_EXEMPLARS):
+            if kind is Kind.ALL_EXEMPLARS:
+                self._head.exemplars.clear()
             refs, exemplars = records.read_exemplars(payload)
             self._info.exemplars = True
             self._head.append_exemplars(self._known(refs), exemplars)

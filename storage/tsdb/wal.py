@@ -22,10 +22,9 @@ from model.errors import StorageError
 from model.samples import Exemplar, Floats
 from storage.interface import Metadata, Refs
 from storage.tsdb import records
-from storage.tsdb.exemplars import Exemplars
 from storage.tsdb.failpoint import reach
 from storage.tsdb.files import fsync_directory, write_all
-from storage.tsdb.head import Layout
+from storage.tsdb.head import Head, Layout
 from storage.tsdb.index import SeriesIndex
 from storage.tsdb.metrics import TsdbMetrics
 from storage.tsdb.samples import Samples, concat
@@ -127,12 +126,11 @@ class Wal:
             group.samples.append(samples)
             return self._grown(group, samples.nbytes)
 
-    def exemplars(self, refs: Refs, exemplars: list[Exemplar]) -> Group:
-        """Log exemplars, one for each ref."""
+    def exemplars(self, refs: Refs, exemplars: list[Exemplar], *, whole: bool = False) -> Group:
+        """Log exemplars, one for each ref; if ``whole`` they are all that are kept."""
         with self._wake:
-            group = self._group
-            group.exemplars.append((refs, exemplars))
-            return self._grown(group, 64 * len(refs))
+            self._group.add_exemplars(refs, exemplars, whole=whole)
+            return self._grown(self._group, 64 * len(refs))
 
     def metadata(self, metadata: Mapping[str, Metadata]) -> Group:
         """Log what is known of metric families."""
@@ -187,7 +185,7 @@ class Wal:
         except OSError as error:
             raise StorageError(f"{self._directory}: {error.strerror}") from error
 
-    def drop(self, done: Callable[[int, SegmentInfo], bool], exemplars: Exemplars) -> None:
+    def drop(self, done: Callable[[int, SegmentInfo], bool], head: Head) -> None:
         """Delete closed segments, from the oldest on, as long as ``done`` says that blocks have it all.
 
         Exemplars are in no block: those that are still kept are written again first.
@@ -195,10 +193,11 @@ class Wal:
         Raises:
             StorageError: If they could not be written; nothing is deleted then.
         """
-        known = sorted(self.segments.items())
-        gone = [*itertools.takewhile(lambda one: one[0] != self.number and done(*one), known)]
+        closed = ((n, info) for n, info in sorted(self.segments.items()) if n != self.number)
+        gone = list(itertools.takewhile(lambda one: done(*one), closed))
         if any(info.exemplars for _, info in gone):
-            self.exemplars(*exemplars.every())
+            with head.lock:  # nothing is appended between looking and logging
+                self.exemplars(*head.exemplars.every(), whole=True)
             self.flush()
         with self._io:
             for number, _ in gone:
@@ -336,9 +335,8 @@ class Wal:
         if group.samples:
             parts.append(records.samples_record(concat(group.samples)))
         if group.exemplars:
-            every = [one for _, some in group.exemplars for one in some]
-            owners = np.concatenate([refs for refs, _ in group.exemplars])
-            parts.append(records.exemplars_record(owners, every))
+            found = group.every_exemplar()
+            parts.append(records.exemplars_record(*found, whole=group.all_exemplars))
         if group.metadata:
             parts.append(records.metadata_record(group.metadata))
         return b"".join(parts), refs

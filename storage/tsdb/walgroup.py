@@ -48,6 +48,7 @@ class Group:
     layouts: dict[int, Layout] = field(default_factory=dict)
     samples: list[Samples] = field(default_factory=list)
     exemplars: list[tuple[Refs, list[Exemplar]]] = field(default_factory=list)
+    all_exemplars: bool = False  # ``exemplars`` begin with all that are kept
     metadata: dict[str, Metadata] = field(default_factory=dict)
     bytes: int = 0
     begun: float = 0.0
@@ -63,3 +64,14 @@ class Group:
         if self.error is not None:
             raise self.error
         return True
+
+    def add_exemplars(self, refs: Refs, exemplars: list[Exemplar], *, whole: bool) -> None:
+        """Add exemplars; if ``whole`` they stand for all that were added before."""
+        if whole:
+            self.exemplars, self.all_exemplars = [], True
+        self.exemplars.append((refs, exemplars))
+
+    def every_exemplar(self) -> tuple[Refs, list[Exemplar]]:
+        """Return all exemplars."""
+        refs = np.concatenate([owners for owners, _ in self.exemplars])
+        return refs, [one for _, some in self.exemplars for one in some]

@@ -42,6 +42,7 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
         ('{"msg":{"deep":1}}\n', ['-||{"deep":1}|']),
         ('{"msg":"twice","msg":"last"}\n', ["-||last|"]),
         ('{"time":"9999-01-01T00:00:00Z","msg":"x"}\n', ['-||x|{"time":"9999-01-01T00:00:00Z"}']),
+        ('{"ts":1795338000,"msg":"a"}\n{"ts":"soon","msg":"b"}\n', ["-||a|", '-||b|{"ts":"soon"}']),
         ('{"msg":"cut off\n', ['-|unparsed|{"msg":"cut off|']),
         ('{"msg":"a"} {"msg":"b"}\n', ['-|unparsed|{"msg":"a"} {"msg":"b"}|']),
         ('{"msg":"a"}\nplain\n{"msg":"b"}\n', ["-||a|", "-||plain|", "-||b|"]),

@@ -1,6 +1,7 @@
 """From files to sinks, through rotation, restarts and sinks that are down."""
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -322,3 +323,26 @@ def test_stop_before_start_and_twice(tmp_path: Path) -> None:
     other.stop()
 
     assert other.status().streams == 0
+
+
+def test_stop_does_not_wait_for_a_sink_that_is_away(tmp_path: Path, sandbox: Path) -> None:
+    """A full disk or a node that is down does not hold up the end: it is tried once more; the lines wait in their files."""
+    (sandbox / "stdout").write_text("one\ntwo\n")
+    sink = RecordingSink("bad")
+    sink.failing = DeliveryError("the disk is full", retryable=True)
+    source = FakeTaskSource(make_task(sandbox=str(sandbox)))
+    ship = shipper(source, tmp_path / "state", sink, settings=QUICK)
+    ship.start()
+    said = until(lambda: not ship.status().sinks[0].ok, 10)
+    began = time.monotonic()
+    ship.stop()
+    took = time.monotonic() - began
+    sink.failing = None
+    again = shipper(source, tmp_path / "state", sink, settings=QUICK)
+    again.start()
+    arrived = until(lambda: len(sink.records) == 2, 10)
+    again.stop()
+
+    assert said
+    assert took < 4
+    assert arrived

@@ -77,9 +77,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Peer:
-    """A server and how to ask it."""
+    """A server and how to ask it; ``pid`` is 0 for one in this process."""
 
     url: str
+    pid: int = 0
 
     def ask(self, path: str, parameters: Any = (), *, method: str = "GET") -> Answer:
         """Ask an endpoint below ``/api/v1``; a POST sends a form."""
@@ -104,6 +105,14 @@ class Peer:
         client = RemoteWriteClient(f"{self.url}/api/v1/write")
         client.post(message)
         client.close()
+
+    def is_ready(self) -> bool:
+        """Tell whether it answers."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
 
     def wait(self, met: Callable[[], bool]) -> None:
         """Wait until something has come to be."""
@@ -152,19 +161,12 @@ def prometheus(folder: Path, *, config: str, flags: Sequence[str] = ()) -> Itera
         *flags,
     ]
     with (folder / "log").open("wb") as log, subprocess.Popen(command, stderr=log) as process:
-        peer = Peer(f"http://127.0.0.1:{port}")
+        peer = Peer(f"http://127.0.0.1:{port}", process.pid)
         try:
-            peer.wait(lambda: _is_ready(peer))
+            peer.wait(peer.is_ready)
             yield peer
         finally:
             process.kill()
-
-
-def _is_ready(peer: Peer) -> bool:
-    try:
-        return peer.ask("../../-/ready").status == 200
-    except OSError:
-        return False
 
 
 @contextmanager

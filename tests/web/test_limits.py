@@ -15,7 +15,7 @@ import numpy as np
 from prometheus_client import CollectorRegistry
 
 from model.labels import METRIC_NAME, Labels, Matcher
-from promql.engine import Engine
+from promql.engine import Engine, Limits
 from storage.interface import Hints, SeriesSet
 from taskscope.clock import SystemClock
 from tests.fakes.store import MemoryStore
@@ -25,7 +25,14 @@ from web.app import create_app
 from web.server import WebServer
 
 MANY = 200
-LONG_QUERY = "+".join(["up"] * MANY)  # asks the store as often
+
+
+def query_of(selects: int) -> str:
+    """Return a query that asks the store so often; no two of its selectors are the same."""
+    return "+".join(f'up{{i!="{number}"}}' for number in range(selects))
+
+
+LONG_QUERY = query_of(MANY)
 
 
 class SlowStore(MemoryStore):
@@ -105,7 +112,7 @@ def test_client_that_hangs_up_in_the_line_gives_its_place_away() -> None:
     """A query that waits for its turn is not begun if nobody waits for it."""
     store = SlowStore()
     with served(store, QueryLimits(max_concurrency=1)) as (server, registry):
-        holder = threading.Thread(target=asked, args=(server, "+".join(["up"] * 30)))
+        holder = threading.Thread(target=asked, args=(server, query_of(30)))
         holder.start()
         assert store.asked.wait(5)
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
@@ -150,7 +157,7 @@ def test_query_that_waits_too_long_is_503() -> None:
     """Its ``timeout`` counts from its arrival; other endpoints are answered meanwhile."""
     store = SlowStore()
     with served(store, QueryLimits(max_concurrency=1)) as (server, registry):
-        holder = threading.Thread(target=asked, args=(server, "+".join(["up"] * 40)))
+        holder = threading.Thread(target=asked, args=(server, query_of(40)))
         holder.start()
         assert store.asked.wait(5)
         status, answer = asked(server, "up", timeout="200ms")
@@ -185,7 +192,7 @@ def test_query_that_reads_too_many_series_is_422(make_client: MakeClient) -> Non
     client = make_client(queryable=store, engine=Engine(), query_limits=QueryLimits(max_series=10))
 
     assert client.get("/api/v1/query", query_string={"query": "up"}).status_code == 200
-    answer = client.get("/api/v1/query", query_string={"query": "up + up"})
+    answer = client.get("/api/v1/query", query_string={"query": 'up + up{i!=""}'})
     assert (answer.status_code, body(answer)["errorType"]) == (422, "execution")
     message = "query would load too many series into memory in query execution"
     assert body(answer)["error"] == message
@@ -208,3 +215,38 @@ def test_large_answer_is_sent_while_it_is_made() -> None:
 
         assert len(series) == 100
         assert {len(one["values"]) for one in series} == {10_001}
+
+
+def test_selector_over_too_many_samples_is_refused_before_they_are_read(
+    make_client: MakeClient,
+) -> None:
+    """Never more is read at once than a query may have; what is sparse passes."""
+    largest = [0]
+
+    class Weighed(MemoryStore):
+        def select(self, *arguments: Any) -> SeriesSet:
+            found = super().select(*arguments)
+            cells = 0 if arguments[3].series_only else sum(g.values.size for g in found.groups)
+            largest[0] = max(largest[0], cells)
+            return found
+
+    store = Weighed()
+    labels = [Labels.of({METRIC_NAME: "dense", "i": str(i)}) for i in range(4)]
+    refs = np.repeat(store.series(labels), 3600)
+    now = 1_767_225_600_000
+    times = np.tile(now - 1000 * np.arange(3600), 4)
+    store.append_samples(refs, times, np.ones(len(times)))
+    ref = np.repeat(store.series([Labels.of({METRIC_NAME: "sparse"})]), 60)
+    store.append_samples(ref, now - 60_000 * np.arange(60), np.ones(60))
+    client = make_client(queryable=store, engine=Engine(Limits(max_samples=1000)))
+
+    answer = client.get("/api/v1/query", query_string={"query": "sum(rate(dense[1h]))"})
+    assert (answer.status_code, body(answer)["errorType"]) == (422, "execution")
+    assert body(answer)["error"] == (
+        "query processing would load too many samples into memory in query execution"
+    )
+    assert largest[0] <= 2000
+    answer = client.get("/api/v1/query", query_string={"query": "count_over_time(sparse[1h])"})
+    assert body(answer)["data"]["result"][0]["value"][1] == "60"
+    answer = client.get("/api/v1/query", query_string={"query": "count_over_time(sparse[50y])"})
+    assert body(answer)["data"]["result"][0]["value"][1] == "60"

@@ -10,6 +10,7 @@ from web.api.answers import cause_of
 from web.api.label_text import json_text
 
 _JSON: Final = "application/json"
+_LARGE_BYTES: Final = 256 * 1024
 _MOST_ANNOTATIONS: Final = 10  # as Prometheus
 
 
@@ -28,6 +29,17 @@ def _tail(warnings: Sequence[str], infos: Sequence[str]) -> bytes:
             shown = [*texts[:_MOST_ANNOTATIONS], *rest]
             tail += b',"' + name + b'":[' + b",".join(map(json_text, shown)) + b"]"
     return tail
+
+
+def whole(data: Iterable[bytes], warnings: Sequence[str], infos: Sequence[str]) -> Response:
+    """Wrap data that comes in pieces; all are made first, and large ones are not copied."""
+    body = [b'{"status":"success","data":', *data, _tail(warnings, infos) + b"}"]
+    size = sum(map(len, body))
+    if size < _LARGE_BYTES:
+        return Response(b"".join(body), content_type=_JSON)
+    response = Response(body, content_type=_JSON)
+    response.content_length = size
+    return response
 
 
 def streamed(data: Iterable[bytes], warnings: Sequence[str], infos: Sequence[str]) -> Response:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.histogram.pool import HistogramPool, Int32s
-from model.samples import Ints, is_no_sample
+from model.samples import Floats, Ints, is_no_sample
 from promql.result import Matrix
 from web.api.histograms import histogram_objects
 from web.api.label_text import label_objects
@@ -56,8 +56,7 @@ class _Shared:
 def _rendered(result: Matrix, metrics: list[bytes], rows: slice, shared: _Shared | None) -> bytes:
     """Render some series; ``shared`` holds the times of the columns if all series share them."""
     values = result.values[rows]
-    at_row, at_step = np.nonzero(~is_no_sample(values))
-    present = values[at_row, at_step]
+    at_row, at_step, present = _present(values)
     without = result.hist is None or not (result.hist.index[rows] >= 0).any()
     if without and not len(at_row):
         return b""
@@ -82,6 +81,17 @@ def _rendered(result: Matrix, metrics: list[bytes], rows: slice, shared: _Shared
         if tail:
             parts.append(b'{"metric":' + metric + tail + b"}")
     return b",".join(parts)
+
+
+def _present(values: Floats) -> tuple[Indices, Indices, Floats]:
+    """Return row, step and value of each float."""
+    here = ~is_no_sample(values)
+    if here.all():
+        series, steps = values.shape
+        every = np.arange(series), np.arange(steps)
+        return np.repeat(every[0], steps), np.tile(every[1], series), values.reshape(-1)
+    at_row, at_step = np.nonzero(here)
+    return at_row, at_step, values[at_row, at_step]
 
 
 def histogram_texts(pool: HistogramPool, index: Int32s) -> list[bytes]:

@@ -18,6 +18,7 @@ _MICRO = re.compile(rb"(-?)(\d)(?:\.(\d+))?e-6(?=,)")
 _POSITIVE_EXPONENT = re.compile(rb"(-?)(\d)(?:\.(\d+))?e\+?(\d+)(?=,)")
 _FRACTIONS: Final = [b"", *(b".%03d" % ms for ms in range(1, 1000))]
 _PLAIN_LIMIT: Final = 1e16  # orjson writes an exponent from here on
+_EXACT_LIMIT: Final = 2.0**53
 _EXPONENT_FROM: Final = 21  # Go does from here on
 
 
@@ -38,11 +39,17 @@ def go_floats(values: Floats) -> list[bytes]:
 def go_text(values: Floats) -> bytes:
     """Return the values of a flat array as Go prints them, each with a comma behind; infinite ones as NaN."""
     flat = np.ascontiguousarray(values, dtype=np.float64)
-    text = orjson.dumps(flat, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1] + b","
-    magnitude = np.abs(flat)
     with np.errstate(invalid="ignore"):  # markers are signalling NaNs
-        whole = (np.trunc(flat) == flat).any()
-    if whole:
+        whole = np.trunc(flat) == flat
+    magnitude = np.abs(flat)
+    if (
+        whole.all()
+        and magnitude.max(initial=0.0) < _EXACT_LIMIT
+        and not (np.signbit(flat) & (flat == 0)).any()
+    ):
+        return _dumped(flat.astype(np.int64))
+    text = _dumped(flat)
+    if whole.any():
         text = text.replace(b".0,", b",")
     if not np.isfinite(flat).all():
         text = text.replace(b"null", b"NaN")
@@ -52,6 +59,10 @@ def go_text(values: Floats) -> bytes:
     if (np.isfinite(flat) & (magnitude >= _PLAIN_LIMIT)).any():
         text = _POSITIVE_EXPONENT.sub(_positive_exponent, text)
     return text
+
+
+def _dumped(flat: Floats | Ints) -> bytes:
+    return orjson.dumps(flat, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1] + b","
 
 
 def _positive_exponent(match: re.Match[bytes]) -> bytes:

@@ -24,7 +24,7 @@ from promql.typecheck import type_of
 from storage.interface import Queryable
 from web.api import encoding, params
 from web.api.answers import need
-from web.api.envelope import streamed, success
+from web.api.envelope import streamed, whole
 from web.api.gate import QueryGate, Watch
 from web.api.params import BadParameterError
 from web.api.selectors import TRUNCATED
@@ -73,7 +73,7 @@ def blueprint(parts: Parts, gate: QueryGate) -> Blueprint:
                     f'"{params.text("lookback_delta")}" to a valid duration'
                 )
             engine = engine.with_lookback(lookback) if lookback > 0 else engine
-        counted = CountedQueryable(store, gate.limits.max_series)
+        counted = CountedQueryable(store, gate.limits.max_series, engine.limits.max_samples)
         return Run(engine, counted, watch, perf_counter())
 
     @routes.route("/query", methods=BOTH)
@@ -167,9 +167,7 @@ def _answer(result: Result, limit: int, run: Run, queued: float) -> Response:
         tail = b',"stats":' + orjson.dumps(_stats(result, run, queued, evaluated)) + b"}"
     pieces = itertools.chain([b'{"resultType":"' + kind.encode() + b'","result":'], data, [tail])
     large = isinstance(result.value, Matrix) and result.value.values.size > _STREAM_POINTS
-    if large:
-        return streamed(pieces, warnings, result.infos)
-    return success(b"".join(pieces), warnings, result.infos)
+    return (streamed if large else whole)(pieces, warnings, result.infos)
 
 
 def _stats(result: Result, run: Run, queued: float, evaluated: float) -> dict[str, Any]:

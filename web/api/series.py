@@ -55,6 +55,8 @@ def blueprint(parts: Parts) -> Blueprint:
     @routes.get("/label/<path:name>/values")
     def label_values(name: str) -> Response:
         label = unescaped(name)
+        if not label:
+            raise BadParameterError(f'invalid label name: "{label}"')
         return _texts(lambda *asked: store().label_values(label, *asked))
 
     @routes.get("/metadata")

@@ -4,7 +4,7 @@ from flask import Blueprint, Response
 
 from promql import functions  # noqa: F401  fills the table
 from promql.functions.table import FUNCTIONS, Function
-from promql.lexer import AGGREGATORS
+from promql.words import AGGREGATORS
 from web.api.answers import answer
 
 _WITH_PARAMETER = {

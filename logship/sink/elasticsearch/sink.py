@@ -12,7 +12,6 @@ from logship import ecs
 from logship.sink.base import Sink
 from logship.sink.elasticsearch import template
 from logship.sink.elasticsearch.client import Connection, connect, explain
-from logship.turn import TURN
 from model.errors import DeliveryError
 from model.log import Delivery, LogBatch
 
@@ -71,11 +70,10 @@ class ElasticsearchSink:
             client = self._ready({batch.dataset for batch in batches}, timeout_seconds)
             indices = {self.index(batch.dataset) for batch in batches}
             common = indices.pop() if len(indices) == 1 else ""
-            with TURN:
-                parts = [
-                    _Part(ecs.bulk(batch, "" if common else self.index(batch.dataset)), len(batch))
-                    for batch in batches
-                ]
+            parts = [
+                _Part(ecs.bulk(batch, "" if common else self.index(batch.dataset)), len(batch))
+                for batch in batches
+            ]
             deliveries = self._send(client, parts, common)
             self._as_text(client, batches, deliveries)
             return deliveries

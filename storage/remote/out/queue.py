@@ -26,11 +26,10 @@ from storage.files import replace_file
 from storage.interface import Metadata
 from storage.remote.client import RemoteWriteClient
 from storage.remote.encode import LayoutEncoder, encode_labels, encode_metadata, encode_samples
-from storage.remote.encode_histograms import encode_histogram
+from storage.remote.encode_histograms import encode_histogram_series
 from storage.remote.out.follower import FollowedLayout, Position, Taken, WalFollower
 from storage.remote.out.metrics import EndpointMetrics
 from storage.remote.out.shard import Pace, Piece, Shard
-from storage.remote.wire import delimited
 from storage.tsdb.samples import Samples
 
 log: Final = logging.getLogger(__name__)
@@ -241,8 +240,7 @@ class RemoteWriteQueue:
         if column is not None:
             for n in np.flatnonzero(column.index >= 0).tolist():
                 row, ts_ms = int(column.index[n]), int(samples.ts_ms[n])
-                message = encode_histogram(column.pool, row, ts_ms)
-                data += delimited(0x0A, labels[n] + delimited(0x22, message))
+                data += encode_histogram_series(labels[n], column.pool, row, ts_ms)
                 count += 1
         self._put(shard, data, count, int(samples.ts_ms.max(initial=0)), unit)
 

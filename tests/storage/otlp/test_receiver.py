@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
@@ -308,6 +308,7 @@ def test_json_is_answered_in_json() -> None:
 
 
 @pytest.mark.parametrize("as_json", [False, True])
+@settings(deadline=None)
 @given(data=st.binary(max_size=80))
 def test_any_bytes_are_taken_or_refused(as_json: bool, data: bytes) -> None:
     """Whatever comes: an answer or a BadWriteError."""

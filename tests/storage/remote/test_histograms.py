@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cramjam
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
@@ -76,6 +76,7 @@ custom = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(exponential, custom), min_size=1, max_size=5), st.sampled_from([1, 2]))
 def test_float_histograms_come_back(sent: list[Histogram], version: int) -> None:
     """Any of them, many in one request, by both versions of the protocol."""
@@ -200,6 +201,7 @@ def test_wrong_histograms_are_left_out(message: bytes, why: str, version: int) -
     assert len(stored(store)) == 1
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=80))
 def test_any_bytes_are_taken_or_refused(message: bytes) -> None:
     """Whatever stands where a histogram should be."""

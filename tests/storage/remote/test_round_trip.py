@@ -6,7 +6,7 @@ from typing import Any
 import cramjam
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
@@ -65,6 +65,7 @@ values = st.one_of(st.floats(allow_nan=True), st.just(0.0), st.just(-0.0))
 times = st.one_of(st.integers(1 << 36, 1 << 41), st.integers(-(1 << 62), 1 << 62), st.just(0))
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.tuples(labels, times, values), max_size=8), max_size=4))
 def test_samples_come_back(requests: list[list[tuple[Labels, int, float]]]) -> None:
     """Any series, any time of 64 bits, any float: the store has what was sent, also from known series."""
@@ -89,6 +90,7 @@ def test_samples_come_back(requests: list[list[tuple[Labels, int, float]]]) -> N
     assert stored == sent
 
 
+@settings(deadline=None)
 @given(st.lists(labels, min_size=1, max_size=12, unique=True), st.data())
 def test_scrapes_come_back(rows: list[Labels], data: st.DataObject) -> None:
     """Layouts filled with values, holes and stale markers, again and again."""
@@ -116,6 +118,7 @@ def test_scrapes_come_back(rows: list[Labels], data: st.DataObject) -> None:
     assert stored == want
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=60), max_size=5), st.booleans())
 def test_any_bytes_are_taken_or_refused(messages: list[bytes], wrapped: bool) -> None:
     """Whatever comes: a number of samples or a RemoteWriteError, and good ones work afterwards."""

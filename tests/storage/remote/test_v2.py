@@ -3,7 +3,7 @@
 import cramjam
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
@@ -57,6 +57,7 @@ times = st.one_of(st.integers(1 << 36, 1 << 41), st.integers(1, 1 << 62))
 starts = st.one_of(st.just(0), times)
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.tuples(labels, times, st.floats(), starts), max_size=8), max_size=4))
 def test_samples_come_back(
     requests: list[list[tuple[Labels, int, float, int]]],
@@ -129,6 +130,7 @@ def test_symbols_must_begin_with_the_empty_text() -> None:
         receiver(MemoryStore()).ingest(request(refs(0, 1) + point(1), texts=["__name__", "up"]), 2)
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=60), max_size=4), st.booleans())
 def test_any_bytes_are_taken_or_refused(messages: list[bytes], wrapped: bool) -> None:
     """Whatever comes: an answer or a RemoteWriteError, and good ones work afterwards."""

@@ -10,13 +10,15 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from model.errors import StorageError
+from model.histogram.pool import HistogramColumn
 from model.labels import Labels
-from model.samples import NO_SAMPLE, STALE, ScrapeBatch, is_stale
-from storage.interface import Metadata
+from model.samples import NO_SAMPLE, STALE, ScrapeBatch, is_stale, no_samples
+from storage.interface import Hints, Metadata
 from storage.remote.client import RemoteWriteClient
 from storage.remote.receiver import RemoteWriteReceiver
 from storage.remote.writer import RemoteAppender
 from tests.fakes.store import MemoryStore
+from tests.storage.histograms import Histogram, histogram_at, pool_of
 
 NOW = 1_767_225_600_000
 A, B = (Labels.of({"__name__": name, "job": "x"}) for name in "ab")
@@ -203,3 +205,23 @@ def test_a_wrong_url_is_an_error(url: str) -> None:
     """Only http and https URLs are endpoints."""
     with pytest.raises(ValueError, match="not the URL"):
         RemoteWriteClient(url)
+
+
+def test_histograms_are_sent() -> None:
+    """Beside floats, in one append."""
+    pool = pool_of([Histogram(positive={1: 2.0, 4: 1.0}, sum=5.0)])
+    values = no_samples(2)
+    values[1] = 1.5
+    with serving() as server, sending(server.url) as appender:
+        refs = appender.series([A, B])
+        column = HistogramColumn(np.array([0, -1], dtype=np.int32), pool)
+        assert appender.append_samples(refs, np.array([NOW, NOW]), values, histograms=column).wait(
+            5
+        )
+
+    groups = server.store.select([], 0, 1 << 62, Hints()).groups
+    found = [group.histograms for group in groups if group.histograms is not None]
+    assert [histogram_at(one.pool, int(one.index[0, 0])) for one in found] == [
+        Histogram(positive={1: 2.0, 4: 1.0}, sum=5.0)
+    ]
+    assert server.store.samples[B] == {NOW: 1.5}

@@ -3,7 +3,7 @@
 import hypothesis.extra.numpy as hnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.errors import StorageError
@@ -38,6 +38,7 @@ def round_trip(values: Floats) -> Floats:
     return decode_frame(encode_frame(scale(values), np.arange(len(values)), dense=False))[0]
 
 
+@settings(deadline=None)
 @given(matrices)
 def test_every_bit_comes_back(matrix: Ints) -> None:
     """Any 64 bits survive, special values and -0.0 among them."""
@@ -135,6 +136,7 @@ def test_only_some_rows_can_be_encoded() -> None:
     assert np.array_equal(found, values[[3, 1]])
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.lists(st.integers(-(2**40), 2**45), min_size=1, max_size=9, unique=True).map(sorted),

@@ -60,11 +60,16 @@ def test_exemplars_outlive_the_segment_they_were_written_to(tmp_path: Path) -> N
     """When the log is cut off, exemplars that are still kept are written again."""
     opened = Opened(tmp_path / "tsdb")
     refs = opened.db.series([UP])
-    one = Exemplar(Labels.of({"trace_id": "a"}), 0.5, START_MS)
-    opened.db.append_exemplars(refs, [one]).wait()
-    opened.again()
-    for _ in range(3):
+    written = []
+    for number in range(4):
+        one = Exemplar(Labels.of({"trace_id": str(number)}), 0.5, START_MS + number)
+        written.append(one)
+        opened.db.append_exemplars(refs, [one]).wait()
+        opened.again()
         opened.scrape(3 * 3600)
+        one = replace(one, value=1.5)
+        written.append(one)
+        opened.db.append_exemplars(refs, [one]).wait()
         opened.db.maintain()
         opened.again()
     names = [p.name for p in sorted((tmp_path / "tsdb" / "wal").iterdir())]
@@ -73,7 +78,7 @@ def test_exemplars_outlive_the_segment_they_were_written_to(tmp_path: Path) -> N
     opened.db.stop()
 
     assert "00000001.wal" not in names
-    assert (found.labels, found.exemplars) == (UP, (one,))
+    assert (found.labels, found.exemplars) == (UP, tuple(written))
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from prometheus_client import CollectorRegistry
 
 from model.errors import StorageError
 from storage.interface import Hints
 from storage.tsdb.blockmeta import encode_meta, read_meta
+from storage.tsdb.db import Tsdb
 from tests.storage.points import points
 from tests.storage.tsdb.opened import UP, Opened
 
@@ -171,6 +173,30 @@ def test_damaged_frames_are_left_out_and_said(
     assert opened.times() == opened.times() == list(range(first, 3 * 3600 + 1, 15))
     (said,) = (record.getMessage() for record in caplog.records if record.levelname == "ERROR")
     assert "0000000001: the checksum of a frame is wrong; 2 series from" in said
+
+
+@pytest.mark.parametrize(
+    ("file", "operation"), [("frames", "frame_damaged"), ("index", "block_damaged")]
+)
+def test_damage_is_counted(tmp_path: Path, file: str, operation: str) -> None:
+    """What a damaged block costs stands in the metrics; a block without an index is set aside, not deleted."""
+    registry = CollectorRegistry()
+    opened = Opened(tmp_path / "tsdb")
+    opened.scrape(3 * 3600)
+    opened.db.maintain()
+    opened.db.stop()
+    path = opened.directory / "blocks" / "0000000001" / file
+    path.write_bytes(path.read_bytes()[:-5] + b"xxxxx")
+    db = Tsdb(opened.directory, opened.settings, opened.clock, registry)
+    db.start()
+    for _ in range(2):
+        db.select([], 0, 2**62, Hints())
+    db.stop()
+
+    name = "taskscope_storage_failures_total"
+    assert registry.get_sample_value(name, {"operation": operation}) == 1.0
+    aside = opened.directory / "quarantine" / "0000000001" / file
+    assert aside.exists() == (file == "index")
 
 
 def test_what_was_never_finished_is_taken_away(opened: Opened) -> None:
