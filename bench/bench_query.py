@@ -294,6 +294,13 @@ def range_round(server: Server, query: str, end: int, times: int) -> tuple[float
     return (server.cpu() - began) / times, size // 1024
 
 
+def idle_share(server: Server, seconds: float = 8.0) -> float:
+    """Return the part of a core that a server takes when nobody asks it anything."""
+    began = server.cpu()
+    time.sleep(seconds)
+    return (server.cpu() - began) / seconds
+
+
 @contextlib.contextmanager
 def loaded(args: argparse.Namespace) -> Iterator[tuple[Server, Server | None, Passes, int]]:
     """Start all sides over the same data."""
@@ -360,6 +367,11 @@ def main() -> None:
                     figures.add(f"range {name}", side, spent)
                     figures.sizes[f"range {name}"] = size
         figures.show()
+        idle = {side: idle_share(server) for side, server in servers.items()}
+        print(
+            "asked nothing: "
+            + ", ".join(f"{side} {100 * x:.1f} % of a core" for side, x in idle.items())
+        )
         sizes = ", ".join(f"{side} {server.rss_mb():.0f} MB" for side, server in servers.items())
         print(f"resident: {sizes}")
 
