@@ -1,4 +1,4 @@
-"""Arithmetic and comparison of scalars and vectors, element by element, and the pairing of series."""
+"""Arithmetic and comparison of scalars and vectors, element by element; set operators."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,13 +9,14 @@ import numpy.typing as npt
 
 from model.errors import QueryError
 from model.histogram.pool import HistogramColumn
-from model.labels import LabelColumn, LabelTable, concat_tables, recode
+from model.labels import concat_tables
 from model.samples import Bools, Floats
 from promql import ast
 from promql.annotations import Annotations
 from promql.ast import Card
-from promql.block import METADATA_LABELS, Block, Index, concat_blocks, merge_same_labels
+from promql.block import Block, Index, concat_blocks, merge_same_labels
 from promql.histogram.operators import Note, Side, operate_histograms, say_last
+from promql.matching import match_labels, pairs_of, result_labels, signatures
 from promql.text import metric_text, quote
 from promql.words import COMPARISONS, TRIMS
 
@@ -120,28 +121,6 @@ def vector_scalar(
 # ---------------------------------------------------------------- matching
 
 
-def _matching_names(matching: ast.Matching, *tables: LabelTable) -> list[str]:
-    """Return the labels by which series are paired."""
-    if matching.on:
-        return list(matching.labels)
-    left_out = {*matching.labels, *METADATA_LABELS}
-    return sorted({name for t in tables for name in t.columns if name not in left_out})
-
-
-def signatures(matching: ast.Matching, left: Block, right: Block) -> tuple[Index, Index, int]:
-    """Number the match groups: ``(of each left series, of each right series, how many)``."""
-    return left.labels.once_with(
-        ("signatures", matching), right.labels, lambda: _signatures(matching, left, right)
-    )
-
-
-def _signatures(matching: ast.Matching, left: Block, right: Block) -> tuple[Index, Index, int]:
-    names = _matching_names(matching, left.labels, right.labels)
-    both = concat_tables([left.labels.keep(names), right.labels.keep(names)])
-    group, first = both.group(names)
-    return group[: left.size], group[left.size :], len(first)
-
-
 def set_operation(node: ast.Binary, left: Block, right: Block) -> Block:
     """Work out ``and``, ``or``, ``unless``."""
     matching = node.matching or ast.Matching()
@@ -164,73 +143,6 @@ def set_operation(node: ast.Binary, left: Block, right: Block) -> Block:
     return replace(left, present=left.present & (found if node.op == "and" else ~found)).compact()
 
 
-def _join(left_group: Index, right_group: Index, groups: int) -> tuple[Index, Index]:
-    """Return every pair of left and right rows of the same match group, in order of the left."""
-    order = np.argsort(right_group, kind="stable")
-    counts = np.bincount(right_group, minlength=groups)
-    starts = np.cumsum(counts) - counts
-    repeat = counts[left_group]
-    left_rows = np.repeat(np.arange(len(left_group)), repeat)
-    within = np.arange(len(left_rows)) - np.repeat(np.cumsum(repeat) - repeat, repeat)
-    return left_rows, order[np.repeat(starts[left_group], repeat) + within]
-
-
-@dataclass(frozen=True, slots=True)
-class _Pairs:
-    """Which series of two vectors belong together.
-
-    Attributes:
-        many_group: Match group of each series of the side that may have many.
-        one_group: Likewise of the other side.
-        groups: How many groups there are.
-        many_rows: One side of each pair.
-        one_rows: The other side.
-        many_labels: Labels of ``many_rows``.
-        one_labels: Labels of ``one_rows``.
-        one_once: Whether each group has at most one series on that side.
-        identical: Whether the pairs are all series of both sides, in their order.
-    """
-
-    many_group: Index
-    one_group: Index
-    groups: int
-    many_rows: Index
-    one_rows: Index
-    many_labels: LabelTable
-    one_labels: LabelTable
-    one_once: bool
-    identical: bool
-
-    def spread(self, many: Block, one: Block) -> tuple[Block, Block]:
-        """Return both sides of each pair."""
-        if self.identical:
-            return many, one
-        return (
-            replace(many.take_values(self.many_rows), labels=self.many_labels),
-            replace(one.take_values(self.one_rows), labels=self.one_labels),
-        )
-
-
-def _pairs(matching: ast.Matching, many: Block, one: Block) -> _Pairs:
-    many_group, one_group, groups = signatures(matching, many, one)
-    many_rows, one_rows = _join(many_group, one_group, groups)
-    identical = all(
-        len(rows) == block.size and bool((rows == np.arange(block.size)).all())
-        for rows, block in ((many_rows, many), (one_rows, one))
-    )
-    return _Pairs(
-        many_group,
-        one_group,
-        groups,
-        many_rows,
-        one_rows,
-        many.labels if identical else many.labels.take(many_rows),
-        one.labels if identical else one.labels.take(one_rows),
-        len(np.unique(one_group)) == len(one_group),
-        identical,
-    )
-
-
 def vector_vector(node: ast.Binary, left: Block, right: Block, annotations: Annotations) -> Block:
     """Work out arithmetic or a comparison between two vectors.
 
@@ -247,7 +159,7 @@ def vector_vector(node: ast.Binary, left: Block, right: Block, annotations: Anno
     if not (many.size or one.size) or not (filled or (many.size and one.size)):
         return Block.empty(steps)
     known = many.labels.once_with(
-        ("pairs", matching), one.labels, lambda: _pairs(matching, many, one)
+        ("pairs", matching), one.labels, lambda: pairs_of(matching, many, one)
     )
     many_group, one_group, groups = known.many_group, known.one_group, known.groups
     clash = None
@@ -290,7 +202,7 @@ class _Matched:
         labels = sides[0].labels.once_with(
             ("result", self._matching, keeps_names),
             sides[1].labels,
-            lambda: _result_labels(self._node, self._matching, sides[0].labels, sides[1].labels),
+            lambda: result_labels(self._node, self._matching, sides[0].labels, sides[1].labels),
         )
         first, second = (sides[1], sides[0]) if self._swapped else sides
         left, right = Side(first.values, first.hist), Side(second.values, second.hist)
@@ -340,37 +252,13 @@ def _present_by_group(group: Index, block: Block, groups: int) -> Bools:
     return out
 
 
-def _match_labels(matching: ast.Matching, table: LabelTable) -> LabelTable:
-    if matching.on:
-        return table.keep(matching.labels)
-    return table.drop([*matching.labels, *METADATA_LABELS])
-
-
 def _filled(matching: ast.Matching, block: Block, value: float) -> Block:
     """Return what stands for the missing partners of a vector's series."""
-    labels = _match_labels(matching, block.labels)
+    labels = match_labels(matching, block.labels)
     return replace(
         block.with_values(np.full(block.values.shape, value), np.ones_like(block.present)),
         labels=labels,
     )
-
-
-def _result_labels(
-    node: ast.Binary, matching: ast.Matching, many: LabelTable, one: LabelTable
-) -> LabelTable:
-    """Return the labels of the results, row by row of the pairs (``resultMetric`` upstream)."""
-    if node.op not in COMPARISONS and node.op not in TRIMS:
-        many = many.drop(METADATA_LABELS)
-    if matching.card is Card.ONE_TO_ONE:
-        return many.keep(matching.labels) if matching.on else many.drop(matching.labels)
-    for name in matching.include:
-        column = one.columns.get(name)
-        if column is None or not column.codes.any():
-            many = many.drop([name])
-        else:
-            values, codes = recode([column])
-            many = many.with_column(name, LabelColumn(codes[0], values))
-    return many
 
 
 def _more_than_one(group: Index, worked: Bools) -> int | None:
@@ -399,7 +287,7 @@ def _one_side_clash(
     second = int(np.setdiff1d(here, firsts)[0])
     rows = [int(firsts[group[firsts] == group[second]][0]), second]
     names = sorted(metric_text(one.labels.labels(row)) for row in rows)
-    matched = metric_text(_match_labels(matching, one.labels.take(np.array(rows[:1]))).labels(0))
+    matched = metric_text(match_labels(matching, one.labels.take(np.array(rows[:1]))).labels(0))
     side = "left" if matching.card is Card.ONE_TO_MANY else "right"
     return step, (
         f"found duplicate series for the match group {matched} on the {side} hand-side of the "
