@@ -154,6 +154,9 @@ class Block:
 def merge_same_labels(block: Block, message: str = SAME_LABELS) -> Block:
     """Merge series whose labels are equal.
 
+    Whether the name is to go is what the one with the earliest point says, for all its steps
+    (``rangeEval`` upstream, promql/engine.go).
+
     Raises:
         QueryError: With ``message``, if two of them have a point at the same step.
     """
@@ -168,12 +171,13 @@ def merge_same_labels(block: Block, message: str = SAME_LABELS) -> Block:
     source = np.zeros(counts.shape, dtype=np.int64)
     source[group[rows], steps] = rows
     at = np.arange(counts.shape[1])[None, :]
+    earliest = source[np.arange(len(first)), (counts > 0).argmax(axis=1)]
     hist = block.hist
     return Block(
         labels=block.labels.take(first),
         values=block.values[source, at],
         present=counts > 0,
-        drop_name=block.drop_name[first],
+        drop_name=block.drop_name[earliest],
         hist=None if hist is None else HistogramColumn(hist.index[source, at], hist.pool),
     )
 
