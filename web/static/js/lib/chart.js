@@ -154,7 +154,7 @@ export class Chart {
     return {
       width: Math.max(this.body.clientWidth, 200),
       height: this.height,
-      padding: [8, 16, 0, 0],
+      padding: [8, 28, 0, 0],
       legend: { show: false },
       cursor: { sync: { key: sync.key, filters: { sub: (type) => SHARED_EVENTS.has(type) } }, drag: { x: true, y: false, setScale: false }, points: { size: 6 }, focus: { prox: 24 } },
       scales: {
