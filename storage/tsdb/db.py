@@ -110,6 +110,8 @@ class Tsdb:
         try:
             self._blocks.open()
             lost_deletions = self._deletions.open()
+            for deletion in self._deletions.all:
+                self._blocks.number_from(deletion.before_sequence)
             self._head.persisted_ms = self._blocks.head_until_ms
             late_from = self._blocks.late_from_segment
             pending = Pending(self._deletions, self._head)
@@ -351,7 +353,7 @@ class Tsdb:
         self._deletions.keep(
             lambda d: (
                 d.before_segment > oldest
-                or any(self._blocks.concerned(block, [d]) for block in self._blocks.all)
+                or any(self._blocks.concerned(block, [d]) for block in self._blocks.on_disk)
             )
         )
 
