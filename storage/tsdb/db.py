@@ -124,7 +124,9 @@ class Tsdb:
             self._head.set_floor(self._blocks.late_until_ms)
             self._wal.segments = found.segments
             self._metadata = found.metadata
-            self._wal.start(found.metadata)
+            # if somebody took the log away: what is written now is neither deleted nor in blocks
+            concerned = (deletion.before_segment for deletion in self._deletions.all)
+            self._wal.start(found.metadata, max([1, late_from, *concerned]))
         except BaseException:
             self._lock_file.release()
             raise

@@ -3,30 +3,15 @@
 import threading
 from collections.abc import Callable
 
-import numpy as np
 import pytest
 
-from model.labels import Labels, Matcher, MatchOp
-from storage.interface import Hints
+from model.labels import Labels
 from storage.tsdb.block import Block
 from storage.tsdb.blocks import Blocks
-from tests.storage.points import points
-from tests.storage.tsdb.opened import START_MS, UP, Opened
+from tests.storage.tsdb.opened import UP, Opened
+from tests.storage.tsdb.test_delete import EVER, HOUR, late, named, seen
 
-HOUR = 3600
-EVER = (0, 2**62)
 GONE = Labels.of({"__name__": "gone", "job": "a"})
-
-
-def named(name: str) -> list[Matcher]:
-    """Return the matchers of one metric."""
-    return [Matcher("__name__", MatchOp.EQUAL, name)]
-
-
-def seen(opened: Opened, labels: Labels) -> list[int]:
-    """Return the times of a series' samples, in seconds after the start."""
-    found = points(opened.db.select([], *EVER, Hints()))
-    return [(ts - START_MS) // 1000 for ts, _ in found.get(labels, [])]
 
 
 def listed(opened: Opened) -> list[str]:
@@ -37,12 +22,6 @@ def listed(opened: Opened) -> list[str]:
 def noted(opened: Opened) -> int:
     """Return the number of deletions that are remembered on disk."""
     return len((opened.directory / "deletions").read_bytes().splitlines())
-
-
-def late(opened: Opened, labels: Labels, seconds: int, value: float = 5.0) -> None:
-    """Append one sample with its own time."""
-    refs, ts = opened.db.series([labels]), np.array([START_MS + seconds * 1000])
-    opened.db.append_samples(refs, ts, np.array([value])).wait()
 
 
 def next_window(opened: Opened) -> None:
@@ -94,7 +73,7 @@ def test_who_reads_while_a_series_is_forgotten_sees_nothing_deleted(
     opened: Opened, monkeypatch: pytest.MonkeyPatch, call: int
 ) -> None:
     """The series of a deletion can be told as long as somebody reads a block that has its samples."""
-    late(opened, GONE, 60)
+    late(opened, GONE, [60])
     next_window(opened)
     opened.db.delete_series([named("gone")], *EVER)
     with monkeypatch.context() as patch:
@@ -109,7 +88,7 @@ def test_who_lists_while_a_deletion_is_forgotten_sees_nothing_deleted(
     opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nor does a listing name a series of which all is gone."""
-    late(opened, GONE, 60)
+    late(opened, GONE, [60])
     next_window(opened)
     opened.db.delete_series([named("gone")], *EVER)
     with monkeypatch.context() as patch:
@@ -122,7 +101,7 @@ def test_who_lists_while_a_deletion_is_forgotten_sees_nothing_deleted(
 
 def test_a_block_that_is_not_deleted_yet_keeps_its_deletion(opened: Opened) -> None:
     """A kill while somebody still reads a dropped block brings it back, but not what was deleted in it."""
-    late(opened, GONE, 60)
+    late(opened, GONE, [60])
     next_window(opened)
     opened.db.delete_series([named("gone")], *EVER)
     with opened.db._blocks.readers.reading():  # as a query that takes long
@@ -169,7 +148,7 @@ def test_a_deletion_does_not_take_a_new_block_for_one_that_was_set_aside(
     opened: Opened, *, running: bool
 ) -> None:
     """After the newest block was set aside, what is appended into a deleted range is seen and stays."""
-    late(opened, GONE, 60)
+    late(opened, GONE, [60])
     opened.clock.advance(3 * HOUR)
     opened.db.maintain()
     (name,) = opened.blocks()
@@ -186,7 +165,7 @@ def test_a_deletion_does_not_take_a_new_block_for_one_that_was_set_aside(
     opened.again()
     assert opened.blocks() == []
 
-    late(opened, GONE, 75)
+    late(opened, GONE, [75])
     opened.clock.advance(3 * HOUR)
     opened.db.maintain()
 
@@ -195,3 +174,24 @@ def test_a_deletion_does_not_take_a_new_block_for_one_that_was_set_aside(
     opened.db.clean_tombstones()
     opened.again()
     assert seen(opened, GONE) == [75]
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+def test_a_log_that_was_taken_away_does_not_make_new_samples_old_ones(
+    opened: Opened, *, deleted: bool
+) -> None:
+    """After somebody removed the segments, new ones are neither taken for deleted ones nor for those in blocks."""
+    late(opened, GONE, [60])
+    opened.clock.advance(3 * HOUR)
+    opened.db.maintain()
+    if deleted:
+        opened.db.delete_series([named("gone")], *EVER)
+    opened.db.stop()
+    for path in (opened.directory / "wal").iterdir():
+        path.unlink()
+    opened.again()
+
+    late(opened, GONE, [75])
+    opened.again()
+
+    assert seen(opened, GONE) == ([75] if deleted else [60, 75])
