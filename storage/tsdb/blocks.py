@@ -52,7 +52,10 @@ class Blocks:
         self.readers = Readers()
         self._tables = threading.RLock()
         self._asked_ms: dict[int, int] = {}
-        self._clean: dict[int, Deletion] = {}
+        self._clean: dict[int, tuple[Deletion, ...]] = {}
+        self._leaving: dict[Block, None] = {}
+        self._emptied: Block | None = None
+        self._first_free = 1
 
     def open(self) -> None:
         """Find the blocks, and take away what was never finished, not quite deleted, or merged into others.
@@ -80,8 +83,17 @@ class Blocks:
 
     @property
     def next_sequence(self) -> int:
-        """Number of the next block."""
-        return self.all[-1].meta.sequence + 1 if self.all else 1
+        """Number of the next block; none is given twice while a deletion or a reader may mean the first."""
+        newest = self.all[-1].meta.sequence if self.all else 0
+        return max(newest + 1, self._first_free)
+
+    @property
+    def on_disk(self) -> list[Block]:
+        """All blocks, and those that went but are not deleted yet: somebody reads them.
+
+        A kill brings these back, and until it does who reads them must know what was deleted.
+        """
+        return [*self.all, *self._leaving]
 
     @property
     def head_until_ms(self) -> int:
@@ -116,13 +128,26 @@ class Blocks:
         self.all = (*(b for b in self.all if b not in gone), new)
         self._remove(old)
 
-    def drop_emptied(self, blocks: Sequence[Block], deletions: Sequence[Deletion]) -> None:
-        """Delete blocks of which nothing is left; the newest block stays, it says what is in blocks."""
-        gone = [block for block in blocks if block is not self.all[-1]]
+    def drop_emptied(self, blocks: Sequence[Block]) -> None:
+        """Delete blocks of which nothing is left.
+
+        The newest block stays as it is until there is a newer one: it says what is in blocks. It
+        still holds what was deleted.
+        """
+        newest = self.all[-1]
+        gone = [block for block in blocks if block is not newest]
         self.all = tuple(b for b in self.all if b not in gone)
         self._remove(gone)
-        if len(gone) < len(blocks):
-            self.note_clean(self.all[-1], deletions)
+        if newest in blocks:
+            self._emptied = newest
+
+    def can_clean(self, block: Block) -> bool:
+        """Tell whether writing a block again can take out of it what was deleted."""
+        return not block.damaged and not (block is self._emptied and block is self.all[-1])
+
+    def number_from(self, sequence: int) -> None:
+        """Give no number below this to a block."""
+        self._first_free = max(self._first_free, sequence)
 
     def touching(self, mint: int, maxt: int) -> list[Block]:
         """Return the blocks that may have samples in a range, by their rank."""
@@ -147,21 +172,25 @@ class Blocks:
                 try:
                     block.tables(index, mint, maxt)
                 except DamagedError as error:
+                    self._leaving[block] = None  # others may be reading what is whole of it
+                    self.readers.afterwards(partial(self._leaving.pop, block))
                     self.all = tuple(b for b in self.all if b is not block)
                     self._set_aside(block.path, error)
             return find()
 
     def concerned(self, block: Block, deletions: Iterable[Deletion]) -> bool:
         """Tell whether a block may hold what was deleted."""
-        newest = self._clean.get(block.meta.sequence)
+        clean_of = self._clean.get(block.meta.sequence, ())
         return any(
-            block.meta.sequence < d.before_sequence and block.touches(d.mint, d.maxt)
-            for d in _behind(newest, deletions)
+            block.meta.sequence < d.before_sequence
+            and block.touches(d.mint, d.maxt)
+            and d not in clean_of
+            for d in deletions
         )
 
     def note_clean(self, block: Block, deletions: Sequence[Deletion]) -> None:
-        """Remember that a block holds nothing of what was deleted so far."""
-        self._clean[block.meta.sequence] = deletions[-1]
+        """Remember that a block holds nothing of what these deleted."""
+        self._clean[block.meta.sequence] = tuple(deletions)
 
     def unload_idle(self, now_ms: int) -> bool:
         """Forget the indices that nobody asked for in a while; False if there were none."""
@@ -182,7 +211,7 @@ class Blocks:
     def forget_unused(self, index: SeriesIndex, head: Head) -> int:
         """Let the index forget series that neither the head nor a block that was read names."""
         with head.lock, self._tables:
-            read = [refs for block in self.all for refs in block.known_refs()]
+            read = [refs for block in self.on_disk for refs in block.known_refs()]
             return index.forget([*head.refs_in_use(), *read])
 
     def release_unused(self, index: SeriesIndex, head: Head) -> Refs:
@@ -192,7 +221,7 @@ class Blocks:
             Refs that are to be recycled when all who read now are done.
         """
         with self._tables:
-            read = [refs for block in self.all for refs in block.known_refs()]
+            read = [refs for block in self.on_disk for refs in block.known_refs()]
             return index.release([*head.refs_in_use(), *head.refs_of_layouts(), *read])
 
     def retain(self, now_ms: int) -> int:
@@ -225,7 +254,12 @@ class Blocks:
         for block in blocks:
             self._clean.pop(block.meta.sequence, None)
             self._asked_ms.pop(block.meta.sequence, None)
-            self.readers.afterwards(partial(remove_block, block.path))
+            self._leaving[block] = None
+            self.readers.afterwards(partial(self._delete, block))
+
+    def _delete(self, block: Block) -> None:
+        remove_block(block.path)
+        del self._leaving[block]
 
     def _set_aside(self, path: Path, error: DamagedError) -> None:
         aside = self.directory.with_name("quarantine")
@@ -235,14 +269,9 @@ class Blocks:
         while goal.exists():
             number += 1
             goal = aside / f"{path.name}.{number}"
+        self.number_from(int(path.name) + 1)
         path.rename(goal)
         fsync_directory(aside)
         fsync_directory(self.directory)
         self._damaged("block_damaged")
         log.error("%s; the block is set aside in %s and missing from answers", error, goal)
-
-
-def _behind(newest: Deletion | None, deletions: Iterable[Deletion]) -> Iterable[Deletion]:
-    """Leave out the deletions up to one."""
-    every = list(deletions)
-    return every[every.index(newest) + 1 :] if newest in every else every

@@ -110,6 +110,8 @@ class Tsdb:
         try:
             self._blocks.open()
             lost_deletions = self._deletions.open()
+            for deletion in self._deletions.all:
+                self._blocks.number_from(deletion.before_sequence)
             self._head.persisted_ms = self._blocks.head_until_ms
             late_from = self._blocks.late_from_segment
             pending = Pending(self._deletions, self._head)
@@ -122,7 +124,9 @@ class Tsdb:
             self._head.set_floor(self._blocks.late_until_ms)
             self._wal.segments = found.segments
             self._metadata = found.metadata
-            self._wal.start(found.metadata)
+            # if somebody took the log away: what is written now is neither deleted nor in blocks
+            concerned = (deletion.before_segment for deletion in self._deletions.all)
+            self._wal.start(found.metadata, max([1, late_from, *concerned]))
         except BaseException:
             self._lock_file.release()
             raise
@@ -351,7 +355,7 @@ class Tsdb:
         self._deletions.keep(
             lambda d: (
                 d.before_segment > oldest
-                or any(self._blocks.concerned(block, [d]) for block in self._blocks.all)
+                or any(self._blocks.concerned(block, [d]) for block in self._blocks.on_disk)
             )
         )
 

@@ -3,6 +3,22 @@
 A deletion is durable before it is seen: the file is replaced whole. It counts for blocks and log
 segments that were there before it, so samples that are appended afterwards are seen, also inside
 the deleted range. (Prometheus hides those until it has compacted.)
+
+What hides a deleted sample, where it can be:
+
+- slab, sealed chunks, lane: nothing is there any more; they were erased under the lock of the head
+  before ``delete_series`` returned, and no block was being written meanwhile;
+- a log segment below ``before_segment``: when it is read back, what came of it is erased before the
+  next one is read (``Pending``). The segments end there: the log was flushed and a new one begun;
+- a block below ``before_sequence``: every query takes it out (``cuts``). Blocks written later were
+  made of an erased head, or by a rewrite that left it out;
+- a block that is being written: a query does not see it, and a start deletes it;
+- a block that another one replaces, or that was dropped, but that a query still reads: as any
+  block below ``before_sequence``; a start after a kill deletes it, or hides it again.
+
+So a deletion may be forgotten once no segment below ``before_segment`` is left, and every block
+below ``before_sequence`` that touches its range is deleted from the disk, or was looked through and
+holds nothing of it. Numbers of blocks and segments are not given twice while a deletion names them.
 """
 
 import json

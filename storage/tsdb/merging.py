@@ -74,7 +74,7 @@ class Merger:
 
     def _to_clean(self) -> Sequence[Block]:
         for block in self._blocks.all:
-            if not block.damaged and self._blocks.concerned(block, self._deletions.all):
+            if self._blocks.can_clean(block) and self._blocks.concerned(block, self._deletions.all):
                 return (block,)
         return ()
 
@@ -108,7 +108,7 @@ class Merger:
             rewrite.write(writer)
             if writer.empty:
                 writer.abandon()
-                self._blocks.drop_emptied(inputs, self._deletions.all)
+                self._blocks.drop_emptied(inputs)
                 return
             metas = [block.meta for block in inputs]
             late = [m for m in metas if m.late]

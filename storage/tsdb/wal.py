@@ -80,8 +80,8 @@ class Wal:
         """Size of all segments."""
         return sum(info.bytes for info in list(self.segments.values()))
 
-    def start(self, metadata: Mapping[str, Metadata]) -> None:
-        """Begin a new segment behind those that are known, and start the thread.
+    def start(self, metadata: Mapping[str, Metadata], first: int = 1) -> None:
+        """Begin a new segment behind those that are known, none before ``first``, and start the thread.
 
         On a full disk there is none yet: every group tries to make one until there is room.
 
@@ -89,7 +89,7 @@ class Wal:
             StorageError: If the segment cannot be made for another reason.
         """
         self._all_metadata = dict(metadata)
-        self.number = max(self.segments, default=0)
+        self.number = max([first - 1, *self.segments])
         try:
             self._open_next()
         except OSError as error:
