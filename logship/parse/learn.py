@@ -113,7 +113,8 @@ class _Sketch:
         found = [keys.find(names_of, pairs) for names_of in keys.KNOWN]
         if any(name and pairs[name].gap < 0 for name in found):
             return None
-        own = [n for n, name in enumerate(names) if name not in found]
+        taken = {name for name in found if name}  # "" stands for none there, and may be a key
+        own = [n for n, name in enumerate(names) if name not in taken]
         edges = [0, *(n for n, (a, b) in enumerate(pairwise(own), 1) if b != a + 1), len(own)]
         return Template(
             len(self.marks) - 1,

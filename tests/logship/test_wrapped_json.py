@@ -123,6 +123,13 @@ def test_one_wrong_byte_is_noticed(data: st.DataObject) -> None:
     assert quick(parser, broken) == full(broken)
 
 
+def test_empty_key_is_a_key() -> None:
+    """A field without a name is kept, by a template as by the full parser."""
+    log = docker('{"":"2026-11-22T09:00:00.000006Z","msg":"one","n":1}') * 4
+
+    assert quick(Parser(None, wrapping="json-file"), log.encode()) == full(log.encode())
+
+
 def test_usual_lines_need_no_decoder() -> None:
     """Lines of one shape are taken by its template; of several, by several."""
     reader = WrappedJson(JsonLines())
