@@ -45,7 +45,7 @@ services: ## what the service tests need (root on Debian; elsewhere says what is
 	@tests/services/setup.sh
 
 test: install lint services ## everything; under CI=true a service that is missing is a failure
-	@$(BIN)/python -m pytest -q --durations=15; code=$$?; tests/services/stop.sh; exit $$code
+	@$(BIN)/python -m pytest -q --durations=15 -m "not long"; code=$$?; tests/services/stop.sh; exit $$code
 
 docs: install ## the reference pages made from the code
 	@$(BIN)/python -m taskscope.reference
@@ -53,7 +53,8 @@ docs: install ## the reference pages made from the code
 promqltest: install ## Prometheus's own scripts against the engine, passed/total by file
 	@$(BIN)/python -m tests.promql.promqltest
 
-chaos-tsdb: install ## 200 times kill -9 on the series store, at random and at failpoints; KILLS=n SEED=n
+chaos-tsdb: install ## the series store: every byte harmed, a day of churn, ten million reads, 200 kills; KILLS=n SEED=n
+	@$(BIN)/python -m pytest -q -m long tests/storage/tsdb
 	@$(BIN)/python -m tests.chaos.tsdb --kills $(or $(KILLS),200) $(if $(SEED),--seed $(SEED))
 
 promqltest-http: install ## the same over HTTP: remote write in, query out, a fresh server for each block

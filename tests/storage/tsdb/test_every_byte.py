@@ -104,7 +104,7 @@ FILES = {
     "format": "format.json",
     "deletions": "deletions",
 }
-STEPS = [pytest.param(1, marks=[pytest.mark.slow, pytest.mark.timeout(1200)]), 97]
+STEPS = [pytest.param(1, marks=[pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1200)]), 97]
 
 
 @pytest.mark.parametrize("every", STEPS)
