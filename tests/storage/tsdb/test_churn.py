@@ -97,7 +97,9 @@ class Day:
     ("hours", "block_minutes", "query_minutes"),
     [
         (1.4, 5, 5),
-        pytest.param(24, 120, 60, marks=[pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1800)]),
+        pytest.param(
+            24, 120, 60, marks=[pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1800)]
+        ),
     ],
 )
 def test_memory_is_bounded(

@@ -94,7 +94,9 @@ def _checked(found: SeriesSet) -> tuple[int, int, list[str]]:
     ("wanted", "seconds"),
     [
         (300_000, 6.0),
-        pytest.param(10_000_000, 300.0, marks=[pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(400)]),
+        pytest.param(
+            10_000_000, 300.0, marks=[pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(400)]
+        ),
     ],
 )
 def test_no_read_is_torn(tmp_path: Path, wanted: int, seconds: float) -> None:
