@@ -16,7 +16,7 @@ from typing import Any
 from model.labels import Labels
 from tests.promql.columns import ColumnStore
 from tests.promql.histograms import Hist, near
-from tests.promql.promqltest import SCRIPTS
+from tests.promql.promqltest import SCRIPTS, WrongError
 from tests.promql.script import Case, Value, commands, load, parse_case
 from tests.promql.sending import requests_of
 from tests.promql.served import InProcess, Process, Server
@@ -35,10 +35,6 @@ class Seen:
 
 Point = float | Seen
 Points = dict[int, Point]
-
-
-class WrongError(Exception):
-    """What differs."""
 
 
 @dataclass(frozen=True)
