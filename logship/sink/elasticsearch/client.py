@@ -1,7 +1,8 @@
 """The official client, made late and lean.
 
 Importing ``elasticsearch`` imports pyarrow and pandas where they are installed, which would cost
-the agent 60 MB for nothing; they are hidden from this one import, in this one thread.
+the agent 60 MB for nothing, and requests and OpenTelemetry, of which it would use neither here; they
+are hidden from this one import, in this one thread.
 """
 
 import re
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from elastic_transport import Serializer
     from elasticsearch import Elasticsearch
 
-_HIDDEN = {"pyarrow", "pandas"}
+_HIDDEN = {"pyarrow", "pandas", "requests", "opentelemetry"}
 _BULK_HEAD = 128
 
 
