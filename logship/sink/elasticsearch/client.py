@@ -9,7 +9,6 @@ import re
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -17,6 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from msgspec import Struct
 
 from model.errors import DeliveryError
 
@@ -28,8 +28,7 @@ _HIDDEN = {"pyarrow", "pandas", "requests", "opentelemetry"}
 _BULK_HEAD = 128
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
+class Connection(Struct, frozen=True):
     """How to reach Elasticsearch. Secrets are read from their files at each connect, never kept in a repr."""
 
     endpoints: tuple[str, ...]

@@ -11,13 +11,13 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Final
 
 import numpy as np
+from msgspec import Struct
 
 from model.errors import StorageError, reason_of
 from model.labels import Labels
@@ -44,16 +44,14 @@ _PACE: Final = Pace()
 _MAX_KNOWN: Final = 2_000_000
 
 
-@dataclass(slots=True)
-class _Unit:
+class _Unit(Struct):
     """What was read at once, and how many pieces of it are still on their way."""
 
     position: Position
     outstanding: int = 1
 
 
-@dataclass(slots=True)
-class _Sent:
+class _Sent(Struct):
     """One layout as it is sent: rows of the shards, and their encoders."""
 
     rows: list[tuple[int, Bools, LayoutEncoder]]
