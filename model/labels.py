@@ -1,12 +1,12 @@
 """Label sets: one at a time (``Labels``, for output) and as columns (``LabelTable``, for work)."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct, field
 
 METRIC_NAME: Final = "__name__"
 
@@ -45,8 +45,7 @@ class MatchOp(Enum):
     NOT_REGEX = "!~"
 
 
-@dataclass(frozen=True, slots=True)
-class Matcher:
+class Matcher(Struct, frozen=True):
     """A condition on one label. Regular expressions are RE2 and anchored at both ends; a missing label is ""."""
 
     name: str
@@ -54,8 +53,7 @@ class Matcher:
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class LabelColumn:
+class LabelColumn(Struct, frozen=True):
     """One label name over n series.
 
     Attributes:
@@ -68,8 +66,7 @@ class LabelColumn:
     values: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
-class LabelTable:
+class LabelTable(Struct, frozen=True, eq=False):
     """The labels of n series as columns of codes; label names that no series has are left out.
 
     Attributes:
@@ -80,7 +77,7 @@ class LabelTable:
 
     size: int
     columns: Mapping[str, LabelColumn]
-    notes: dict[object, Any] = field(default_factory=dict, repr=False, compare=False)
+    notes: dict[object, Any] = field(default_factory=dict)
 
     def once(self, key: object, make: Callable[[], MadeT]) -> MadeT:
         """Return what follows from this table alone, worked out the first time somebody asks.

@@ -1,10 +1,12 @@
 """Runs queries: text and times in, answer out. An instant query is a range query of one step."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Final
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from model.errors import QueryError
 from model.histogram.pool import HistogramColumn
@@ -26,8 +28,7 @@ from storage.interface import Queryable
 Cancelled = Callable[[], bool]
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """What one query may use.
 
     Attributes:
@@ -43,8 +44,7 @@ def _never() -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
+class _Prepared(Struct, frozen=True):
     """A query's tree, and what is known of its nodes by their ids.
 
     Attributes:
@@ -62,10 +62,13 @@ def _prepared(text: str) -> _Prepared:
     return _Prepared(tree, without_buckets(tree))
 
 
+_NO_LIMITS: Final = Limits()
+
+
 class Engine:
     """Evaluates PromQL. Has no state and may be used from any thread."""
 
-    def __init__(self, limits: Limits = Limits()) -> None:
+    def __init__(self, limits: Limits = _NO_LIMITS) -> None:
         self._limits = limits
 
     @property

@@ -1,9 +1,10 @@
 """``topk``, ``bottomk`` and ``limitk``: the first k of each group, found without sorting all series."""
 
-from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from model.samples import Bools, Floats
 from promql import ast
@@ -14,8 +15,7 @@ from promql.block import Block, Index
 _WORTH_CUTTING: Final = 64  # rows; below it sorting all is as quick
 
 
-@dataclass(frozen=True, slots=True)
-class Ranking:
+class Ranking(Struct, frozen=True):
     """What series are ranked by; arrays of shape (n, T)."""
 
     values: Floats

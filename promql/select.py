@@ -1,9 +1,10 @@
 """What a store gave, cut for the steps of a query: instant vectors and windows."""
 
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from model.histogram.pool import (
     GAUGE,
@@ -122,8 +123,7 @@ def instant(
     return block.compact()
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(Struct, frozen=True):
     """Some series of a group, and how cells of theirs are picked."""
 
     group: Group

@@ -5,11 +5,11 @@ between them. Everything long-running has ``start()`` and ``stop(timeout_seconds
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
 from logship.config import ElasticsearchSinkConfig
@@ -37,8 +37,7 @@ class Part(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Stack:
+class Stack(Struct, frozen=True):
     """A whole process.
 
     Attributes:

@@ -3,9 +3,9 @@
 Extrapolation to the edges of the window is Prometheus's (``promql/functions.go extrapolatedRate``).
 """
 
-from dataclasses import dataclass, replace
-
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from model.labels import METRIC_NAME, LabelTable
 from model.samples import Bools, Floats, Ints
@@ -52,8 +52,7 @@ def _rise(chunk: Chunk, *, counter: bool) -> tuple[Floats, Floats]:
     return rise, first
 
 
-@dataclass(frozen=True, slots=True)
-class Edges:
+class Edges(Struct, frozen=True):
     """The times rates are worked out from.
 
     Attributes:

@@ -1,9 +1,8 @@
 """What one request holds, as columns; both versions of the protocol are decoded to this."""
 
-from dataclasses import dataclass, field
-
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct, field
 
 from model.histogram.pool import HistogramPool
 from model.samples import Floats, Ints
@@ -16,8 +15,7 @@ class RemoteWriteError(BadWriteError):
     """A remote write request that will never be right, or something in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class HistogramRows:
+class HistogramRows(Struct, frozen=True):
     """The native histograms of a request; all arrays have shape (histograms,).
 
     Attributes:
@@ -47,8 +45,7 @@ class HistogramRows:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class RawExemplar:
+class RawExemplar(Struct, frozen=True):
     """An exemplar as it came: the number of its series, its labels in pairs, and what it says."""
 
     row: int
@@ -57,8 +54,7 @@ class RawExemplar:
     ts_ms: int
 
 
-@dataclass(slots=True)
-class Columns:
+class Columns(Struct):
     """What one request holds.
 
     Attributes:

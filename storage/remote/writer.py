@@ -7,11 +7,11 @@ import logging
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from threading import Condition, Event, Thread
 from typing import Final
 
 import numpy as np
+from msgspec import Struct, field
 from prometheus_client import CollectorRegistry
 
 from model.errors import DeliveryError, StorageError
@@ -65,8 +65,7 @@ class RemoteTicket:
         return True
 
 
-@dataclass(slots=True)
-class _Piece:
+class _Piece(Struct):
     """Encoded samples of one append."""
 
     data: bytes
@@ -74,8 +73,7 @@ class _Piece:
     ticket: RemoteTicket = field(default_factory=RemoteTicket)
 
 
-@dataclass(slots=True)
-class _Layout:
+class _Layout(Struct):
     labels: tuple[Labels, ...]
     encoder: LayoutEncoder | None
     used: float

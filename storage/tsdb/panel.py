@@ -10,11 +10,11 @@ import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from model.samples import Bools, Floats, Ints, is_stale
 from storage.interface import Refs
@@ -162,8 +162,7 @@ class PanelCache:
             return found
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(Struct, frozen=True):
     """A panel's matrix, and of each frame: -1 not decoded, 0 has gaps, 1 dense, 2 more than floats."""
 
     values: Floats

@@ -1,17 +1,15 @@
 """Where series stand in a source, and what was cut out of it."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from model.samples import Bools, Floats, Ints
 
 Positions = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where series of a selection stand in one source.
 
     Attributes:
@@ -43,8 +41,7 @@ def as_slice(rows: Positions) -> Positions | slice:
     return rows
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """Some series of a selection with all their samples of one source in a range.
 
     Attributes:

@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from model.errors import StorageError
 from storage.interface import Metadata, Refs
@@ -19,8 +20,7 @@ from storage.tsdb.walgroup import SegmentInfo
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Replayed:
+class Replayed(Struct):
     """What was found.
 
     Attributes:

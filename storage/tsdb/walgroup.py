@@ -1,10 +1,10 @@
 """What the write-ahead log writes at once, and what it knows of its segments."""
 
 import threading
-from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
+from msgspec import Struct, field
 
 from model.errors import StorageError
 from model.samples import Exemplar
@@ -14,8 +14,7 @@ from storage.tsdb.head import Layout
 from storage.tsdb.samples import Samples
 
 
-@dataclass(slots=True)
-class SegmentInfo:
+class SegmentInfo(Struct):
     """What must be in blocks before a segment may go.
 
     Attributes:
@@ -39,8 +38,7 @@ class Log(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Group:
+class Group(Struct):
     """What is written at once; also the ticket of everything in it."""
 
     wal: Log

@@ -7,12 +7,12 @@ docs/querying/api.md and web/api/v1/api.go.
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Final
 
 import orjson
 from flask import Blueprint, Response, request
+from msgspec import Struct
 
 from model.clock import now_ms
 from model.errors import ParseError
@@ -39,8 +39,7 @@ NO_STORE: Final = (
 _STREAM_POINTS: Final = 500_000  # from here on an answer is sent while it is made
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """One query on its way.
 
     Attributes:

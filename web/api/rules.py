@@ -2,11 +2,11 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from flask import Blueprint, Response, request
+from msgspec import Struct
 
 from model.alert import Alert
 from model.clock import rfc3339
@@ -52,8 +52,7 @@ def blueprint(parts: Parts) -> Blueprint:
     return routes
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """Which rules are asked for; empty collections are no condition.
 
     Attributes:
@@ -127,8 +126,7 @@ def _exclude_alerts() -> bool:
     return _BOOLEANS[raw]
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(Struct, frozen=True):
     """Some groups of many: ``group_limit`` of them, from the one that ``group_next_token`` names."""
 
     limit: int

@@ -6,8 +6,9 @@ than a query may have.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from model.errors import QueryLimitError
 from model.labels import Matcher

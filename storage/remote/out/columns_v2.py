@@ -4,10 +4,11 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
+from msgspec.structs import replace
 
 from model.samples import Floats, Ints
 from storage.remote.wire import SAMPLE_BYTES, STARTED_BYTES
@@ -19,8 +20,7 @@ _TIME_BYTES = 6  # of the usual time
 _ABOUT_HEAD = 6  # tag and length, three tags, and the type
 
 
-@dataclass(frozen=True, slots=True)
-class Numbers:
+class Numbers(Struct, frozen=True):
     """The texts of k series.
 
     Attributes:
@@ -40,8 +40,7 @@ class Numbers:
         return Numbers(self.refs[where], self.sizes[rows], self.about[rows])
 
 
-@dataclass(frozen=True, slots=True)
-class FloatColumns:
+class FloatColumns(Struct, frozen=True):
     """One sample of the usual form for each of k series; ``start_ms`` is 0 for none."""
 
     numbers: Numbers

@@ -7,9 +7,10 @@ store has dropped the segment is in its blocks, and is not sent.
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from msgspec import Struct, field
 
 from model.labels import Labels
 from model.samples import Exemplar, Floats
@@ -32,15 +33,13 @@ class Position(NamedTuple):
     offset: int
 
 
-@dataclass(eq=False, slots=True)
-class FollowedLayout:
+class FollowedLayout(Struct, eq=False):
     """The series of one layout of one segment, in order; the same object each time."""
 
     labels: tuple[Labels, ...]
 
 
-@dataclass(slots=True)
-class Taken:
+class Taken(Struct):
     """What was read at once.
 
     Attributes:

@@ -5,11 +5,11 @@ it needs, the length of each field, and where each byte goes are found for all s
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final, cast
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct, field
 
 from model.labels import Labels
 from model.samples import Exemplar, Floats, Ints, is_no_sample
@@ -27,8 +27,7 @@ _ABOUT: Final = 3  # behind a series' labels: type, help and unit
 _SAMPLE, _HISTOGRAM, _EXEMPLAR, _METADATA = 0x12, 0x1A, 0x22, 0x2A
 
 
-@dataclass(eq=False, slots=True)
-class _Texts:
+class _Texts(Struct, eq=False):
     """Numbers of texts; the empty one has 0."""
 
     numbers: dict[str, int] = field(default_factory=dict)
@@ -43,8 +42,7 @@ class _Texts:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Other:
+class _Other(Struct, frozen=True):
     """A series that is not one float of the usual form.
 
     Attributes:
@@ -58,8 +56,7 @@ class _Other:
     exemplars: tuple[tuple[tuple[int, ...], bytes], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Content:
+class _Content(Struct, frozen=True):
     """A piece: floats in columns, others behind them, and whose numbers the texts have."""
 
     texts: _Texts

@@ -6,9 +6,10 @@ that come in and a part of those that wait, is the number of shards that have to
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from threading import Lock
 from typing import Final, NamedTuple
+
+from msgspec import Struct, field
 
 _WEIGHT: Final = 0.2  # of the newest interval in the running rates
 _CATCH_UP: Final = 0.05  # part of what waits that should go in a second
@@ -51,8 +52,7 @@ class Flow:
         return passed
 
 
-@dataclass(slots=True)
-class _Rate:
+class _Rate(Struct):
     """Something per second, as an average in which the past fades."""
 
     value: float = 0.0
@@ -64,8 +64,7 @@ class _Rate:
         self._begun = True
 
 
-@dataclass(slots=True)
-class ShardPlan:
+class ShardPlan(Struct):
     """See the module.
 
     Attributes:

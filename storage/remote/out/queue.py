@@ -9,7 +9,6 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -17,6 +16,7 @@ from threading import Event, Lock, Thread
 from typing import Final
 
 import numpy as np
+from msgspec import Struct
 
 from model.errors import StorageError, reason_of
 from model.samples import Floats
@@ -40,8 +40,7 @@ _RESHARD_SECONDS: Final = 10.0
 _PACE: Final = Pace()
 
 
-@dataclass(slots=True)
-class _Unit:
+class _Unit(Struct):
     """What was read at once, and how many pieces of it are still on their way."""
 
     position: Position

@@ -5,10 +5,11 @@ A series is always sent by the same shard, so that its samples stay in order.
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from model.labels import METRIC_NAME, Labels
 from model.samples import Bools, Exemplar, Floats, Ints, is_no_sample, no_samples
@@ -45,8 +46,7 @@ class _Place(NamedTuple):
     series: bytes
 
 
-@dataclass(slots=True)
-class _Sent:
+class _Sent(Struct):
     """One layout as it is sent: rows of the shards, and their encoders."""
 
     rows: list[tuple[int, Bools, SentLayout]]

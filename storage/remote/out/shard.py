@@ -5,9 +5,10 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from threading import Condition, Event, Thread
 from typing import Final
+
+from msgspec import Struct
 
 from model.errors import DeliveryError
 from storage.interface import Written
@@ -21,8 +22,7 @@ log: Final = logging.getLogger(__name__)
 _BAD_REQUEST: Final = 400
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """Encoded series.
 
     Attributes:
@@ -38,8 +38,7 @@ class Piece:
     done: Callable[[], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(Struct, frozen=True):
     """How requests are made; Prometheus's ``queue_config``.
 
     Attributes:
