@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
-from typing import Any, Final
+from typing import Final
 
 import orjson
 from flask import Blueprint, Response, request
@@ -20,6 +20,7 @@ from promql.ast import ValueType
 from promql.engine import Engine
 from promql.parser import parse
 from promql.result import Matrix, Result
+from promql.tally import Tally
 from promql.typecheck import type_of
 from storage.interface import Queryable
 from web.api import encoding, params
@@ -27,6 +28,7 @@ from web.api.answers import need
 from web.api.envelope import streamed, whole
 from web.api.gate import QueryGate, Watch
 from web.api.params import BadParameterError
+from web.api.query_stats import query_stats
 from web.api.selectors import TRUNCATED
 from web.api.series_count import CountedQueryable
 from web.parts import Parts
@@ -44,12 +46,14 @@ class Run(Struct, frozen=True):
 
     Attributes:
         engine: With the lookback that the client asked for.
+        tally: Counts samples, if the client asked for statistics.
         series: The store, counted.
         watch: Stops it.
         began: When it arrived.
     """
 
     engine: Engine
+    tally: Tally | None
     series: CountedQueryable
     watch: Watch
     began: float
@@ -73,7 +77,8 @@ def blueprint(parts: Parts, gate: QueryGate) -> Blueprint:
                 )
             engine = engine.with_lookback(lookback) if lookback > 0 else engine
         counted = CountedQueryable(store, gate.limits.max_series, engine.limits.max_samples)
-        return Run(engine, counted, watch, perf_counter())
+        tally = Tally() if params.text("stats") else None
+        return Run(engine, tally, counted, watch, perf_counter())
 
     @routes.route("/query", methods=BOTH)
     def query() -> Response:
@@ -83,8 +88,8 @@ def blueprint(parts: Parts, gate: QueryGate) -> Blueprint:
         expr = params.text("query")
         with gate.place(run.watch), query_parameter():
             queued = perf_counter()
-            result = run.engine.instant(run.series, expr, at, cancelled=run.watch)
-        return _answer(result, limit, run, queued)
+            result = run.engine.instant(run.series, expr, at, cancelled=run.watch, tally=run.tally)
+        return _answer(result, limit, run, queued, range(at, at + 1))
 
     @routes.route("/query_range", methods=BOTH)
     def query_range() -> Response:
@@ -101,8 +106,10 @@ def blueprint(parts: Parts, gate: QueryGate) -> Blueprint:
             )
         with gate.place(run.watch):
             queued = perf_counter()
-            result = run.engine.range(run.series, expr, start, end, step, cancelled=run.watch)
-        return _answer(result, limit, run, queued)
+            result = run.engine.range(
+                run.series, expr, start, end, step, cancelled=run.watch, tally=run.tally
+            )
+        return _answer(result, limit, run, queued, range(start, end + 1, step))
 
     return routes
 
@@ -149,7 +156,7 @@ def query_parameter() -> Iterator[None]:
         raise BadParameterError(f'invalid parameter "query": {error}') from error
 
 
-def _answer(result: Result, limit: int, run: Run, queued: float) -> Response:
+def _answer(result: Result, limit: int, run: Run, queued: float, steps: range) -> Response:
     evaluated = perf_counter()
     kind, data, cut = encoding.value(result.value, limit)
     warnings = [*result.warnings]
@@ -162,29 +169,10 @@ def _answer(result: Result, limit: int, run: Run, queued: float) -> Response:
             'major release, use "true" or "all"'
         )
     tail = b"}"
-    if asked:
-        tail = b',"stats":' + orjson.dumps(_stats(result, run, queued, evaluated)) + b"}"
+    if run.tally is not None:
+        spent = queued - run.began, evaluated - queued
+        stats = query_stats(run.tally, steps, result.stats.samples, *spent, each=asked == "all")
+        tail = b',"stats":' + orjson.dumps(stats) + b"}"
     pieces = itertools.chain([b'{"resultType":"' + kind.encode() + b'","result":'], data, [tail])
     large = isinstance(result.value, Matrix) and result.value.values.size > _STREAM_POINTS
     return (streamed if large else whole)(pieces, warnings, result.infos)
-
-
-def _stats(result: Result, run: Run, queued: float, evaluated: float) -> dict[str, Any]:
-    """Return Prometheus's ``stats``; of its timings those that there are here, the others 0."""
-    wait, work = queued - run.began, evaluated - queued
-    return {
-        "timings": {
-            "evalTotalTime": work,
-            "resultSortTime": 0,
-            "queryPreparationTime": 0,
-            "innerEvalTime": work,
-            "execQueueTime": wait,
-            "execTotalTime": wait + work,
-        },
-        "samples": {
-            "totalQueryableSamples": result.stats.samples,
-            "samplesRead": run.series.samples,
-            "seriesTouched": run.series.series,
-            "peakSamples": result.stats.samples,
-        },
-    }
