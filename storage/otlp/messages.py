@@ -81,6 +81,8 @@ _HISTOGRAM: Final = {
     8: _message("exemplars", _EXEMPLAR, many=True),
     9: _message("attributes", _KEY_VALUE, many=True),
     10: _one("flags", "uint"),
+    11: _one("min", "double"),
+    12: _one("max", "double"),
 }
 _BUCKETS: Final = {1: _one("offset", "sint"), 2: _list("bucket_counts", "uint")}
 _EXPONENTIAL: Final = {

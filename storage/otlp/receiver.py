@@ -14,10 +14,11 @@ from model.labels import Labels
 from model.samples import Ints, Ticket, no_samples
 from storage.interface import Appender, BadWriteError, Refs
 from storage.otlp.delta import DeltaSums
-from storage.otlp.gather import Columns, gather
+from storage.otlp.gather import Columns, plan
 from storage.otlp.histograms import Exponential, pool_of
 from storage.otlp.known import Known
 from storage.otlp.messages import decode_json, decode_protobuf
+from storage.otlp.skeleton import Skeletons
 from storage.otlp.translate import Translated, Translator, tell_target
 from storage.otlp.walk import UnusualError, Walker
 from storage.remote.wire import WireError, delimited, varint
@@ -44,6 +45,7 @@ class OtlpReceiver:
         self._refs: dict[Labels, int] = {}
         self._known_points = Known()
         self._walker = Walker(self._known_points)
+        self._skeletons = Skeletons()
         self._numbered: Refs = np.empty(0, dtype=np.int64)
         self._lock = Lock()
         self._received = Counter(
@@ -98,12 +100,20 @@ class OtlpReceiver:
             return self._translator.translate(decode_json(body)), None
         if len(self._known_points.labels) > _MAX_KNOWN:
             self._begin_anew()
-        try:
-            walked = self._walker.walk(body)
-        except UnusualError:
-            return self._translator.translate(decode_protobuf(body)), None
-        columns = gather(body, walked)
-        found = Translated(points=walked.points)
+        known = self._skeletons.read(body)
+        if known is not None:
+            walked, columns = known
+        else:
+            try:
+                walked = self._walker.walk(body)
+            except UnusualError:
+                return self._translator.translate(decode_protobuf(body)), None
+            columns = None
+            planned = plan(body, walked)
+            if planned is not None:
+                columns = planned.read(body)
+                self._skeletons.remember(body, walked, planned)
+        found = Translated(points=dict(walked.points))
         for number, part in enumerate(walked.parts):
             before = len(found.rows)
             for metric in part.slow:
@@ -118,6 +128,7 @@ class OtlpReceiver:
 
     def _begin_anew(self) -> None:
         self._known_points.forget()
+        self._skeletons.forget()
         self._numbered = np.empty(0, dtype=np.int64)
 
     def _append(self, found: Translated, columns: Columns | None) -> list[Ticket]:

@@ -86,12 +86,14 @@ class Walked(Struct):
         numbers: Gauges and sums.
         histograms: By number of buckets and whether there is a sum.
         points: How many points of each kind that is.
+        unread: Where numbers are that nothing is made of: a histogram's ends, a gauge's start.
     """
 
     parts: list[Part] = field(default_factory=list)
     numbers: Numbers = field(default_factory=Numbers)
     histograms: dict[tuple[int, bool], Histograms] = field(default_factory=dict)
     points: dict[str, int] = field(default_factory=dict)
+    unread: list[int] = field(default_factory=list)
 
 
 class Walker:
@@ -148,7 +150,7 @@ class Walker:
             found.points[metric.kind] = found.points.get(metric.kind, 0) + number
         else:
             before = len(found.numbers.rows)
-            slow = self._numbers(data, at, last, owner, metric, found.numbers)
+            slow = self._numbers(data, at, last, owner, metric, found)
             number = len(found.numbers.rows) - before
             found.points[metric.kind] = found.points.get(metric.kind, 0) + number
         if slow:
@@ -163,11 +165,11 @@ class Walker:
         end: int,
         owner: KnownResource,
         metric: KnownMetric,
-        numbers: Numbers,
+        found: Walked,
     ) -> list[Span]:
         """Note the places of known points; return the others."""
         slow: list[Span] = []
-        known, has_start = metric.points, metric.kind != "gauge"
+        known, numbers, has_start = metric.points, found.numbers, metric.kind != "gauge"
         add_row, add_at, add_start = numbers.rows.append, numbers.at.append, numbers.starts.append
         while at < end:
             begin, stop = _point(data, at, end)
@@ -186,6 +188,8 @@ class Walker:
             add_row(row)
             add_at(time)
             add_start(has_start and time != begin)
+            if time != begin and not has_start:
+                found.unread.append(begin + 1)
         return slow
 
     def _histograms(
@@ -235,6 +239,8 @@ class Walker:
             places.starts.append(time != begin)
             places.counts.append(first)
             places.parts.append(len(found.parts) - 1)
+            if last < stop:
+                found.unread += (last + 1, last + 10)
             number += 1
         return slow, number
 

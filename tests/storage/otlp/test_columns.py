@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from model.errors import StorageError, UnknownSeriesError
 from storage.interface import BadWriteError, Hints
 from storage.otlp import receiver as receiver_module
+from storage.otlp import skeleton
 from storage.otlp.receiver import OtlpReceiver
 from storage.remote.wire import varint
 from tests.fakes.store import MemoryStore
@@ -103,7 +104,7 @@ def test_columns_are_what_points_are(
     stores = MemoryStore(), MemoryStore()
     registries = CollectorRegistry(), CollectorRegistry()
     takers = [OtlpReceiver(*one) for one in zip(stores, registries, strict=True)]
-    for parts in [*sent, *sent]:
+    for parts in [*sent, *sent, *sent]:
         data = whole_request(parts)
         text = json.dumps(camel(data)).encode()
         answer = takers[1].ingest(text, as_json=True)
@@ -123,6 +124,48 @@ def gauges(number: int, at: int = NOW) -> bytes:
     """Return a request that can be read as columns."""
     some = [point(at, as_int=n, attrs={"n": n}) for n in range(number)]
     return protobuf(request(metric("g", "gauge", *some), resource={}))
+
+
+def test_requests_that_are_like_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen twice, a request is known by its bytes; those that differ in more than numbers are not it."""
+
+    def body(at: int, values: list[float], last: str = "z") -> bytes:
+        some = [point(at, as_double=v, attrs={"n": n}) for n, v in enumerate(values)]
+        more = [point(at, as_int=int(v), attrs={"n": n}) for n, v in enumerate(values)]
+        held = [
+            point(at, count=9, sum=v, bucket_counts=[1, int(v), 2], explicit_bounds=[1.0, 2.0],
+                  min=v / 2, max=v, attrs={"n": n})
+            for n, v in enumerate(values)
+        ]  # fmt: skip
+        return protobuf(
+            request(
+                metric("g", "gauge", *some[:-1], point(at, as_double=7.0, attrs={"n": last})),
+                metric("s", "sum", *more, aggregation_temporality=2, is_monotonic=True),
+                metric("h", "histogram", *held, aggregation_temporality=2),
+            )
+        )
+
+    store, plain = MemoryStore(), MemoryStore()
+    taking = OtlpReceiver(store, CollectorRegistry())
+    hits = []
+
+    class Watched(skeleton.Skeletons):
+        def read(self, data: bytes) -> Any:
+            found = super().read(data)
+            hits.append(found is not None)
+            return found
+
+    monkeypatch.setattr(taking, "_skeletons", Watched())
+    for step in range(10):
+        values = [float(step * 7 + n) for n in range(20)]
+        sent = body(NOW + step, values, "y" if step == 5 else "z")
+        taking.ingest(sent)
+        OtlpReceiver(plain, CollectorRegistry()).ingest(sent)
+
+    found, want = (samples(one.select([], 0, 1 << 62, Hints())) for one in (store, plain))
+    assert found == want
+    assert len(want) == 21 + 20 + 20 * 5 + 1
+    assert hits == [False, False, True, True, True, False, False, False, True, True]
 
 
 def test_fields_in_another_order_are_understood() -> None:
@@ -208,7 +251,7 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(receiver_module, "_MAX_KNOWN", 4)
     store = MemoryStore()
     taking = OtlpReceiver(store, CollectorRegistry())
-    for step in range(4):
-        taking.ingest(gauges(5, NOW + step))
+    for step in range(9):
+        taking.ingest(gauges(60, NOW + step))
 
-    assert [len(held) for held in store.samples.values()] == [4] * 5
+    assert [len(held) for held in store.samples.values()] == [9] * 60
