@@ -59,10 +59,11 @@ class KnownMetric(Struct):
 
 
 class KnownResource(Struct):
-    """One resource, and its metrics by their bytes before the points."""
+    """One resource, its metrics by their bytes before the points, and labels by a point's bytes."""
 
     resource: Resource
     metrics: dict[bytes, KnownMetric] = field(default_factory=dict)
+    labels: dict[bytes, dict[str, str]] = field(default_factory=dict)
 
 
 class Known:
@@ -151,11 +152,13 @@ class Known:
         return found
 
     def _pairs(self, owner: KnownResource, metric: KnownMetric, rest: bytes) -> dict[str, str]:
-        attributes = decode_protobuf(rest, metric.message).get("attributes", ())
-        resource = owner.resource
-        return {
-            **resource.labels, **labels_of(attributes), **resource.fixed, "__name__": metric.name,
-        }  # fmt: skip
+        found = owner.labels.get(rest)
+        if found is None:  # else another metric of the resource has points of the same name
+            attributes = decode_protobuf(rest, metric.message).get("attributes", ())
+            resource = owner.resource
+            found = {**resource.labels, **labels_of(attributes), **resource.fixed}
+            owner.labels[rest] = found
+        return {**found, "__name__": metric.name}
 
 
 def _only(data: bytes, tags: tuple[int, ...]) -> bool:
