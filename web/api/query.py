@@ -5,7 +5,7 @@ docs/querying/api.md and web/api/v1/api.go.
 """
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Any, Final
@@ -24,9 +24,9 @@ from promql.typecheck import type_of
 from storage.interface import Queryable
 from web.api import encoding, params
 from web.api.answers import need
-from web.api.envelope import streamed, whole
+from web.api.envelope import Answer, streamed, whole
 from web.api.gate import QueryGate, Watch
-from web.api.params import BadParameterError
+from web.api.params import BadParameterError, Form
 from web.api.selectors import TRUNCATED
 from web.api.series_count import CountedQueryable
 from web.parts import Parts
@@ -39,7 +39,67 @@ NO_STORE: Final = (
 _STREAM_POINTS: Final = 500_000  # from here on an answer is sent while it is made
 
 
-class Run(Struct, frozen=True):
+class Queries:
+    """Evaluates what ``/query`` and ``/query_range`` are asked.
+
+    Args:
+        parts: What stands behind them.
+        gate: Lets queries in.
+    """
+
+    def __init__(self, parts: Parts, gate: QueryGate) -> None:
+        self._parts = parts
+        self._gate = gate
+
+    def instant(self, form: Form, is_gone: Callable[[], bool]) -> Answer:
+        """Answer ``/query``; ``is_gone`` tells whether whoever asked has hung up.
+
+        Raises:
+            BadParameterError, QueryError, NotHereError: See ``web.api.answers.cause_of``.
+        """
+        limit = form.limit()
+        at = form.time_ms("time", now_ms(self._parts.clock))
+        run = self._arrived(form, is_gone)
+        with self._gate.place(run.watch), query_parameter():
+            queued = perf_counter()
+            result = run.engine.instant(run.series, form.text("query"), at, cancelled=run.watch)
+        return _answer(result, limit, run, form.text("stats"), queued)
+
+    def range(self, form: Form, is_gone: Callable[[], bool]) -> Answer:
+        """Answer ``/query_range``; see ``instant``."""
+        limit = form.limit()
+        start, end, step = _range(form)
+        run = self._arrived(form, is_gone)
+        expr = form.text("query")
+        with query_parameter():
+            kind = type_of(parse(expr))
+        if kind not in (ValueType.VECTOR, ValueType.SCALAR):
+            raise BadParameterError(
+                f'invalid parameter "query": invalid expression type "{kind.value}" for range '
+                "query, must be Scalar or instant Vector"
+            )
+        with self._gate.place(run.watch):
+            queued = perf_counter()
+            result = run.engine.range(run.series, expr, start, end, step, cancelled=run.watch)
+        return _answer(result, limit, run, form.text("stats"), queued)
+
+    def _arrived(self, form: Form, is_gone: Callable[[], bool]) -> "_Run":
+        engine = need(self._parts.engine, NO_STORE)
+        store: Queryable = need(self._parts.queryable, NO_STORE)
+        watch = self._gate.watch(_timeout_seconds(form), is_gone)
+        if lookback_delta := form.text("lookback_delta"):
+            lookback = params.seconds_or_duration(lookback_delta)
+            if lookback is None:
+                raise BadParameterError(
+                    "error parsing lookback delta duration: cannot parse "
+                    f'"{lookback_delta}" to a valid duration'
+                )
+            engine = engine.with_lookback(lookback) if lookback > 0 else engine
+        counted = CountedQueryable(store, self._gate.limits.max_series, engine.limits.max_samples)
+        return _Run(engine, counted, watch, perf_counter())
+
+
+class _Run(Struct, frozen=True):
     """One query on its way.
 
     Attributes:
@@ -55,63 +115,31 @@ class Run(Struct, frozen=True):
     began: float
 
 
-def blueprint(parts: Parts, gate: QueryGate) -> Blueprint:
+def blueprint(queries: Queries) -> Blueprint:
     """Make the endpoints."""
     routes = Blueprint("query", __name__, url_prefix="/api/v1")
 
-    def arrived() -> Run:
-        engine = need(parts.engine, NO_STORE)
-        store: Queryable = need(parts.queryable, NO_STORE)
-        is_gone: Callable[[], bool] = request.environ.get("waitress.client_disconnected", bool)
-        watch = gate.watch(_timeout_seconds(), is_gone)
-        if params.text("lookback_delta"):
-            lookback = params.seconds_or_duration(params.text("lookback_delta"))
-            if lookback is None:
-                raise BadParameterError(
-                    "error parsing lookback delta duration: cannot parse "
-                    f'"{params.text("lookback_delta")}" to a valid duration'
-                )
-            engine = engine.with_lookback(lookback) if lookback > 0 else engine
-        counted = CountedQueryable(store, gate.limits.max_series, engine.limits.max_samples)
-        return Run(engine, counted, watch, perf_counter())
-
     @routes.route("/query", methods=BOTH)
     def query() -> Response:
-        limit = params.limit()
-        at = params.time_ms("time", now_ms(parts.clock))
-        run = arrived()
-        expr = params.text("query")
-        with gate.place(run.watch), query_parameter():
-            queued = perf_counter()
-            result = run.engine.instant(run.series, expr, at, cancelled=run.watch)
-        return _answer(result, limit, run, queued)
+        return queries.instant(params.asked(), is_gone(request.environ)).response()
 
     @routes.route("/query_range", methods=BOTH)
     def query_range() -> Response:
-        limit = params.limit()
-        start, end, step = _range()
-        run = arrived()
-        expr = params.text("query")
-        with query_parameter():
-            kind = type_of(parse(expr))
-        if kind not in (ValueType.VECTOR, ValueType.SCALAR):
-            raise BadParameterError(
-                f'invalid parameter "query": invalid expression type "{kind.value}" for range '
-                "query, must be Scalar or instant Vector"
-            )
-        with gate.place(run.watch):
-            queued = perf_counter()
-            result = run.engine.range(run.series, expr, start, end, step, cancelled=run.watch)
-        return _answer(result, limit, run, queued)
+        return queries.range(params.asked(), is_gone(request.environ)).response()
 
     return routes
 
 
-def _timeout_seconds() -> float | None:
-    raw = params.text("timeout")
-    if not raw:
+def is_gone(environ: Mapping[str, Any]) -> Callable[[], bool]:
+    """Return what tells whether the client of a request has hung up."""
+    tells: Callable[[], bool] = environ.get("waitress.client_disconnected", bool)
+    return tells
+
+
+def _timeout_seconds(form: Form) -> float | None:
+    if not form.text("timeout"):
         return None
-    ms = params.duration_ms("timeout")
+    ms = form.duration_ms("timeout")
     if ms <= 0:
         raise BadParameterError(
             'invalid parameter "timeout": timeout must be positive, '
@@ -120,13 +148,13 @@ def _timeout_seconds() -> float | None:
     return ms / 1000
 
 
-def _range() -> tuple[int, int, int]:
-    start, end = params.time_ms("start"), params.time_ms("end")
+def _range(form: Form) -> tuple[int, int, int]:
+    start, end = form.time_ms("start"), form.time_ms("end")
     if end < start:
         raise BadParameterError(
             'invalid parameter "end": end timestamp must not be before start time'
         )
-    step = params.duration_ms("step")
+    step = form.duration_ms("step")
     if step <= 0:
         raise BadParameterError(
             'invalid parameter "step": zero or negative query resolution step widths are not '
@@ -149,13 +177,12 @@ def query_parameter() -> Iterator[None]:
         raise BadParameterError(f'invalid parameter "query": {error}') from error
 
 
-def _answer(result: Result, limit: int, run: Run, queued: float) -> Response:
+def _answer(result: Result, limit: int, run: _Run, asked: str, queued: float) -> Answer:
     evaluated = perf_counter()
     kind, data, cut = encoding.value(result.value, limit)
     warnings = [*result.warnings]
     if cut:
         warnings.append(TRUNCATED)
-    asked = params.text("stats")
     if asked not in ("", "true", "all"):
         warnings.append(
             f'value "{asked}" for parameter "stats" is deprecated and will be rejected in the next '
@@ -169,7 +196,7 @@ def _answer(result: Result, limit: int, run: Run, queued: float) -> Response:
     return (streamed if large else whole)(pieces, warnings, result.infos)
 
 
-def _stats(result: Result, run: Run, queued: float, evaluated: float) -> dict[str, Any]:
+def _stats(result: Result, run: _Run, queued: float, evaluated: float) -> dict[str, Any]:
     """Return Prometheus's ``stats``; of its timings those that there are here, the others 0."""
     wait, work = queued - run.began, evaluated - queued
     return {
