@@ -17,9 +17,9 @@ from web.app import create_app
 from web.short_way import form_of
 
 FORM = "application/x-www-form-urlencoded"
-# what a pair may be made of: escapes, broken ones, separators, and bytes that are no UTF-8
+# what a pair may be made of: escapes, broken ones, those of bytes that are no UTF-8, separators
 PIECES = st.sampled_from(
-    [b"query", b"time", b"a", b"=", b"&", b"+", b"%", b"%2", b"%41", b"%ff", b"%C3%A9", b"\xc3\xa9", b"\xff", b";", b" ", b"["]
+    [b"query", b"time", b"a", b"=", b"&", b"+", b"%", b"%2", b"%41", b"%ff", b"%C3%A9", b";", b" ", b"["]
 )  # fmt: skip
 TEXTS = st.lists(PIECES, max_size=12).map(b"".join)
 
@@ -39,15 +39,11 @@ def environ_of(query: bytes, body: bytes | None) -> dict[str, Any]:
 
 @given(TEXTS, st.none() | TEXTS)
 def test_parameters_are_those_that_werkzeug_reads(query: bytes, body: bytes | None) -> None:
-    """Names, values and their order are the same, also of what is no UTF-8."""
-    try:
-        want = Request(environ_of(query, body)).values.to_dict(flat=False)
-    except UnicodeDecodeError:
-        want = {}  # a body that is no UTF-8 is refused there, and read here
+    """Names, values and their order are the same."""
+    want = Request(environ_of(query, body)).values.to_dict(flat=False)
     form = form_of(environ_of(query, body))
 
-    for name, values in want.items():
-        assert form.texts(name) == values
+    assert {name: form.texts(name) for name in want} == want
 
 
 def client_of(*, short: bool) -> tuple[FlaskClient, CollectorRegistry]:
