@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from model.errors import QueryError
 from model.histogram.pool import HistogramColumn
@@ -21,6 +21,7 @@ from promql.functions.extended import extended_points
 from promql.invariant import once
 from promql.parser import parse
 from promql.result import Matrix, Result, Scalar, Stats, String, Vector
+from promql.tally import Tally, TallyingEvaluator
 from promql.typecheck import type_of
 from promql.windows import Windows
 from storage.interface import Queryable
@@ -81,7 +82,13 @@ class Engine:
         return Engine(replace(self._limits, lookback_ms=lookback_ms))
 
     def instant(
-        self, queryable: Queryable, expr: str, ts_ms: int, *, cancelled: Cancelled = _never
+        self,
+        queryable: Queryable,
+        expr: str,
+        ts_ms: int,
+        *,
+        cancelled: Cancelled = _never,
+        tally: Tally | None = None,
     ) -> Result:
         """Evaluate at one time.
 
@@ -90,6 +97,7 @@ class Engine:
             expr: The query.
             ts_ms: The time.
             cancelled: Asked between steps of the work; True stops the query.
+            tally: Counts the samples of each step, if that is wanted.
 
         Raises:
             ParseError: If the query cannot be parsed.
@@ -101,7 +109,9 @@ class Engine:
         tree = prepared.expr
         at = np.array([ts_ms], dtype=np.int64)
         query = QueryRange(ts_ms, ts_ms, 0)
-        run = self._evaluator(queryable, prepared, at, query, cancelled, sub_queries=":" in expr)
+        run = self._evaluator(
+            queryable, prepared, at, query, cancelled, sub_queries=":" in expr, tally=tally
+        )
         value: Scalar | String | Vector | Matrix
         if type_of(tree) is ValueType.MATRIX:
             value = _range_vector(_shown_windows(run.evaluate_windows(tree)))
@@ -124,6 +134,7 @@ class Engine:
         step_ms: int,
         *,
         cancelled: Cancelled = _never,
+        tally: Tally | None = None,
     ) -> Result:
         """Evaluate at ``start_ms``, ``start_ms + step_ms``, ... up to ``end_ms``; scalars become a series.
 
@@ -143,7 +154,9 @@ class Engine:
             raise QueryError("zero or negative query resolution step widths are not accepted")
         at = np.arange(start_ms, end_ms + 1, step_ms, dtype=np.int64)
         query = QueryRange(start_ms, end_ms, step_ms)
-        run = self._evaluator(queryable, prepared, at, query, cancelled, start_ms != end_ms)
+        run = self._evaluator(
+            queryable, prepared, at, query, cancelled, start_ms != end_ms, tally=tally
+        )
         found = run.evaluate(tree) if len(at) else Block.empty(0)
         assert not isinstance(found, str)
         block = found if isinstance(found, Block) else Block.single(found)
@@ -159,12 +172,15 @@ class Engine:
         is_range: bool = False,
         *,
         sub_queries: bool = True,
+        tally: Tally | None = None,
     ) -> Evaluator:
         budget = Budget(self._limits.max_samples, cancelled)
         lookback = self._limits.lookback_ms
         run = Evaluator(
             queryable, at, query, Annotations(), budget, lookback, is_range, bare=tree.bare
         )
+        if tally is not None:
+            run = TallyingEvaluator(**asdict(run), tally=tally)
         if len(at) == 1 and not sub_queries:
             return run  # nothing is worked out at several steps
         return replace(run, once=once(tree.expr, run.pinned))

@@ -27,6 +27,7 @@ from web.api import (
 from web.api.answers import sentence, sentence_of
 from web.api.envelope import failure, failure_of
 from web.api.gate import DEFAULT_LIMITS, QueryGate, QueryLimits
+from web.compress import compressed
 from web.console import docs, pages
 from web.metrics import WebMetrics
 from web.parts import Parts
@@ -96,6 +97,7 @@ def create_app(
     ):
         app.register_blueprint(routes)
     app.register_error_handler(Exception, _on_error)
+    app.wsgi_app = compressed(app.wsgi_app)  # type: ignore[method-assign,assignment]  # Flask's way
     return app
 
 

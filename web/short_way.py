@@ -8,9 +8,9 @@ be judged, a large body) goes to the app, which gives the same answer.
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
 
 from web import guard
@@ -20,7 +20,8 @@ from web.api.params import Form
 from web.api.query import Queries, is_gone
 from web.metrics import WebMetrics
 
-Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 MAX_BODY_BYTES: Final = 64 * 1024
 _FORM: Final = "application/x-www-form-urlencoded"
@@ -43,7 +44,12 @@ class ShortWay:
     """
 
     def __init__(
-        self, app: Wsgi, queries: Queries, *, allowed_hosts: Iterable[str], metrics: WebMetrics
+        self,
+        app: "WSGIApplication",
+        queries: Queries,
+        *,
+        allowed_hosts: Iterable[str],
+        metrics: WebMetrics,
     ) -> None:
         self._app = app
         self._allowed = frozenset(name.lower() for name in allowed_hosts)
@@ -51,7 +57,7 @@ class ShortWay:
         self._ways = {"/api/v1/query": queries.instant, "/api/v1/query_range": queries.range}
 
     def __call__(
-        self, environ: dict[str, Any], start_response: Callable[..., Any]
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
         """See PEP 3333."""
         path = environ["PATH_INFO"]

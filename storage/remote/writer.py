@@ -20,7 +20,13 @@ from model.labels import Labels
 from model.samples import Exemplar, Floats, Ints, ScrapeBatch
 from storage.interface import Metadata, Refs
 from storage.remote.client import RemoteWriteClient
-from storage.remote.encode import LayoutEncoder, encode_labels, encode_metadata, encode_samples
+from storage.remote.encode import (
+    LayoutEncoder,
+    encode_exemplar_series,
+    encode_labels,
+    encode_metadata,
+    encode_samples,
+)
 from storage.remote.encode_histograms import encode_histogram_series
 from storage.remote.metrics import WriterMetrics
 
@@ -204,10 +210,11 @@ class RemoteAppender:
             return self._put(data, count)
 
     def append_exemplars(self, refs: Refs, exemplars: Sequence[Exemplar]) -> RemoteTicket:
-        """See ``storage.interface.Appender``; exemplars are not sent."""
-        ticket = RemoteTicket()
-        ticket.finish()
-        return ticket
+        """See ``storage.interface.Appender``; they are sent behind the samples that came before."""
+        with self._changed:
+            labels = [self._encoded[ref] for ref in refs.tolist()]
+            data = b"".join(map(encode_exemplar_series, labels, exemplars))
+            return self._put(data, len(exemplars))
 
     def set_metadata(self, metadata: Mapping[str, Metadata]) -> None:
         """See ``storage.interface.Appender``; goes with the next samples, and again every ten minutes."""

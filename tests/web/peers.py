@@ -156,6 +156,7 @@ def prometheus(folder: Path, *, config: str, flags: Sequence[str] = ()) -> Itera
         "--web.enable-admin-api",
         "--log.level=error",
         "--enable-feature=exemplar-storage,promql-experimental-functions,promql-duration-expr",
+        "--enable-feature=promql-per-step-stats",
         *flags,
     ]
     with (folder / "log").open("wb") as log, subprocess.Popen(command, stderr=log) as process:

@@ -20,6 +20,7 @@ from promql.ast import ValueType
 from promql.engine import Engine
 from promql.parser import parse
 from promql.result import Matrix, Result
+from promql.tally import Tally
 from promql.typecheck import type_of
 from storage.interface import Queryable
 from web.api import encoding, params
@@ -27,6 +28,7 @@ from web.api.answers import need
 from web.api.envelope import Answer, streamed, whole
 from web.api.gate import QueryGate, Watch
 from web.api.params import BadParameterError, Form
+from web.api.query_stats import query_stats
 from web.api.selectors import TRUNCATED
 from web.api.series_count import CountedQueryable
 from web.parts import Parts
@@ -62,8 +64,10 @@ class Queries:
         run = self._arrived(form, is_gone)
         with self._gate.place(run.watch), query_parameter():
             queued = perf_counter()
-            result = run.engine.instant(run.series, form.text("query"), at, cancelled=run.watch)
-        return _answer(result, limit, run, form.text("stats"), queued)
+            result = run.engine.instant(
+                run.series, form.text("query"), at, cancelled=run.watch, tally=run.tally
+            )
+        return _answer(result, limit, run, queued, range(at, at + 1))
 
     def range(self, form: Form, is_gone: Callable[[], bool]) -> Answer:
         """Answer ``/query_range``; see ``instant``."""
@@ -80,8 +84,10 @@ class Queries:
             )
         with self._gate.place(run.watch):
             queued = perf_counter()
-            result = run.engine.range(run.series, expr, start, end, step, cancelled=run.watch)
-        return _answer(result, limit, run, form.text("stats"), queued)
+            result = run.engine.range(
+                run.series, expr, start, end, step, cancelled=run.watch, tally=run.tally
+            )
+        return _answer(result, limit, run, queued, range(start, end + 1, step))
 
     def _arrived(self, form: Form, is_gone: Callable[[], bool]) -> "_Run":
         engine = need(self._parts.engine, NO_STORE)
@@ -96,7 +102,8 @@ class Queries:
                 )
             engine = engine.with_lookback(lookback) if lookback > 0 else engine
         counted = CountedQueryable(store, self._gate.limits.max_series, engine.limits.max_samples)
-        return _Run(engine, counted, watch, perf_counter())
+        asked = form.text("stats")
+        return _Run(engine, asked, Tally() if asked else None, counted, watch, perf_counter())
 
 
 class _Run(Struct, frozen=True):
@@ -104,12 +111,16 @@ class _Run(Struct, frozen=True):
 
     Attributes:
         engine: With the lookback that the client asked for.
+        asked: Which statistics the client asked for, "" for none.
+        tally: Counts samples for them.
         series: The store, counted.
         watch: Stops it.
         began: When it arrived.
     """
 
     engine: Engine
+    asked: str
+    tally: Tally | None
     series: CountedQueryable
     watch: Watch
     began: float
@@ -177,41 +188,22 @@ def query_parameter() -> Iterator[None]:
         raise BadParameterError(f'invalid parameter "query": {error}') from error
 
 
-def _answer(result: Result, limit: int, run: _Run, asked: str, queued: float) -> Answer:
+def _answer(result: Result, limit: int, run: _Run, queued: float, steps: range) -> Answer:
     evaluated = perf_counter()
     kind, data, cut = encoding.value(result.value, limit)
     warnings = [*result.warnings]
     if cut:
         warnings.append(TRUNCATED)
-    if asked not in ("", "true", "all"):
+    if run.asked not in ("", "true", "all"):
         warnings.append(
-            f'value "{asked}" for parameter "stats" is deprecated and will be rejected in the next '
+            f'value "{run.asked}" for parameter "stats" is deprecated and will be rejected in the next '
             'major release, use "true" or "all"'
         )
     tail = b"}"
-    if asked:
-        tail = b',"stats":' + orjson.dumps(_stats(result, run, queued, evaluated)) + b"}"
+    if run.tally is not None:
+        spent = queued - run.began, evaluated - queued
+        stats = query_stats(run.tally, steps, result.stats.samples, *spent, each=run.asked == "all")
+        tail = b',"stats":' + orjson.dumps(stats) + b"}"
     pieces = itertools.chain([b'{"resultType":"' + kind.encode() + b'","result":'], data, [tail])
     large = isinstance(result.value, Matrix) and result.value.values.size > _STREAM_POINTS
     return (streamed if large else whole)(pieces, warnings, result.infos)
-
-
-def _stats(result: Result, run: _Run, queued: float, evaluated: float) -> dict[str, Any]:
-    """Return Prometheus's ``stats``; of its timings those that there are here, the others 0."""
-    wait, work = queued - run.began, evaluated - queued
-    return {
-        "timings": {
-            "evalTotalTime": work,
-            "resultSortTime": 0,
-            "queryPreparationTime": 0,
-            "innerEvalTime": work,
-            "execQueueTime": wait,
-            "execTotalTime": wait + work,
-        },
-        "samples": {
-            "totalQueryableSamples": result.stats.samples,
-            "samplesRead": run.series.samples,
-            "seriesTouched": run.series.series,
-            "peakSamples": result.stats.samples,
-        },
-    }

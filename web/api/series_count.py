@@ -41,7 +41,6 @@ class CountedQueryable:
         self._max_series = max_series
         self._max_samples = max_samples
         self.series = 0
-        self.samples = 0
 
     def select(self, matchers: Sequence[Matcher], mint: int, maxt: int, hints: Hints) -> SeriesSet:
         """Select and count.
@@ -53,7 +52,6 @@ class CountedQueryable:
             self._look(matchers, mint, maxt, hints)
         found = self._store.select(matchers, mint, maxt, hints)
         self.series += found.labels.size
-        self.samples += _cells(found)
         if 0 < self._max_series < self.series:
             raise QueryLimitError(TOO_MANY_SERIES)
         return found
