@@ -22,7 +22,7 @@ from storage.tsdb.reserve import Reserve
 from storage.tsdb.samples import SAMPLE_BYTES, Samples
 from storage.tsdb.settings import TsdbSettings
 from storage.tsdb.wal import Wal
-from storage.tsdb.walgroup import SegmentInfo
+from storage.tsdb.walsegment import SegmentInfo
 
 log = logging.getLogger(__name__)
 

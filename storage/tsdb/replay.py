@@ -14,7 +14,7 @@ from storage.tsdb.growable import Growable
 from storage.tsdb.head import Head, Layout
 from storage.tsdb.records import Damage, Kind
 from storage.tsdb.samples import Samples
-from storage.tsdb.walgroup import SegmentInfo
+from storage.tsdb.walsegment import SegmentInfo
 
 log = logging.getLogger(__name__)
 

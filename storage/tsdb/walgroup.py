@@ -1,4 +1,4 @@
-"""What the write-ahead log writes at once, and what it knows of its segments."""
+"""What the write-ahead log writes at once."""
 
 import threading
 from dataclasses import dataclass, field
@@ -12,23 +12,6 @@ from storage.interface import Metadata, Refs
 from storage.tsdb import records
 from storage.tsdb.head import Layout
 from storage.tsdb.samples import Samples
-
-
-@dataclass(slots=True)
-class SegmentInfo:
-    """What must be in blocks before a segment may go.
-
-    Attributes:
-        max_ts_ms: Newest scrape in it.
-        late: True if it holds samples with their own timestamps.
-        exemplars: True if it holds exemplars.
-        bytes: Its size.
-    """
-
-    max_ts_ms: int = np.iinfo(np.int64).min
-    late: bool = False
-    exemplars: bool = False
-    bytes: int = 0
 
 
 class Log(Protocol):
@@ -52,7 +35,9 @@ class Group:
     metadata: dict[str, Metadata] = field(default_factory=dict)
     bytes: int = 0
     begun: float = 0.0
+    sync: bool = False  # somebody waits until it is durable
     error: StorageError | None = None
+    sync_error: StorageError | None = None
     done: threading.Event = field(default_factory=threading.Event)
 
     def wait(self, timeout_seconds: float | None = None) -> bool:
