@@ -96,6 +96,7 @@ class Tsdb:
         self._keeping = threading.Lock()
         self._running = False
         self._released_ms = 0
+        self._gone: Refs = np.empty(0, dtype=np.int64)  # released, but no new segment yet
 
     # ------------------------------------------------------------ life
 
@@ -339,12 +340,14 @@ class Tsdb:
             return
         self._released_ms = now
         with self._head.lock:
-            gone = self._blocks.release_unused(self._index, self._head)
+            released = self._blocks.release_unused(self._index, self._head)
+            self._head.reset(released)
+            gone = self._gone = np.concatenate([self._gone, released])
             if not len(gone):
                 return
-            self._head.reset(gone)
             self._wal.flush()
             self._wal.begin_segment()  # within one segment a number means one series
+            self._gone = gone[:0]
         self._blocks.readers.afterwards(partial(self._index.recycle, gone))
         log.debug("%d series are gone and make room for others", len(gone))
 
