@@ -94,7 +94,7 @@ class Compactor:
         ):
             self._write_late(now_ms)
         if len(self._blocks.all) > before:
-            self._wal.drop(self._is_in_blocks, self._head)
+            self._wal.drop(self._is_in_blocks)
         return len(self._blocks.all) - before
 
     def _is_in_blocks(self, number: int, info: SegmentInfo) -> bool:

@@ -81,9 +81,7 @@ class Tsdb:
         self._head = Head(self._index, settings.block_ms, settings.max_exemplars)
         self._metadata: dict[str, Metadata] = {}
         self._lock_file: DirectoryLock | None = None
-        self._wal = Wal(
-            directory / "wal", self._index, settings, self._metrics, self._head.lane.withdraw
-        )
+        self._wal = Wal(directory / "wal", self._head, settings, self._metrics)
         self._stopping = threading.Event()
         self._blocks = Blocks(directory / "blocks", settings, self._metrics.failed)
         self._deletions = Deletions(directory / "deletions")
@@ -229,8 +227,10 @@ class Tsdb:
         with self._head.lock:
             self._check_running()
             known = self._index.handles.refs(refs)
-            new = self._head.append_exemplars(known, exemplars)
-            return self._wal.exemplars(known[new], [exemplars[number] for number in new])
+            tokens = self._head.append_exemplars(known, exemplars)
+            new = np.flatnonzero(tokens >= 0)
+            fresh = [exemplars[number] for number in new.tolist()]
+            return self._wal.exemplars(known[new], fresh, tokens[new])
 
     def set_metadata(self, metadata: Mapping[str, Metadata]) -> None:
         """See ``storage.interface.Appender``."""

@@ -14,7 +14,7 @@ from model.samples import Exemplar, Floats, Ints, ScrapeBatch, is_no_sample, no_
 from storage.interface import TS_PAD, Refs
 from storage.tsdb.chunk import Chunk, encode_chunk, frame_order
 from storage.tsdb.erase import erased
-from storage.tsdb.exemplars import Exemplars
+from storage.tsdb.exemplars import Exemplars, Tokens
 from storage.tsdb.growable import Growable
 from storage.tsdb.index import SeriesIndex
 from storage.tsdb.lane import Lane
@@ -186,11 +186,12 @@ class Head:
         np.maximum.at(newest, samples.refs, samples.ts_ms)
         self.lane.add(samples, now_ms)
 
-    def append_exemplars(self, refs: Refs, exemplars: Sequence[Exemplar]) -> list[int]:
-        """Take exemplars and return which ones of them were taken; the caller holds the lock."""
+    def append_exemplars(
+        self, refs: Refs, exemplars: Sequence[Exemplar], *, logged: bool = False
+    ) -> Tokens:
+        """Take exemplars, see ``Exemplars.add``; the caller holds the lock."""
         self.index.revive(refs)
-        taken = self.exemplars.add(refs, exemplars)
-        return [number for number, one in enumerate(taken) if one]
+        return self.exemplars.add(refs, exemplars, logged=logged)
 
     def oldest_ms(self) -> int:
         """Return the time of the oldest scrape in memory; a very late time if there is none."""

@@ -139,7 +139,7 @@ class _Segment:
                 self._head.exemplars.clear()
             refs, exemplars = records.read_exemplars(payload)
             self._info.exemplars = True
-            self._head.append_exemplars(self._known(refs), exemplars)
+            self._head.append_exemplars(self._known(refs), exemplars, logged=True)
         else:
             self._found.metadata.update(records.read_metadata(payload))
 

@@ -18,10 +18,10 @@ from model.errors import StorageError
 from model.samples import Exemplar, Floats
 from storage.interface import Metadata, Refs
 from storage.tsdb import records
+from storage.tsdb.exemplars import Tokens
 from storage.tsdb.failpoint import reach
 from storage.tsdb.files import fsync_directory, write_all
 from storage.tsdb.head import Head, Layout
-from storage.tsdb.index import SeriesIndex
 from storage.tsdb.metrics import TsdbMetrics
 from storage.tsdb.samples import Samples
 from storage.tsdb.settings import TsdbSettings
@@ -36,25 +36,22 @@ class Wal:
 
     Args:
         directory: Where the segments are; it exists.
-        index: Knows the labels of refs.
+        head: Knows the labels of refs; what could not be written is taken out of its lane and exemplars.
         settings: Sizes and times.
         metrics: What is counted.
-        withdraw: Called with samples whose group could not be written.
     """
 
     def __init__(
         self,
         directory: Path,
-        index: SeriesIndex,
+        head: Head,
         settings: TsdbSettings,
         metrics: TsdbMetrics,
-        withdraw: Callable[[Samples], None],
     ) -> None:
         self._directory = directory
-        self._index = index
+        self._head = head
         self._settings = settings
         self._metrics = metrics
-        self._withdraw = withdraw
         self._wake = threading.Condition()
         self._group = Group(self)
         self._urgent = False
@@ -66,7 +63,7 @@ class Wal:
         self._unsynced: list[Group] = []
         self._unsynced_since = 0.0
         self._distrusted = False  # an fsync failed: what is unsynced must be written again
-        self._definitions = Definitions(index)
+        self._definitions = Definitions(head.index)
         self._all_metadata: dict[str, Metadata] = {}
         self.segments: dict[int, SegmentInfo] = {}
         self.number = 0
@@ -123,11 +120,13 @@ class Wal:
             group.samples.append(samples)
             return self._grown(group, samples.nbytes)
 
-    def exemplars(self, refs: Refs, exemplars: list[Exemplar], *, whole: bool = False) -> Group:
-        """Log exemplars, one for each ref; if ``whole`` they are all that are kept."""
+    def exemplars(self, refs: Refs, exemplars: list[Exemplar], tokens: Tokens) -> Group:
+        """Log exemplars, one for each ref; ``tokens`` are what the head's ring calls them."""
         with self._wake:
-            self._group.add_exemplars(refs, exemplars, whole=whole)
-            return self._grown(self._group, 64 * len(refs))
+            group = self._group
+            group.exemplars.append((refs, exemplars))
+            group.tokens.append(tokens)
+            return self._grown(group, 64 * len(refs))
 
     def metadata(self, metadata: Mapping[str, Metadata]) -> Group:
         """Log what is known of metric families."""
@@ -188,7 +187,7 @@ class Wal:
         except OSError as error:
             raise StorageError(f"{self._directory}: {error.strerror}") from error
 
-    def drop(self, done: Callable[[int, SegmentInfo], bool], head: Head) -> None:
+    def drop(self, done: Callable[[int, SegmentInfo], bool]) -> None:
         """Delete closed segments, from the oldest on, as long as ``done`` says that blocks have it all.
 
         Exemplars are in no block: those that are still kept are written again first.
@@ -200,8 +199,11 @@ class Wal:
         closed = ((n, info) for n, info in sorted(self.segments.items()) if n != self.number)
         gone = list(itertools.takewhile(lambda one: done(*one), closed))
         if any(info.exemplars for _, info in gone):
-            with head.lock:  # nothing is appended between looking and logging
-                self.exemplars(*head.exemplars.every(), whole=True)
+            with self._wake:
+                group = self._group
+                group.all_exemplars = True
+                self._grown(group, 0)
+            group.wait()
             self.flush()
         with self._io:
             self._sync()  # what stands behind them says what they said of metric families
@@ -274,6 +276,8 @@ class Wal:
 
     def _commit(self, group: Group) -> None:
         began = time.monotonic()
+        if group.all_exemplars:  # looked at here: what groups before this one had is settled
+            group.exemplars.insert(0, self._head.exemplars.every())
         try:
             with self._io:
                 self._write(group)
@@ -283,9 +287,11 @@ class Wal:
             self._metrics.failures.labels("wal_write").inc()
             self._tell(str(group.error))
             for samples in group.samples:
-                self._withdraw(samples)
+                self._head.lane.withdraw(samples)
         else:
             self._tell("")
+        for tokens in group.tokens:
+            self._head.exemplars.settle(tokens, logged=group.error is None)
         self._metrics.commit_seconds.observe(time.monotonic() - began)
 
     def _tell(self, trouble: str) -> None:
@@ -334,7 +340,7 @@ class Wal:
         head = records.SEGMENT_HEAD
         if self._all_metadata:
             head += records.metadata_record(self._all_metadata)
-        fd, info, definitions = write_segment(path, head, groups, self._index)
+        fd, info, definitions = write_segment(path, head, groups, self._head.index)
         reach("wal.segment_made")
         self._close()
         self._fd = fd

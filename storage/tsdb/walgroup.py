@@ -10,6 +10,7 @@ from model.errors import StorageError
 from model.samples import Exemplar
 from storage.interface import Metadata, Refs
 from storage.tsdb import records
+from storage.tsdb.exemplars import Tokens
 from storage.tsdb.head import Layout
 from storage.tsdb.samples import Samples
 
@@ -31,6 +32,7 @@ class Group:
     layouts: dict[int, Layout] = field(default_factory=dict)
     samples: list[Samples] = field(default_factory=list)
     exemplars: list[tuple[Refs, list[Exemplar]]] = field(default_factory=list)
+    tokens: list[Tokens] = field(default_factory=list)  # what their ring calls them
     all_exemplars: bool = False  # ``exemplars`` begin with all that are kept
     metadata: dict[str, Metadata] = field(default_factory=dict)
     bytes: int = 0
@@ -49,12 +51,6 @@ class Group:
         if self.error is not None:
             raise self.error
         return True
-
-    def add_exemplars(self, refs: Refs, exemplars: list[Exemplar], *, whole: bool) -> None:
-        """Add exemplars; if ``whole`` they stand for all that were added before."""
-        if whole:
-            self.exemplars, self.all_exemplars = [], True
-        self.exemplars.append((refs, exemplars))
 
     def every_exemplar(self) -> tuple[Refs, list[Exemplar]]:
         """Return all exemplars."""
