@@ -121,6 +121,7 @@ class Tsdb:
             self._metrics.failures.labels("wal_damaged").inc(found.damaged)
             self._metrics.failures.labels("deletions_damaged").inc(lost_deletions)
             self._head.set_floor(self._blocks.late_until_ms)
+            self._head.ahead = self._blocks.ahead
             self._wal.segments = found.segments
             self._metadata = found.metadata
             # if somebody took the log away: what is written now is neither deleted nor in blocks
@@ -323,6 +324,7 @@ class Tsdb:
         merged = self._compactor.merge(now)
         self._forget_deletions()
         unloaded = self._blocks.unload_idle(now)
+        self._head.ahead = self._blocks.ahead
         if written or merged or dropped or unloaded:
             self._blocks.forget_unused(self._index, self._head)
         self._release(now)
@@ -342,6 +344,7 @@ class Tsdb:
         with self._head.lock:
             released = self._blocks.release_unused(self._index, self._head)
             self._head.reset(released)
+            self._head.set_floor(self._blocks.late_until_ms)
             gone = self._gone = np.concatenate([self._gone, released])
             if not len(gone):
                 return

@@ -82,6 +82,8 @@ class Head:
         lane: Samples with their own timestamps, and late ones.
         sealed: Chunks in memory, oldest first; replaced as a whole.
         persisted_ms: Scrapes before this time go through the lane: their window is closed.
+        ahead: Scrapes of these spans of time do too: blocks have late samples of them, that came
+            before their time, and the later append must win.
     """
 
     def __init__(self, index: SeriesIndex, block_ms: int, max_exemplars: int = 0) -> None:
@@ -92,6 +94,7 @@ class Head:
         self.lane = Lane()
         self.sealed: tuple[Chunk, ...] = ()
         self.persisted_ms = _LOWEST
+        self.ahead: Sequence[tuple[int, int]] = ()
         self._block_ms = block_ms
         self._layouts: dict[int, Layout] = {}
         self._layout_ids: dict[bytes, int] = {}
@@ -151,11 +154,12 @@ class Head:
         layout.used_ms = now_ms
         ts = batch.ts_ms
         newest = self._newest.reserve(self.index.size)[layout.refs]
-        if ts >= self.persisted_ms and len(newest) and int(newest.max()) < ts:
+        closed = ts < self.persisted_ms or any(low <= ts <= high for low, high in self.ahead)
+        if not closed and len(newest) and int(newest.max()) < ts:
             self.put_column(layout, ts, values)
             return Taken(True, values, None)
         older = newest >= ts
-        if ts < self.persisted_ms or older.all():
+        if closed or older.all():
             return Taken(False, values, self._late(layout, ts, values, None, now_ms))
         late = self._late(layout, ts, values, older, now_ms)
         values = np.where(older, no_samples(len(values)), values)
