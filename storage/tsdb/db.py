@@ -88,7 +88,9 @@ class Tsdb:
         self._querier = Querier(
             self._head, self._blocks, self._deletions, FrameCache(settings.cache_bytes)
         )
-        merger = Merger(self._blocks, self._deletions, settings, self._stopping.is_set)
+        merger = Merger(
+            self._blocks, self._deletions, settings, self._stopping.is_set, self._metrics.failed
+        )
         self._compactor = Compactor(self._head, self._wal, self._blocks, merger, settings)
         self._thread: threading.Thread | None = None
         self._keeping = threading.Lock()

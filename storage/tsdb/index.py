@@ -343,8 +343,7 @@ class SeriesIndex:
         parts = []
         for matcher in matchers:
             label = self._names.get(matcher.name)
-            code = label.code_of.get(matcher.value, 0) if label else 0
-            if not label or not code:
+            if not label or not (code := label.code_of.get(matcher.value, 0)):
                 return BitMap()
             parts.append(label.postings[code])
         return BitMap.intersection(*parts) if parts else self._live.copy()

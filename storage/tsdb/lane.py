@@ -160,6 +160,11 @@ class Lane:
             self.tidy()
             self._frozen, self._runs = (*self._frozen, *self._runs), ()
             self._publish()
+            return self.frozen()
+
+    def frozen(self) -> Samples:
+        """Return what was frozen and not released."""
+        with self._lock:
             return settle(concat([run.samples for run in self._frozen]))
 
     def release(self, now_ms: int) -> None:
