@@ -206,9 +206,10 @@ class Blocks:
                 if block.asked:
                     block.asked = False
                     self._asked_ms[number] = now_ms
-                elif (
-                    now_ms - self._asked_ms.get(number, now_ms) > _UNLOAD_MS and block.known_refs()
-                ):
+                    continue
+                asked_ms = self._asked_ms.get(number, now_ms)
+                self._asked_ms[number] = min(asked_ms, now_ms)  # the clock may have gone back
+                if now_ms - asked_ms > _UNLOAD_MS and block.known_refs():
                     block.unload()
                     some = True
         return some

@@ -91,7 +91,7 @@ class Compactor:
         if self._head.lane.size and (
             windows_over
             or self._head.lane.bytes >= self._settings.lane_samples * SAMPLE_BYTES
-            or now_ms - self._head.lane.since_ms >= block_ms
+            or self._head.lane.age_ms(now_ms) >= block_ms
         ):
             self._write_late(now_ms)
         if len(self._blocks.all) > before:

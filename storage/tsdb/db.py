@@ -340,6 +340,7 @@ class Tsdb:
 
     def _release(self, now: int) -> None:
         """Let series that are gone for long make room for others."""
+        self._released_ms = min(self._released_ms, now)  # the clock may have gone back
         if now - self._released_ms < _RELEASE_MS:
             return
         self._released_ms = now

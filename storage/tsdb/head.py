@@ -226,6 +226,8 @@ class Head:
         with self.lock:
             layouts = list(self._layouts.values())
         for layout in layouts:
+            layout.used_ms = min(layout.used_ms, now_ms)  # the clock may have gone back
+            layout.parked_ms = min(layout.parked_ms, now_ms)
             idle = now_ms - layout.used_ms
             if idle >= idle_ms and layout.slot >= 0:
                 with self.lock:

@@ -174,6 +174,12 @@ class Lane:
             self.since_ms = now_ms
             self._publish()
 
+    def age_ms(self, now_ms: int) -> int:
+        """Return how long the oldest sample has been here; after the clock went back it begins anew."""
+        with self._lock:
+            self.since_ms = min(self.since_ms, now_ms)
+            return now_ms - self.since_ms
+
     def erase(self, gone: npt.NDArray[np.bool_], mint: int, maxt: int) -> None:
         """Take the samples of some series (a mask over refs) in [mint, maxt] away."""
         with self._lock:

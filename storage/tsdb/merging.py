@@ -56,7 +56,7 @@ class Merger:
             OSError: If the disk is full or broken; nothing is lost, and it is tried again later.
             StorageError: If a block cannot be read.
         """
-        if now_ms < self._not_before_ms:
+        if 0 < self._not_before_ms - now_ms <= _PAUSE_MS:  # more: the clock went back
             return False
         block_ms = self._settings.block_ms
         until = (now_ms - self._settings.block_delay_ms) // block_ms * block_ms

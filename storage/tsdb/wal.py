@@ -6,7 +6,6 @@ cut off the segment, so that the next one stands on clean ground.
 """
 
 import errno
-import itertools
 import logging
 import os
 import threading
@@ -188,7 +187,10 @@ class Wal:
             raise StorageError(f"{self._directory}: {error.strerror}") from error
 
     def drop(self, done: Callable[[int, SegmentInfo], bool]) -> None:
-        """Delete closed segments, from the oldest on, as long as ``done`` says that blocks have it all.
+        """Delete the closed segments of which ``done`` says that blocks have it all.
+
+        One that holds scrapes from before the clock went back stays until their time has come; it
+        does not keep those behind it.
 
         Exemplars are in no block: those that are still kept are written again first.
 
@@ -196,8 +198,8 @@ class Wal:
             StorageError: If they could not be written; nothing is deleted then.
             OSError: If the log cannot be made durable, or a file not be deleted.
         """
-        closed = ((n, info) for n, info in sorted(self.segments.items()) if n != self.number)
-        gone = list(itertools.takewhile(lambda one: done(*one), closed))
+        closed = [(n, info) for n, info in sorted(self.segments.items()) if n != self.number]
+        gone = [(n, info) for n, info in closed if done(n, info)]
         if any(info.exemplars for _, info in gone):
             with self._wake:
                 group = self._group
