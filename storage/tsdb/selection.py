@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from model.labels import LabelTable, Matcher
+from model.samples import Bools
 from storage.interface import Refs
 from storage.tsdb.index import SeriesIndex
 from storage.tsdb.parts import Place
@@ -34,6 +35,7 @@ class Selection:
         recycled: That of the index when it was made: refs named other series before.
         places: By key of a source: where the series stand there.
         elsewhere: Keys of the sources that have none of the series.
+        deleted: Which of the series a deletion names, shape (size,).
     """
 
     refs: Refs
@@ -42,6 +44,7 @@ class Selection:
     recycled: int
     places: dict[object, Place] = field(default_factory=dict)
     elsewhere: set[object] = field(default_factory=set)
+    deleted: dict[object, Bools] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -53,6 +56,7 @@ class Selection:
         if len(self.places) + len(self.elsewhere) >= _KEPT_PLACES:
             self.places.clear()
             self.elsewhere.clear()
+            self.deleted.clear()
         if found is None:
             self.elsewhere.add(key)
         else:

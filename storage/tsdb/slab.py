@@ -19,7 +19,7 @@ import numpy.typing as npt
 from model.samples import Floats, Ints, no_samples
 from storage.interface import TS_PAD, Refs
 from storage.tsdb.growable import Growable
-from storage.tsdb.parts import Part, Place, classes_of, place
+from storage.tsdb.parts import Cells, Part, Place, classes_of, place
 from storage.tsdb.selection import Selection
 
 WIDTH: Final = 128
@@ -236,7 +236,8 @@ class Slab:
             if mine is None:
                 got, times = columns[where.rows], ts_ms[:, low:high]
                 copied = got.copy() if isinstance(where.rows, slice) else got
-                parts.append(Part(where.pos, times.copy(), where.ts_row, copied, bool(clean.all())))
+                cells = Cells(copied, bool(clean.all()))
+                parts.append(Part(where.pos, times.copy(), where.ts_row, cells))
                 continue
             sel = np.flatnonzero(mine[where.ts_row])
             if not len(sel):
@@ -244,8 +245,8 @@ class Slab:
             rows = where.rows
             rows = np.arange(rows.start, rows.stop)[sel] if isinstance(rows, slice) else rows[sel]
             ts_row = (np.cumsum(mine) - 1).astype(np.int32)[where.ts_row[sel]]
-            dense = bool(clean[mine].all())
-            parts.append(Part(where.pos[sel], ts_ms[mine, low:high], ts_row, columns[rows], dense))
+            cells = Cells(columns[rows], bool(clean[mine].all()))
+            parts.append(Part(where.pos[sel], ts_ms[mine, low:high], ts_row, cells))
         now = self._seq.data[slots]
         return None if (now != seq).any() or (now & 1).any() else parts
 
