@@ -14,6 +14,7 @@ from model.histogram.pool import (
     concat_pools,
 )
 from model.samples import Bools, Floats, Ints, is_no_sample, is_stale
+from model.steady import rows_of
 from promql.block import Block, Rows
 from promql.windows import Chunk, Extension, Index, Windows, columns_of, index_classes, search_rows
 from storage.interface import TS_PAD, Group, SeriesSet
@@ -229,8 +230,8 @@ def windows(
                 values=group.values if whole else group.values[series],
                 low=picked[0],
                 high=picked[1],
-                hist=None if hist is None else hist[series],
-                start_ms=None if group.start_ms is None else group.start_ms[series],
+                hist=hist if whole or hist is None else hist[series],
+                start_ms=_starts_of(group, series),
                 inner_low=picked[2] if extension is not None else None,
                 inner_high=picked[3] if extension is not None else None,
             )
@@ -238,6 +239,12 @@ def windows(
     keep = np.zeros(found.labels.size, dtype=bool)
     ranges = starts_ms, ends_ms, range_ms
     return Windows(found.labels, keep, tuple(chunks), *ranges, pools.pool(), extension)
+
+
+def _starts_of(group: Group, series: Index) -> Ints | None:
+    if group.start_ms is None or len(series) == len(group.rows):
+        return group.start_ms
+    return rows_of(group.start_ms, series)
 
 
 def _within(group: Group, start_ms: int, end_ms: int) -> bool:
@@ -270,9 +277,24 @@ def _without_holes(chunk: Chunk) -> list[Chunk]:
     whole: Bools = (sample | padding[chunk.ts_row]).all(axis=1)
     if whole.all():
         return [chunk]
-    if not np.any(whole):
-        return [chunk.only(sample)]
-    return [chunk_rows(chunk, whole), chunk_rows(chunk, ~whole).only(sample[~whole])]
+    kept = [chunk_rows(chunk, whole)] if np.any(whole) else []
+    rest, sample = chunk_rows(chunk, ~whole) if kept else chunk, sample[~whole]
+    alike = _alike(sample) if chunk.uniform else None
+    if alike is None:
+        return [*kept, rest.only(sample)]
+    return [*kept, *(chunk_rows(rest, rows).columns(sample[rows[0]]) for rows in alike)]
+
+
+def _alike(sample: Bools) -> list[Index] | None:
+    """Group rows that have holes in the same places, as what was scraped or deleted at once; None if few have."""
+    bits = np.packbits(sample, axis=1)
+    classes: dict[bytes, list[int]] = {}
+    for row, key in enumerate(map(bytes, bits)):
+        classes.setdefault(key, []).append(row)
+    if len(classes) > max(_FEW_CLASSES, len(sample) // _FEW_CLASSES):
+        return None
+    some = [np.array(rows, dtype=np.int64) for rows in classes.values()]
+    return [rows for rows in some if sample[rows[0]].any()]
 
 
 def chunk_rows(chunk: Chunk, keep: Rows) -> Chunk:
@@ -289,7 +311,7 @@ def chunk_rows(chunk: Chunk, keep: Rows) -> Chunk:
         low=chunk.low if chunk.uniform else chunk.low[keep],
         high=chunk.high if chunk.uniform else chunk.high[keep],
         hist=None if chunk.hist is None else chunk.hist[keep],
-        start_ms=None if chunk.start_ms is None else chunk.start_ms[keep],
+        start_ms=None if chunk.start_ms is None else rows_of(chunk.start_ms, keep),
         inner_low=own(chunk.inner_low),
         inner_high=own(chunk.inner_high),
     )
