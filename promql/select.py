@@ -89,10 +89,12 @@ def instant(
     values, present = np.zeros(shape), np.zeros(shape, dtype=bool)
     sample_ms = np.zeros(shape, dtype=np.int64) if times else None
     start_ms = np.zeros(shape, dtype=np.int64) if start_times else None
-    hist_index = np.full(shape, -1, dtype=np.int32)
     pools = _Pools()
-    for group in found.groups:
+    hist_index: Int32s | None = None
+    for group in [part for whole in found.groups for part in _apart(whole)]:
         hist = pools.add(group)
+        if hist is not None and hist_index is None:
+            hist_index = np.full(shape, -1, dtype=np.int32)
         ts_row = group.ts_row.astype(np.int64)
         last = search_rows(group.ts_ms, ts_ms) - 1
         for series, shared in _split(last, ts_row):
@@ -112,15 +114,31 @@ def instant(
                 sample_ms[rows] = at
             if start_ms is not None and group.start_ms is not None:
                 start_ms[rows] = part.pick(group.start_ms, index)
-            if hist is not None:
+            if hist is not None and hist_index is not None:
                 hist_index[rows] = part.pick(hist, index)
-    pool = pools.pool()
-    column = (
-        None if pool is None else HistogramColumn(np.where(present, hist_index, np.int32(-1)), pool)
-    )
+    pool, column = pools.pool(), None
+    if pool is not None and hist_index is not None:
+        column = HistogramColumn(np.where(present, hist_index, np.int32(-1)), pool)
     keep = np.zeros(shape[0], dtype=bool)
     block = Block(found.labels, values, present, keep, column, sample_ms, start_ms)
     return block.compact()
+
+
+def _apart(group: Group) -> list[Group]:
+    """Cut a group in two: the series without a hole or stale marker, and the others."""
+    if group.dense or group.histograms is not None:
+        return [group]
+    odd = is_no_sample(group.values) | is_stale(group.values)
+    whole: Bools = ~(odd & (group.ts_ms != TS_PAD)[group.ts_row]).any(axis=1)
+    if not whole.any():
+        return [group]
+    return [_some(group, whole, dense=True), _some(group, ~whole, dense=False)]
+
+
+def _some(group: Group, keep: Bools, *, dense: bool) -> Group:
+    start = None if group.start_ms is None else rows_of(group.start_ms, keep)
+    rows, ts_row = group.rows[keep], group.ts_row[keep]
+    return Group(rows, group.ts_ms, ts_row, group.values[keep], dense, None, start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +156,7 @@ class _Part:
         """Return cells of a (k, T) matrix; ``index`` is (S,) for all series alike, or (k, S)."""
         index = np.maximum(index, 0)
         if index.ndim == 1:
-            return self._own(matrix)[:, index]
+            return self._own(matrix)[:, columns_of(index)]
         return np.take_along_axis(self._own(matrix), index, axis=1)
 
     def times(self, index: Index) -> Ints:

@@ -9,7 +9,7 @@ import numpy as np
 
 from model.histogram.layout import on_common_columns
 from model.histogram.pool import HistogramPool, concat_pools
-from model.samples import Floats, Ints, is_no_sample, is_stale
+from model.samples import Bools, Floats, Ints, is_no_sample, is_stale
 from model.steady import made_steady, spread
 from storage.interface import Refs
 from storage.tsdb.chunk import Chunk, FrameTable, times_of
@@ -169,8 +169,7 @@ class FramePanel(Panel):
         Raises:
             StorageError: If a frame cannot be read.
         """
-        frames = len(self._frames)
-        decoded = self._cache.get(self.key, lambda: Decoded(self._shape, frames))
+        decoded = self._cache.get(self.key, self._room)
         if isinstance(rows, slice):
             ends = np.array([rows.start, rows.stop - 1])
             first, last = (np.searchsorted(self._bounds, ends, side="right") - 1).tolist()
@@ -182,6 +181,16 @@ class FramePanel(Panel):
             decoded.put([self._decoded(number) for number in missing])
             self._cache.grown(self.key, decoded)
         return decoded.cells(used)
+
+    def _gaps(self, rows: Positions | slice) -> Bools | None:
+        decoded = self._cache.get(self.key, self._room)
+        if isinstance(rows, slice):
+            rows = np.arange(rows.start, rows.stop)
+        gaps: Bools = decoded.state[np.searchsorted(self._bounds, rows, side="right") - 1] != 1
+        return gaps
+
+    def _room(self) -> Decoded:
+        return Decoded(self._shape, len(self._frames))
 
     def _decoded(self, number: int) -> tuple[int, int, int, Frame]:
         chunk, local = self._frames[number]

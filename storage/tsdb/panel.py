@@ -8,12 +8,13 @@ the lane from the side.
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from model.samples import Ints
+from model.samples import Bools, Ints
 from storage.interface import TS_PAD, Refs
 from storage.tsdb.parts import Cells, Part, Place, Positions, column_classes, place
 from storage.tsdb.selection import Selection
@@ -99,15 +100,32 @@ class Panel:
                 whole = self._matrix(where.rows)
             columns = slice(low, high)
             if mine is None:
-                cells = whole.cut(where.rows, columns)
-                yield Part(where.pos, ts_ms[:, columns], where.ts_row, cells)
+                part = Part(
+                    where.pos, ts_ms[:, columns], where.ts_row, whole.cut(where.rows, columns)
+                )
+                yield from self._apart(part, where.rows)
                 continue
             sel = np.flatnonzero(mine[where.ts_row])
             rows = np.arange(len(whole.values))[where.rows][sel]
             number = (np.cumsum(mine) - 1).astype(np.int32)
             ts_row = number[where.ts_row[sel]]
-            cells = whole.cut(rows, columns)
-            yield Part(where.pos[sel], ts_ms[mine, columns], ts_row, cells)
+            part = Part(where.pos[sel], ts_ms[mine, columns], ts_row, whole.cut(rows, columns))
+            yield from self._apart(part, rows)
+
+    def _apart(self, part: Part, rows: Positions | slice) -> Iterator[Part]:
+        """Yield the series of a part that have gaps apart from the others."""
+        gaps = None if part.dense or part.cells.histograms is not None else self._gaps(rows)
+        if gaps is None or gaps.all():
+            yield part
+            return
+        whole = part.take(np.flatnonzero(~gaps))
+        yield replace(whole, cells=replace(whole.cells, dense=True))
+        yield part.take(np.flatnonzero(gaps))
+
+    def _gaps(self, rows: Positions | slice) -> Bools | None:
+        """Tell which rows have gaps, of rows that ``_matrix`` was asked for; None if that is not known."""
+        del rows
+        return None
 
     def _place(self, refs: Refs) -> Place | None:
         found = np.searchsorted(self._refs, refs)

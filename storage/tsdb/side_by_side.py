@@ -153,6 +153,9 @@ def _filled(size: int, parts: Sequence[Part]) -> list[Part] | None:
         own |= _HISTOGRAMS * (cells.histograms is not None)
         if own:
             has[pos] |= own
+    alone = next((part for part in parts if _fills(part, length)), None)
+    if alone is not None:  # most of the answer, whole as it is
+        return [alone, *(_filled(size, [part for part in parts if part is not alone]) or [])]
     here = np.flatnonzero(length)
     shapes, shape_of_here = np.unique(length[here] << _SHAPE_BITS | has[here], return_inverse=True)
     shape_of = np.full(size, -1, dtype=np.int64)
@@ -201,6 +204,13 @@ def _filled(size: int, parts: Sequence[Part]) -> list[Part] | None:
             at = time_row[pos[shown]]
             goal.ts_ms[at, columns] = part.ts_ms[part.ts_row[sel][shown]]
     return made
+
+
+def _fills(part: Part, length: Index) -> bool:
+    """Tell whether a part has half of all series, and everything that there is of them."""
+    if 2 * len(part.pos) < len(length):
+        return False
+    return bool((length[part.pos] == part.ts_ms.shape[1]).all())
 
 
 def _common_starts(size: int, parts: Sequence[Part]) -> Ints | None:

@@ -231,7 +231,7 @@ class Slab:
         clean = self._nan_col.data[slots] < lows
         values = self.values  # after the counts: at least as new as they are
         parts = []
-        for low, high, mine in classes_of(lows, highs):
+        for low, high, mine in _classes(lows, highs, clean):
             columns = values[:, low:high]
             if mine is None:
                 got, times = columns[where.rows], ts_ms[:, low:high]
@@ -352,6 +352,18 @@ class Slab:
         if merged and sum(merged[-1]) == self._top_row:
             self._top_row = merged.pop()[0]
         self._free_rows = merged
+
+
+def _classes(
+    lows: npt.NDArray[np.int64], highs: npt.NDArray[np.int64], clean: npt.NDArray[np.bool_]
+) -> list[tuple[int, int, npt.NDArray[np.bool_] | None]]:
+    """Group slots by their columns; those that have gaps stand apart."""
+    if clean.all() or not clean.any():
+        return classes_of(lows, highs)
+    both = [
+        classes_of(np.where(some, lows, 0), np.where(some, highs, 0)) for some in (clean, ~clean)
+    ]
+    return [one for classes in both for one in classes]
 
 
 def _split(
