@@ -33,6 +33,8 @@ def sum_rates(node: ast.Aggregate, windows: Windows, seconds: float) -> Block | 
         if not totals.add(rates, group_of[rows]):
             return None
     present = totals.size > 0
+    if not present.any():
+        return Block.empty(windows.steps)
     fields = {name: total[present] for name, total in totals.fields.items()}
     if not np.isfinite(fields["sum"]).all():
         return None  # infinity and NaN follow rules of their own
