@@ -130,6 +130,16 @@ class LabelTable(Struct, frozen=True, eq=False):
             for row in zip(*texts, strict=True)
         ]
 
+    def in_order(self) -> tuple[npt.NDArray[np.int64], Self]:
+        """Return the rows in the order of their labels, int64 (n,), and the table in that order: itself if it is."""
+        order, table = self.once("order", self._in_order)
+        return order, self if table is None else table
+
+    def _in_order(self) -> tuple[npt.NDArray[np.int64], Self | None]:
+        rows = self.rows()
+        order = np.array(sorted(range(self.size), key=rows.__getitem__), dtype=np.int64)
+        return order, None if (order[1:] > order[:-1]).all() else self.take(order)
+
     def take(self, rows: npt.NDArray[np.integer]) -> Self:
         """Return the table of the rows named, in that order (an index array or a mask)."""
         columns = {

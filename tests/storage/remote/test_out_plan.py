@@ -1,7 +1,8 @@
 """How many shards there are: the plan by itself, and a queue under a clock that is turned by hand."""
 
 import time
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from storage.remote.out.plan import Backlog, Flow, Passed, ShardPlan
 from storage.tsdb.db import Tsdb
@@ -21,8 +22,7 @@ __all__ = ["far", "sender", "store"]  # fixtures
 TICK = 10.0
 
 
-@dataclass
-class Network:
+class Network(Struct):
     """A far store that takes ``latency`` seconds for 1,000 samples, and what is written to the near one.
 
     Time passes ten seconds at a time: shards send what they can, the plan is asked.
