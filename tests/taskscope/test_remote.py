@@ -26,6 +26,9 @@ remote_write:
       - {source_labels: [__name__], regex: "go_.*", action: drop}
       - {target_label: sent, replacement: "yes"}
   - url: https://127.0.0.1:9091/api/v1/push
+    protobuf_message: io.prometheus.write.v2.Request
+    send_exemplars: true
+    send_native_histograms: true
     authorization: {credentials: token}
 remote_read:
   - url: http://127.0.0.1:9090/api/v1/read
@@ -48,6 +51,8 @@ def test_queues_are_made(tmp_path: Path) -> None:
     )  # fmt: skip
 
     assert len(queues) == 2
+    assert [one.version for one in config.remote_write] == [1, 2]
+    assert [one.send_exemplars for one in config.remote_write] == [False, True]
     assert len({one.called() for one in config.remote_write}) == 2
     (tmp_path / "secret").write_text("pass\n")
     assert config.remote_write[0].credentials(config.base).header() == "Basic dTpwYXNz"

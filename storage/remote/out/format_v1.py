@@ -14,6 +14,7 @@ from storage.remote.encode import (
     encode_labels,
     encode_metadata,
     encode_samples,
+    encode_series,
 )
 from storage.remote.encode_histograms import encode_histogram_series
 from storage.remote.out.format import Counts, Exemplars
@@ -36,17 +37,24 @@ class FormatV1:
     def samples(
         self, series: Sequence[bytes], samples: Samples, exemplars: Exemplars
     ) -> tuple[bytes, Counts]:
-        """Encode floats, then histograms, then exemplars: a receiver must know their series."""
-        floats = ~is_no_sample(samples.values)
-        chosen = [one for one, is_float in zip(series, floats.tolist(), strict=True) if is_float]
-        data, count = encode_samples(chosen, samples.ts_ms[floats], samples.values[floats])
-        pieces, histograms = [data], 0
+        """Encode floats and histograms in order, then exemplars: a receiver must know their series."""
         column = None if samples.histograms is None else samples.histograms.gathered()
-        if column is not None:
-            for n in np.flatnonzero(column.index >= 0).tolist():
-                row, ts_ms = int(column.index[n]), int(samples.ts_ms[n])
-                pieces.append(encode_histogram_series(series[n], column.pool, row, ts_ms))
-                histograms += 1
+        if column is None:
+            data, count = encode_samples(series, samples.ts_ms, samples.values)
+            pieces, histograms = [data], 0
+        else:
+            index = column.index
+            raw = np.ascontiguousarray(samples.values).view(np.uint8).reshape(-1, 8)
+            rows = np.flatnonzero((index >= 0) | ~is_no_sample(samples.values)).tolist()
+            times = samples.ts_ms.tolist()
+            pieces = [
+                encode_series(series[n], times[n], raw[n].tobytes())
+                if index[n] < 0
+                else encode_histogram_series(series[n], column.pool, int(index[n]), times[n])
+                for n in rows
+            ]
+            histograms = int((index >= 0).sum())
+            count = len(rows) - histograms
         every = [(series[n], one) for n, some in exemplars.items() for one in some]
         pieces += [encode_exemplar_series(labels, one) for labels, one in every]
         return b"".join(pieces), Counts(count, histograms, len(every))

@@ -114,37 +114,39 @@ class FormatV2:
     def samples(
         self, series: Sequence[bytes], samples: Samples, exemplars: Exemplars
     ) -> tuple[object, Counts]:
-        """Encode samples: those with exemplars, histograms and odd times one by one, the others as columns."""
+        """Encode samples as columns; series with exemplars, histograms or odd times one by one.
+
+        All of a series goes one way, so that its samples stay in order.
+        """
         starts = samples.start_ms
         if starts is None:
             starts = np.zeros(samples.size, dtype=np.int64)
         floats = ~is_no_sample(samples.values)
         usual = floats & _usual(samples.ts_ms) & ((starts == 0) | _usual(starts))
         usual[list(exemplars)] = False
-        others = [
-            _Other(
-                _of(series[n]),
-                _float(samples.values, n, int(samples.ts_ms[n]), int(starts[n])),
-                self._exemplars(exemplars.get(n, ())),
-            )
-            for n in np.flatnonzero(floats & ~usual).tolist()
-        ]
         column = None if samples.histograms is None else samples.histograms.gathered()
-        histograms = 0
-        if column is not None:
-            for n in np.flatnonzero(column.index >= 0).tolist():
-                times = int(samples.ts_ms[n]), int(starts[n])
-                data = delimited(
-                    _HISTOGRAM, encode_histogram(column.pool, int(column.index[n]), *times)
-                )
-                others.append(_Other(_of(series[n]), data, self._exemplars(exemplars.get(n, ()))))
-                histograms += 1
-        rows = np.flatnonzero(usual)
+        index = np.full(samples.size, -1) if column is None else column.index
+        odd = {series[n] for n in np.flatnonzero(~usual).tolist()}
+        others, rows = [], range(samples.size)
+        for n in [n for n in rows if series[n] in odd] if odd else ():
+            usual[n] = False
+            times = int(samples.ts_ms[n]), int(starts[n])
+            if column is not None and index[n] >= 0:
+                histogram = encode_histogram(column.pool, int(index[n]), *times)
+                points = delimited(_HISTOGRAM, histogram)
+            elif floats[n]:
+                points = _float(samples.values, n, *times)
+            else:
+                continue
+            others.append(_Other(_of(series[n]), points, self._exemplars(exemplars.get(n, ()))))
+        left = np.flatnonzero(usual)
         made = None
-        if len(rows):
-            numbers = _columns([series[n] for n in rows.tolist()])
-            made = FloatColumns(numbers, samples.ts_ms[rows], samples.values[rows], starts[rows])
-        counts = Counts(int(floats.sum()), histograms, sum(map(len, exemplars.values())))
+        if len(left):
+            numbers = _columns([series[n] for n in left.tolist()])
+            made = FloatColumns(numbers, samples.ts_ms[left], samples.values[left], starts[left])
+        counts = Counts(
+            int(floats.sum()), int((index >= 0).sum()), sum(map(len, exemplars.values()))
+        )
         return _Content(self._texts, made, tuple(others)), counts
 
     def exemplars(
@@ -161,24 +163,28 @@ class FormatV2:
         for table in tables:
             bases[table] = size
             size += len(table.symbols)
-        floats = [
-            part.floats.raised(bases[part.texts]) for part in parts if part.floats is not None
-        ]
-        others = [(one, bases[part.texts]) for part in parts for one in part.others]
         used = np.zeros(size, dtype=np.bool_)
         used[0] = True
-        for columns in floats:
-            used[columns.numbers.refs] = True
-            used[columns.numbers.about[:, 1:]] = True
-        for one, base in others:
-            used[[base + n for n in _every(one)]] = True
+        runs: list[tuple[list[FloatColumns], Sequence[_Other], int]] = [([], (), 0)]
+        for part in parts:
+            base = bases[part.texts]
+            if part.floats is not None:
+                columns = part.floats.raised(base)
+                used[columns.numbers.refs] = True
+                used[columns.numbers.about[:, 1:]] = True
+                runs[-1][0].append(columns)
+            if part.others:  # what follows must come behind them
+                used[[base + n for one in part.others for n in _every(one)]] = True
+                runs[-1] = (runs[-1][0], part.others, base)
+                runs.append(([], (), 0))
         places = np.flatnonzero(used)
         local = np.zeros(size, dtype=np.int64)
         local[places] = np.arange(len(places))
         pieces = _symbols(tables, places)
-        if floats:
-            pieces.append(write_floats(FloatColumns.concat(floats), local))
-        pieces += [_encode_other(one, local[base:]) for one, base in others]
+        for floats, others, base in runs:
+            if floats:
+                pieces.append(write_floats(FloatColumns.concat(floats), local))
+            pieces += [_encode_other(one, local[base:]) for one in others]
         return b"".join(pieces)
 
     def forget(self) -> bool:

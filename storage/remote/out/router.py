@@ -101,6 +101,10 @@ class Router:
             self._about = dict(about)
             self._forget()
 
+    def _make_room(self) -> None:
+        if self._format.forget():
+            self._forget()
+
     def _forget(self) -> None:
         self._layouts.clear()
         self._series.clear()
@@ -160,8 +164,7 @@ class Router:
             yield Routed(shard, content, Counts(count), ts_ms)
 
     def _learn(self, layout: FollowedLayout) -> _Sent:
-        if self._format.forget():
-            self._forget()
+        self._make_room()
         places = [self._place(labels) for labels in layout.labels]
         shards = np.array([-1 if place is None else place.shard for place in places])
         rows = []
@@ -182,6 +185,7 @@ class Router:
             here = samples.histograms.index >= 0
             self._drop(Counts(histograms=int(here.sum())), "disabled")
             samples = replace(samples.take(~here), histograms=None)
+        self._make_room()
         refs, inverse = np.unique(samples.refs, return_inverse=True)
         names = [labels[ref] for ref in refs.tolist()]
         places = [self._place(one) for one in names]

@@ -1,11 +1,13 @@
 """Remote write 2.0 out: what is sent, and what is made of the answers."""
 
 import logging
+from collections.abc import Iterator
+from typing import Any
 
 import cramjam
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
@@ -14,9 +16,12 @@ from model.labels import Labels
 from model.samples import NO_SAMPLE, Exemplar, Floats, is_no_sample, no_samples
 from storage.interface import Hints, Metadata, SeriesExemplars
 from storage.remote.out import format_v2
-from storage.remote.out.format import Counts
+from storage.remote.out.format import Counts, Format
+from storage.remote.out.format_v1 import FormatV1
 from storage.remote.out.format_v2 import FormatV2
+from storage.remote.packed import read_packed
 from storage.remote.receiver import RemoteWriteReceiver
+from storage.remote.wire import read_delimited, read_varint, skip
 from storage.tsdb.db import Tsdb
 from storage.tsdb.samples import Samples
 from storage.tsdb.stack import Stack
@@ -76,7 +81,11 @@ abouts = st.one_of(
 
 @settings(deadline=None, max_examples=40)
 @given(
-    st.lists(st.tuples(names, times, st.floats(), starts, abouts), max_size=8),
+    st.lists(
+        st.tuples(names, times, st.floats(), starts, abouts),
+        max_size=8,
+        unique_by=lambda row: row[:2],
+    ),
     st.lists(names, min_size=1, max_size=8, unique=True),
     times,
     st.lists(st.one_of(st.just(NO_SAMPLE[0]), st.floats()), min_size=8, max_size=8),
@@ -88,6 +97,7 @@ def test_requests_hold_what_was_put_in(
     values: list[float],
 ) -> None:
     """Any series, time, float, start timestamp and metadata, in scrapes and by themselves."""
+    assume(not {(one, ts_ms) for one in layout} & {row[:2] for row in rows})
     form = FormatV2()
     samples = Samples(
         np.arange(len(rows)),
@@ -137,6 +147,67 @@ def test_histograms_exemplars_and_metadata_stand_with_their_series() -> None:
         SeriesExemplars(ROWS[0], (TRACE,)),
         SeriesExemplars(ROWS[1], (TRACE,)),
     ]
+
+
+def fields(data: bytes) -> Iterator[tuple[int, Any]]:
+    """Yield a message's tags, each with its bytes or its number; doubles as bytes."""
+    at = 0
+    while at < len(data):
+        tag, at = read_varint(data, at)
+        start, at = at, skip(data, tag, at, len(data))
+        if tag & 7 == 0:
+            yield tag, read_varint(data, start)[0]
+        else:
+            yield tag, data[slice(*read_delimited(data, start, at))] if tag & 7 == 2 else b""
+
+
+def sequence(data: bytes, version: int) -> list[tuple[str, int]]:
+    """Return name and time of every sample, in the order of the message."""
+    symbols = [value.decode() for tag, value in fields(data) if tag == 0x22]
+    found = []
+    for tag, series in fields(data):
+        if tag != (0x0A, 0x2A)[version - 1]:
+            continue
+        parts = list(fields(series))
+        if version == 1:
+            pairs = [dict(fields(value)) for kind, value in parts if kind == 0x0A]
+            name = next(pair[0x12].decode() for pair in pairs if pair[0x0A] == b"__name__")
+        else:
+            name = symbols[read_packed([parts[0][1]])[0].tolist()[1]]
+        histogram = (0x22, 0x1A)[version - 1]
+        for kind, value in parts[1:]:
+            if kind in (0x12, histogram):
+                found.append((name, dict(fields(value))[0x10 if kind == 0x12 else 0x78]))
+    return found
+
+
+@pytest.mark.parametrize("form", [FormatV1(), FormatV2()])
+def test_a_series_stays_in_order(form: Format) -> None:
+    """Whatever its samples are, in one piece and over pieces: a receiver may take no older ones."""
+    series = [form.series(one, None) for one in (ROWS[0], ROWS[1])]
+    values = np.array([1.0, 2.0, NO_SAMPLE[0], 4.0, 5.0, 6.0])
+    index = np.array([-1, -1, 0, -1, -1, -1], dtype=np.int32)
+    rows = [0, 1, 0, 0, 1, 0]
+    contents = []
+    for step in range(3):
+        stack = Stack.of(HistogramColumn(index, pool_of([Histogram(positive={1: 2.0})])))
+        times = np.arange(6) + NOW + step * 20
+        loose = Samples(np.array(rows), times, values, None, stack)
+        exemplars = {4: [TRACE]} if step != 1 else {}
+        contents.append(form.samples([series[row] for row in rows], loose, exemplars)[0])
+        layout = form.layout(series)
+        contents.append(layout.encode(NOW + step * 20 + 10, np.array([1.0, 2.0]))[0])
+    data = form.join(contents)
+
+    wanted = {
+        row: [NOW + 20 * step + n for step in range(3) for n in (*offsets, 10)]
+        for row, offsets in ((0, [0, 2, 3, 5]), (1, [1, 4]))
+    }
+    told: dict[int, list[int]] = {0: [], 1: []}
+    names = {series_name: row for row, series_name in enumerate(("m0", "m1"))}
+    for name, ts in sequence(data, form.version):
+        told[names[name]].append(ts)
+    assert told == wanted
 
 
 def test_many_texts_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,6 +289,23 @@ def test_only_what_is_asked_for_is_sent(
         assert sender.count("histograms_dropped_total", reason="disabled") == 1
         assert sender.count("exemplars_dropped_total", reason="disabled") == 2
     assert not far.store.exemplars([[]], 0, 1 << 62)
+
+
+def test_texts_are_forgotten_while_it_sends(
+    sender: Sender, far: Far, store: Tsdb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Series that come and go do not fill the memory; all arrive with their labels."""
+    monkeypatch.setattr(format_v2, "_MAX_TEXTS", 30)
+    far.version = 2
+    with sender.sending(version=2):
+        for step in range(20):
+            scrape(store, step)
+            refs = store.series([Labels.of({"__name__": "late", "step": str(step)})])
+            store.append_samples(refs, np.array([NOW]), np.array([float(step)])).wait()
+
+        assert eventually(lambda: points(far) == 20 * 20 + 20)
+    late = {k.get("step"): v[NOW] for k, v in far.store.samples.items() if k.get("step")}
+    assert late == {str(step): float(step) for step in range(20)}
 
 
 def test_success_without_a_word_is_a_loss(
