@@ -2,20 +2,23 @@
 
 ``sum by (job) (rate(x[5m]))`` over a day of thousands of series would write and read a dozen
 matrices as large as the answer of ``rate``. Here some hundred series at a time go all the way into
-their groups while they are in the cache. Only for what needs no care: floats, windows that all
-series of a target share, no start timestamps. Everything else is left to ``aggregate`` and ``rate``.
+their groups while they are in the cache. Only for what needs no care: floats (histograms in ``fused_histograms``), windows that all
+series of a target share, no start timestamp within one. Everything else is left to ``aggregate`` and ``rate``.
 """
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from msgspec import Struct
 
 from model.samples import Bools, Floats
-from promql import ast
+from model.steady import steady
+from promql import ast, fused_histograms
 from promql.aggregate import grouping_names, segments
 from promql.block import Block, Index
-from promql.functions.rate import Edges, edges, resets
+from promql.functions.edges import Edges, edges
+from promql.functions.rate import resets
+from promql.functions.starts import no_start_inside
 from promql.select import chunk_rows
 from promql.windows import Chunk, Windows, columns_of
 
@@ -44,13 +47,12 @@ def can_fuse(node: ast.Aggregate) -> ast.Call | None:
     return None if arg.selector.anchored or arg.selector.smoothed else inner
 
 
-@dataclass(frozen=True, slots=True)
-class Fused:
+class Fused(Struct, frozen=True):
     """An aggregation of rates.
 
     Attributes:
         block: The groups.
-        rows: bool, shape (series,): which series had a rate at any step.
+        rows: bool, shape (series,): which series had a rate of floats at any step.
     """
 
     block: Block
@@ -59,8 +61,15 @@ class Fused:
 
 def aggregate_rates(node: ast.Aggregate, call: ast.Call, windows: Windows) -> Fused | None:
     """Work out an aggregation that ``can_fuse``; None if the windows need more care than is taken here."""
+    seconds = windows.range_ms / 1000 if call.name == "rate" else 1.0
+    if any(chunk.hist is not None for chunk in windows.chunks):
+        if node.op not in fused_histograms.OPERATIONS:
+            return None
+        summed = fused_histograms.sum_rates(node, windows, seconds)
+        none = np.zeros(windows.labels.size, dtype=bool)
+        return None if summed is None else Fused(summed, none)
     for chunk in windows.chunks:
-        if chunk.hist is not None or chunk.start_ms is not None or not chunk.uniform:
+        if not chunk.uniform or _starts_matter(windows, chunk):
             return None
     labels = windows.labels
     parts = segments(node, labels)
@@ -70,7 +79,6 @@ def aggregate_rates(node: ast.Aggregate, call: ast.Call, windows: Windows) -> Fu
     total = np.full(shape, np.nan if node.op in ("min", "max") else 0.0)
     count = np.zeros(shape)
     rows = np.zeros(labels.size, dtype=bool)
-    seconds = windows.range_ms / 1000 if call.name == "rate" else 1.0
     for chunk in windows.chunks:
         here = chunk.count()[0] >= 2
         if not here.any() or not len(chunk.rows):
@@ -92,6 +100,13 @@ def aggregate_rates(node: ast.Aggregate, call: ast.Call, windows: Windows) -> Fu
         total /= np.maximum(count, 1)
     gone = np.ones(shape[0], dtype=bool)
     return Fused(Block(parts.labels, total, present, gone).compact(), rows)
+
+
+def _starts_matter(windows: Windows, chunk: Chunk) -> bool:
+    """Tell whether start timestamps may say of any window that a counter began within it."""
+    if chunk.start_ms is None:
+        return False
+    return not steady(chunk.start_ms) or not no_start_inside(windows, chunk.start_ms)
 
 
 def _add(ufunc: Any, total: Floats, rates: "_Rates", groups: Index, here: Bools) -> None:

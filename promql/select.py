@@ -1,9 +1,10 @@
 """What a store gave, cut for the steps of a query: instant vectors and windows."""
 
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from model.histogram.pool import (
     GAUGE,
@@ -14,6 +15,7 @@ from model.histogram.pool import (
     concat_pools,
 )
 from model.samples import Bools, Floats, Ints, is_no_sample, is_stale
+from model.steady import rows_of
 from promql.block import Block, Rows
 from promql.windows import Chunk, Extension, Index, Windows, columns_of, index_classes, search_rows
 from storage.interface import TS_PAD, Group, SeriesSet
@@ -88,10 +90,12 @@ def instant(
     values, present = np.zeros(shape), np.zeros(shape, dtype=bool)
     sample_ms = np.zeros(shape, dtype=np.int64) if times else None
     start_ms = np.zeros(shape, dtype=np.int64) if start_times else None
-    hist_index = np.full(shape, -1, dtype=np.int32)
     pools = _Pools()
-    for group in found.groups:
+    hist_index: Int32s | None = None
+    for group in [part for whole in found.groups for part in _apart(whole)]:
         hist = pools.add(group)
+        if hist is not None and hist_index is None:
+            hist_index = np.full(shape, -1, dtype=np.int32)
         ts_row = group.ts_row.astype(np.int64)
         last = search_rows(group.ts_ms, ts_ms) - 1
         for series, shared in _split(last, ts_row):
@@ -111,19 +115,34 @@ def instant(
                 sample_ms[rows] = at
             if start_ms is not None and group.start_ms is not None:
                 start_ms[rows] = part.pick(group.start_ms, index)
-            if hist is not None:
+            if hist is not None and hist_index is not None:
                 hist_index[rows] = part.pick(hist, index)
-    pool = pools.pool()
-    column = (
-        None if pool is None else HistogramColumn(np.where(present, hist_index, np.int32(-1)), pool)
-    )
+    pool, column = pools.pool(), None
+    if pool is not None and hist_index is not None:
+        column = HistogramColumn(np.where(present, hist_index, np.int32(-1)), pool)
     keep = np.zeros(shape[0], dtype=bool)
     block = Block(found.labels, values, present, keep, column, sample_ms, start_ms)
     return block.compact()
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+def _apart(group: Group) -> list[Group]:
+    """Cut a group in two: the series without a hole or stale marker, and the others."""
+    if group.dense or group.histograms is not None:
+        return [group]
+    odd = is_no_sample(group.values) | is_stale(group.values)
+    whole: Bools = ~(odd & (group.ts_ms != TS_PAD)[group.ts_row]).any(axis=1)
+    if not whole.any():
+        return [group]
+    return [_some(group, whole, dense=True), _some(group, ~whole, dense=False)]
+
+
+def _some(group: Group, keep: Bools, *, dense: bool) -> Group:
+    start = None if group.start_ms is None else rows_of(group.start_ms, keep)
+    rows, ts_row = group.rows[keep], group.ts_row[keep]
+    return Group(rows, group.ts_ms, ts_row, group.values[keep], dense, None, start)
+
+
+class _Part(Struct, frozen=True):
     """Some series of a group, and how cells of theirs are picked."""
 
     group: Group
@@ -137,7 +156,7 @@ class _Part:
         """Return cells of a (k, T) matrix; ``index`` is (S,) for all series alike, or (k, S)."""
         index = np.maximum(index, 0)
         if index.ndim == 1:
-            return self._own(matrix)[:, index]
+            return self._own(matrix)[:, columns_of(index)]
         return np.take_along_axis(self._own(matrix), index, axis=1)
 
     def times(self, index: Index) -> Ints:
@@ -229,8 +248,8 @@ def windows(
                 values=group.values if whole else group.values[series],
                 low=picked[0],
                 high=picked[1],
-                hist=None if hist is None else hist[series],
-                start_ms=None if group.start_ms is None else group.start_ms[series],
+                hist=hist if whole or hist is None else hist[series],
+                start_ms=_starts_of(group, series),
                 inner_low=picked[2] if extension is not None else None,
                 inner_high=picked[3] if extension is not None else None,
             )
@@ -238,6 +257,12 @@ def windows(
     keep = np.zeros(found.labels.size, dtype=bool)
     ranges = starts_ms, ends_ms, range_ms
     return Windows(found.labels, keep, tuple(chunks), *ranges, pools.pool(), extension)
+
+
+def _starts_of(group: Group, series: Index) -> Ints | None:
+    if group.start_ms is None or len(series) == len(group.rows):
+        return group.start_ms
+    return rows_of(group.start_ms, series)
 
 
 def _within(group: Group, start_ms: int, end_ms: int) -> bool:
@@ -270,9 +295,24 @@ def _without_holes(chunk: Chunk) -> list[Chunk]:
     whole: Bools = (sample | padding[chunk.ts_row]).all(axis=1)
     if whole.all():
         return [chunk]
-    if not np.any(whole):
-        return [chunk.only(sample)]
-    return [chunk_rows(chunk, whole), chunk_rows(chunk, ~whole).only(sample[~whole])]
+    kept = [chunk_rows(chunk, whole)] if np.any(whole) else []
+    rest, sample = chunk_rows(chunk, ~whole) if kept else chunk, sample[~whole]
+    alike = _alike(sample) if chunk.uniform else None
+    if alike is None:
+        return [*kept, rest.only(sample)]
+    return [*kept, *(chunk_rows(rest, rows).columns(sample[rows[0]]) for rows in alike)]
+
+
+def _alike(sample: Bools) -> list[Index] | None:
+    """Group rows that have holes in the same places, as what was scraped or deleted at once; None if few have."""
+    bits = np.packbits(sample, axis=1)
+    classes: dict[bytes, list[int]] = {}
+    for row, key in enumerate(map(bytes, bits)):
+        classes.setdefault(key, []).append(row)
+    if len(classes) > max(_FEW_CLASSES, len(sample) // _FEW_CLASSES):
+        return None
+    some = [np.array(rows, dtype=np.int64) for rows in classes.values()]
+    return [rows for rows in some if sample[rows[0]].any()]
 
 
 def chunk_rows(chunk: Chunk, keep: Rows) -> Chunk:
@@ -289,7 +329,7 @@ def chunk_rows(chunk: Chunk, keep: Rows) -> Chunk:
         low=chunk.low if chunk.uniform else chunk.low[keep],
         high=chunk.high if chunk.uniform else chunk.high[keep],
         hist=None if chunk.hist is None else chunk.hist[keep],
-        start_ms=None if chunk.start_ms is None else chunk.start_ms[keep],
+        start_ms=None if chunk.start_ms is None else rows_of(chunk.start_ms, keep),
         inner_low=own(chunk.inner_low),
         inner_high=own(chunk.inner_high),
     )

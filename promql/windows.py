@@ -7,23 +7,24 @@ by one, shape (k, S), and are gathered cell by cell.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
+from msgspec.structs import replace
 
 from model.histogram.pool import HistogramPool, Int32s
 from model.labels import LabelTable
 from model.samples import Bools, Floats, Ints
+from model.steady import steady
 
 Index = npt.NDArray[np.int64]
 
 _CELLS_AT_ONCE = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(Struct, frozen=True):
     """Some series of a range vector: k series, at most N samples each, S windows.
 
     Attributes:
@@ -138,9 +139,28 @@ class Chunk:
             inner_low=None if self.inner_low is None else moved(self.inner_low),
             inner_high=None if self.inner_high is None else moved(self.inner_high),
             hist=None if self.hist is None else np.take_along_axis(self.hist, order, axis=1),
+            start_ms=self.start_ms
+            if self.start_ms is None or steady(self.start_ms)
+            else np.take_along_axis(self.start_ms, order, axis=1),
+        )
+
+    def columns(self, keep: Bools) -> Self:
+        """Return a ``uniform`` chunk with only some columns (N,)."""
+        counts = np.concatenate([[0], np.cumsum(keep)])
+        return replace(
+            self,
+            ts_ms=self.ts_ms[:, keep],
+            values=self.values[:, keep],
+            low=counts[self.low],
+            high=counts[self.high],
+            inner_low=None if self.inner_low is None else counts[self.inner_low],
+            inner_high=None if self.inner_high is None else counts[self.inner_high],
+            hist=None if self.hist is None else self.hist[:, keep],
             start_ms=None
             if self.start_ms is None
-            else np.take_along_axis(self.start_ms, order, axis=1),
+            else self.start_ms[:, : int(counts[-1])]
+            if steady(self.start_ms)
+            else self.start_ms[:, keep],
         )
 
     def floats(self) -> tuple[Self, Bools | None]:
@@ -183,8 +203,7 @@ class Chunk:
             yield part, np.where(inside, values, np.nan), times, inside
 
 
-@dataclass(frozen=True, slots=True)
-class Extension:
+class Extension(Struct, frozen=True):
     """What ``anchored`` and ``smoothed`` selectors are about: the windows reach further than the range.
 
     Attributes:
@@ -198,8 +217,7 @@ class Extension:
     smoothed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Windows:
+class Windows(Struct, frozen=True):
     """A range vector at every step.
 
     Attributes:

@@ -1,17 +1,19 @@
 """Bucket counts brought onto common columns: shifting, widening, coarser schemas, common custom bounds."""
 
-from dataclasses import replace
 from decimal import Decimal, localcontext
 from functools import lru_cache
 from typing import Final
 
 import numpy as np
+from msgspec.structs import replace
 
 from model.histogram.pool import CUSTOM_SCHEMA, HistogramPool, Int32s
 from model.samples import Bools, Floats
 
 _MAX_FLOAT: Final = np.finfo(np.float64).max
 _FINEST: Final = 8  # the schema with the narrowest buckets
+_STRETCH: Final = 2  # how much wider columns may become so that all rows begin with the same bucket
+_NARROW: Final = 64  # columns that any rows may be stretched to
 
 # prometheus model/histogram/generic.go exponentialBounds was not rounded to the nearest float:
 # for each bound in [0.5, 1) of the finest schema, by how many units in the last place less one it is below
@@ -38,6 +40,38 @@ def trimmed(first: Int32s, counts: Floats) -> tuple[Int32s, Floats]:
     out = np.take_along_axis(counts, np.minimum(index, width - 1), axis=1)
     out[index >= width] = 0.0
     return (first + lead).astype(np.int32), out
+
+
+def on_common_columns(pool: HistogramPool) -> HistogramPool:
+    """Let all rows begin with the same bucket, if that does not make them much wider."""
+    first, positive = _common(pool.first, pool.positive)
+    negative_first, negative = _common(pool.negative_first, pool.negative)
+    if first is pool.first and negative_first is pool.negative_first:
+        return pool
+    return replace(
+        pool,
+        first=first,
+        positive=positive,
+        negative_first=negative_first,
+        negative=negative,
+    )
+
+
+def _common(first: Int32s, counts: Floats) -> tuple[Int32s, Floats]:
+    if not len(first) or (first == first[0]).all():
+        return first, counts
+    some = np.logical_or.reduce(counts != 0, axis=1)
+    if not some.any():
+        return np.zeros_like(first), counts
+    width = counts.shape[1]
+    low = int(first[some].min())
+    by = np.where(some, first - low, 0)
+    wide = int(by.max()) + width
+    if wide > max(width * _STRETCH, _NARROW):
+        return first, counts
+    out = np.zeros((len(counts), wide))
+    np.put_along_axis(out, by[:, None] + np.arange(width), counts, axis=1)
+    return np.full_like(first, low), out
 
 
 def aligned(

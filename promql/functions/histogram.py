@@ -1,9 +1,9 @@
 """Functions of histograms, native ones and classic ones side by side."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
+from msgspec.structs import replace
 
 from model.histogram.pool import HistogramPool
 from model.labels import LabelColumn
@@ -26,8 +26,12 @@ from promql.text import format_g, quote
 
 
 def _pool_at(block: Block, where: Bools) -> HistogramPool:
+    """Return the histograms at some places; nothing is moved if those are all there are."""
     assert block.hist is not None
-    return block.hist.pool.take(block.hist.index[where])
+    pool, rows = block.hist.pool, block.hist.index[where]
+    if len(rows) == pool.size and (rows == np.arange(pool.size)).all():
+        return pool
+    return pool.take(rows)
 
 
 def _native(block: Block, where: Bools, values: Floats) -> Block:

@@ -1,27 +1,26 @@
-"""The rate family: how counters rise and gauges move over a window.
-
-Extrapolation to the edges of the window is Prometheus's (``promql/functions.go extrapolatedRate``).
-"""
-
-from dataclasses import dataclass, replace
+"""The rate family: how counters rise and gauges move over a window."""
 
 import numpy as np
+from msgspec.structs import replace
 
 from model.labels import METRIC_NAME, LabelTable
 from model.samples import Bools, Floats, Ints
+from model.steady import steady
 from promql.annotations import Annotations
 from promql.ast import Call
 from promql.block import Block
 from promql.call import CallContext
+from promql.functions.edges import Edges, begun_inside, edges, factor
 from promql.functions.extended import extended_rise
 from promql.functions.mixed import say_mixed
 from promql.functions.starts import say_overlaps, start_resets, starts_inside
 from promql.functions.table import MATRIX, function
 from promql.histogram.arithmetic import divided, scaled
 from promql.histogram.over_time import WindowResults, only_histograms
+from promql.histogram.plain import PlainRates
 from promql.histogram.rate import Task, instant_difference, rise_with_starts
 from promql.text import quote
-from promql.windows import Chunk, Index, Windows
+from promql.windows import Chunk, Windows
 
 _COUNTER_SUFFIXES = ("_total", "_sum", "_count", "_bucket")
 _NO_COUNTER = "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: "
@@ -32,7 +31,7 @@ def resets(chunk: Chunk) -> Floats | None:
     values = chunk.values
     with np.errstate(invalid="ignore"):
         fell = values[:, 1:] < values[:, :-1]
-    if chunk.start_ms is not None:
+    if chunk.start_ms is not None and not steady(chunk.start_ms):
         fell = fell | start_resets(chunk)[:, 1:]
     if not fell.any():
         return None
@@ -52,67 +51,6 @@ def _rise(chunk: Chunk, *, counter: bool) -> tuple[Floats, Floats]:
     return rise, first
 
 
-@dataclass(frozen=True, slots=True)
-class Edges:
-    """The times rates are worked out from.
-
-    Attributes:
-        sampled: Seconds from first to last sample; float64, shape (g, S).
-        to_start: Seconds from the window's start to the first sample, as far as is extrapolated.
-        to_end: Likewise at the end.
-        row: int64, shape (k,): row of the three arrays of each series; None if each has its own.
-    """
-
-    sampled: Floats
-    to_start: Floats
-    to_end: Floats
-    row: Index | None = None
-
-    def spread(self, array: Floats) -> Floats:
-        """Return an array for each series, or one that broadcasts."""
-        return array if self.row is None or len(array) == 1 else array[self.row]
-
-
-def edges(windows: Windows, chunk: Chunk) -> Edges:
-    """Return the times of windows; what windows with less than two samples give says nothing."""
-    first, last = chunk.time_rows(chunk.low), chunk.time_rows(chunk.high - 1)
-    sampled = (last - first) / 1000
-    between = sampled / np.maximum(chunk.count() - 1, 1)
-    threshold = between * 1.1
-    to_start = (first - windows.starts_ms) / 1000
-    to_start = np.where(to_start >= threshold, between / 2, to_start)
-    to_end = (windows.ends_ms - last) / 1000
-    to_end = np.where(to_end >= threshold, between / 2, to_end)
-    return Edges(sampled, to_start, to_end, chunk.ts_row if chunk.uniform else None)
-
-
-def begun_inside(at: Edges, windows: Windows, chunk: Chunk, inside: Bools, start: Ints) -> Edges:
-    """Let windows that hold the counter's start begin there, and not be extrapolated to the left."""
-    last = chunk.time_at(chunk.high - 1)
-    return Edges(
-        np.where(inside, (last - start) / 1000, at.spread(at.sampled)),
-        np.where(inside, 0.0, at.spread(at.to_start)),
-        np.broadcast_to(at.spread(at.to_end), inside.shape),
-    )
-
-
-def factor(at: Edges, rise: Floats, first: Floats, *, counter: bool) -> Floats:
-    """Return what the sampled rise is multiplied by to stand for the whole window."""
-    sampled, to_start, to_end = at.sampled, at.to_start, at.to_end
-    by = np.where(sampled == 0, 1.0, (sampled + to_start + to_end) / sampled)
-    out = np.array(np.broadcast_to(at.spread(by), rise.shape))
-    if not counter:
-        return out
-    # a counter does not begin below zero
-    steep = at.spread(np.where(to_start > 0, sampled / to_start, np.inf))
-    nearer = (first * steep < rise) & (first >= 0)
-    if nearer.any():
-        own = [np.broadcast_to(at.spread(x), rise.shape)[nearer] for x in (sampled, to_end)]
-        to_zero = own[0] * (first[nearer] / rise[nearer])
-        out[nearer] = (own[0] + to_zero + own[1]) / own[0]
-    return out
-
-
 def _rise_over(call: CallContext, *, counter: bool, per_second: bool) -> Block:
     windows = call.windows(0)
     kind = {"counter": counter, "per_second": per_second}
@@ -130,6 +68,10 @@ def _extrapolated(call: CallContext, windows: Windows, *, counter: bool, per_sec
     out = WindowResults(windows)
     seconds = windows.range_ms / 1000 if per_second else 1.0
     for whole in windows.chunks:
+        plain = PlainRates.of(windows, whole, seconds) if counter else None
+        if plain is not None:
+            out.histograms(whole, np.broadcast_to(plain.here, whole.shape), plain.pool())
+            continue
         chunk, had = whole.floats()
         begun = starts_inside(windows, chunk) if counter else None
         count = chunk.count()

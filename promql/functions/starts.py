@@ -3,6 +3,7 @@
 import numpy as np
 
 from model.samples import Bools, Ints
+from model.steady import steady
 from promql.call import CallContext
 from promql.functions.mixed import names_of
 from promql.text import quote
@@ -35,14 +36,14 @@ def begun_after(time_ms: Ints, start: Ints, now: Ints) -> Bools:
 def start_resets(chunk: Chunk) -> Bools:
     """Tell which samples (k, N) began counting anew after the one before."""
     out = np.zeros(chunk.values.shape, dtype=bool)
-    if chunk.start_ms is not None:
+    if chunk.start_ms is not None and not steady(chunk.start_ms):
         out[:, 1:] = begins_anew(*_pairs(chunk))
     return out
 
 
 def say_overlaps(call: CallContext, windows: Windows, chunk: Chunk, where: Bools) -> None:
     """Warn of samples that claim to have begun before the sample before them, once for each window."""
-    if chunk.start_ms is None:
+    if chunk.start_ms is None or steady(chunk.start_ms):
         return
     start_before, before, start, _ = _pairs(chunk)
     marks = np.zeros(chunk.values.shape, dtype=bool)
@@ -56,9 +57,15 @@ def say_overlaps(call: CallContext, windows: Windows, chunk: Chunk, where: Bools
         call.annotations.warn_counted(text, call.node.args[0], int(hit[rows].sum()))
 
 
+def no_start_inside(windows: Windows, start_ms: Ints) -> bool:
+    """Tell whether all series began before the first window; a look at the newest start alone."""
+    starts = start_ms[:, :1] if steady(start_ms) else start_ms
+    return int(starts.max(initial=0)) <= int(windows.starts_ms.min(initial=2**62))
+
+
 def starts_inside(windows: Windows, chunk: Chunk) -> tuple[Bools, Ints] | None:
     """Tell which windows hold the start of their first sample, and that start; (k, S) each, None for none at all."""
-    if chunk.start_ms is None:
+    if chunk.start_ms is None or no_start_inside(windows, chunk.start_ms):
         return None
     start: Ints = chunk.gather(chunk.start_ms, chunk.low)
     first = chunk.time_at(chunk.low)

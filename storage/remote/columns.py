@@ -1,11 +1,12 @@
 """What one request holds, as columns; both versions of the protocol are decoded to this."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct, field
 
-from model.histogram.pool import HistogramPool
+from model.histogram.pool import HistogramPool, concat_pools
 from model.samples import Floats, Ints
 from storage.interface import BadWriteError, Metadata
 
@@ -16,8 +17,7 @@ class RemoteWriteError(BadWriteError):
     """A remote write request that will never be right, or something in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class HistogramRows:
+class HistogramRows(Struct, frozen=True):
     """The native histograms of a request; all arrays have shape (histograms,).
 
     Attributes:
@@ -47,8 +47,18 @@ class HistogramRows:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class RawExemplar:
+def joined(parts: Sequence[HistogramRows], order: Rows) -> HistogramRows:
+    """Put histograms behind one another, and take them in an order."""
+    return HistogramRows(
+        np.concatenate([part.rows for part in parts])[order],
+        np.concatenate([part.ts_ms for part in parts])[order],
+        np.concatenate([part.start_ms for part in parts])[order],
+        np.concatenate([part.stale for part in parts])[order],
+        concat_pools([part.pool for part in parts]).take(order),
+    )
+
+
+class RawExemplar(Struct, frozen=True):
     """An exemplar as it came: the number of its series, its labels in pairs, and what it says."""
 
     row: int
@@ -57,8 +67,7 @@ class RawExemplar:
     ts_ms: int
 
 
-@dataclass(slots=True)
-class Columns:
+class Columns(Struct):
     """What one request holds.
 
     Attributes:

@@ -5,14 +5,15 @@ is expected there again, so that a usual series costs one comparison. Values and
 with numpy afterwards.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 import cramjam
+from msgspec import Struct
 
 from model.labels import METRIC_NAME, Labels
 from storage.interface import Metadata
 from storage.remote.columns import Columns, RawExemplar, RemoteWriteError
+from storage.remote.histogram_templates import Templates
 from storage.remote.histograms import HistogramReader, SpanForms
 from storage.remote.samples import SampleReader
 from storage.remote.skeleton import Skeletons
@@ -41,25 +42,27 @@ MAX_BODY_BYTES: Final = 128 << 20  # unpacked
 _USUAL: Final = bytes((SAMPLE_TAG, SAMPLE_BYTES - 2, VALUE_TAG))
 
 
-@dataclass(slots=True)
-class Series:
+class Series(Struct):
     """A series that has come before.
 
     Attributes:
         prefix: Everything of a usual time series up to its value: tags, lengths, labels.
         size: Length of a usual time series.
         row: Its number, in the order in which series came.
+        raw: Its labels.
+        lone: Whether it was a histogram and nothing else last time.
         following: The series that came behind it last time.
     """
 
     prefix: bytes
     size: int
     row: int
+    raw: bytes = b""
+    lone: bool = False
     following: "Series | None" = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
+class _Request(Struct, frozen=True):
     """What is being gathered of one request."""
 
     found: Columns
@@ -81,11 +84,13 @@ class Decoder:
         self._known: dict[bytes, Series] = {}
         self._first = Series(b"\0", 0, -1)
         self._skeletons = Skeletons()
+        self._templates = Templates()
 
     def forget(self) -> None:
         """Begin anew; the labels are emptied by whom they belong to."""
         self._known.clear()
         self._skeletons.forget()
+        self._templates.forget()
         self._first.following = None
 
     def decode(self, data: bytes) -> Columns:
@@ -100,8 +105,11 @@ class Decoder:
             raise RemoteWriteError(f"the request is not a WriteRequest: {error}") from error
         if same is not None:
             return same
-        request = _Request(Columns(), SampleReader(), HistogramReader(self._forms))
+        histograms = HistogramReader(self._forms, self._templates)
+        request = _Request(Columns(), SampleReader(), histograms)
         add_row, add_at = request.samples.rows.append, request.samples.at.append
+        request.histograms.data = data
+        add_histogram, add_place = request.histograms.rows.append, request.histograms.places.append
         begins = data.startswith
         position, end, last = 0, len(data), self._first
         try:
@@ -113,6 +121,14 @@ class Decoder:
                     add_at(position + last.size - SAMPLE_BYTES)
                     position += last.size
                     continue
+                if following is not None and following.lone:
+                    place = _lone_histogram(data, position, end, following.raw)
+                    if place is not None:
+                        last = following
+                        add_histogram(last.row)
+                        add_place(place)
+                        position = place[1]
+                        continue
                 position, last = self._read_field(data, position, last, request)
             if position != end:
                 raise WireError("a series is cut off")
@@ -164,6 +180,8 @@ class Decoder:
             request.samples.at.append(at)
             return series
         _read_points(data, at, end, series.row, request)
+        lone = at < end and data[at] == HISTOGRAM_TAG
+        series.lone = lone and read_delimited(data, at + 1, end)[1] == end
         return series
 
     def _make(self, raw: bytes, found: Columns) -> Series | None:
@@ -175,7 +193,7 @@ class Decoder:
             return None
         head = bytes((SERIES_TAG,)) + varint(len(raw) + SAMPLE_BYTES) + raw + _USUAL
         size = len(head) - len(_USUAL) + SAMPLE_BYTES
-        made = self._known[raw] = Series(head, size, len(self._labels))
+        made = self._known[raw] = Series(head, size, len(self._labels), raw)
         self._labels.append(labels)
         return made
 
@@ -193,6 +211,34 @@ def unpack(body: bytes) -> bytes:
         return bytes(cramjam.snappy.decompress_raw(body))
     except (WireError, cramjam.DecompressionError) as error:
         raise RemoteWriteError(f"the body is not snappy: {error}") from error
+
+
+def _lone_histogram(data: bytes, at: int, end: int, raw: bytes) -> tuple[int, int] | None:
+    """Return where the histogram of the series at a place begins and ends.
+
+    None if the series has other labels than ``raw``, or anything else behind them.
+    """
+    if at + len(raw) + 8 > end or data[at] != SERIES_TAG:
+        return None
+    size, at = data[at + 1], at + 2
+    if size >= 0x80:
+        high = data[at]
+        if high >= 0x80:
+            return None
+        size, at = size & 0x7F | high << 7, at + 1
+    stop = at + size
+    if stop > end or not data.startswith(raw, at):
+        return None
+    at += len(raw)
+    if data[at] != HISTOGRAM_TAG:
+        return None
+    size, at = data[at + 1], at + 2
+    if size >= 0x80:
+        high = data[at]
+        if high >= 0x80:
+            return None
+        size, at = size & 0x7F | high << 7, at + 1
+    return (at, stop) if at + size == stop else None
 
 
 def _read_points(data: bytes, at: int, end: int, row: int, request: _Request) -> None:

@@ -5,13 +5,13 @@ them they are read one by one.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct, field
 
-from model.samples import Bools, Floats
+from model.samples import Bools, Floats, Ints
 from storage.remote.walk import walk
 from storage.remote.wire import WireError, read_delimited, read_varint, skip
 
@@ -29,8 +29,7 @@ _REPEATED: Final = frozenset(_SPANS)
 _FLOAT_COUNT: Final = 0x11
 
 
-@dataclass(slots=True)
-class _Message:
+class _Message(Struct):
     """One Histogram, its numbers and what is not decoded yet."""
 
     numbers: list[int] = field(default_factory=lambda: [0] * 6)
@@ -40,8 +39,7 @@ class _Message:
     kind: int = _INT
 
 
-@dataclass(frozen=True, slots=True)
-class Fields:
+class Fields(Struct, frozen=True):
     """The fields of n messages.
 
     Attributes:
@@ -71,19 +69,18 @@ class Fields:
         )
 
 
-def read_fields(data: bytes, places: Sequence[tuple[int, int]]) -> Fields:
-    """Read the messages at some places (start, stop).
+def read_fields(data: bytes, edges: Ints) -> Fields:
+    """Read messages; ``edges`` has the start and stop of each, shape (n, 2).
 
     Raises:
         WireError: If one is none.
     """
-    edges = np.array(places, dtype=np.int64)
     walked = walk(data, edges[:, 0], edges[:, 1], _REPEATED)
     if walked is None or not walked.numbers.keys().isdisjoint(_SINGLE):
-        return Fields.of([_message(data, at, end) for at, end in places])
+        return Fields.of([_message(data, at, end) for at, end in edges.tolist()])
     if not walked.doubles.keys().isdisjoint(_SINGLE):
-        return Fields.of([_message(data, at, end) for at, end in places])
-    size = len(places)
+        return Fields.of([_message(data, at, end) for at, end in edges.tolist()])
+    size = len(edges)
     numbers, doubles = np.zeros((size, 6), np.uint64), np.zeros((size, 4), np.uint64)
     for tag, column in _VARINTS.items():
         if tag in walked.numbers:

@@ -5,15 +5,15 @@ whole request is read and are then decoded with numpy.
 What is refused and how it is worded follows prometheus model/histogram, ``Validate``.
 """
 
-from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct, field
 
 from model.histogram.pool import CUSTOM_SCHEMA, HistogramPool
 from model.samples import Bools, Floats, Ints, is_stale
-from storage.remote.columns import HistogramRows
+from storage.remote.columns import HistogramRows, Rows, joined
 from storage.remote.histogram_fields import (
     BOUNDS,
     COUNT,
@@ -29,21 +29,18 @@ from storage.remote.histogram_fields import (
     Fields,
     read_fields,
 )
+from storage.remote.histogram_templates import MAX_COLUMNS, Templates
 from storage.remote.packed import read_doubles, read_packed, running_sums, unzigzag
 from storage.remote.wire import read_delimited, read_varint, skip
 
 _COARSEST: Final = -4
 _FINEST: Final = 8
 _FINEST_SENT: Final = 52  # schemas 9 to 52 are reserved: taken, and merged down to 8
-MAX_COLUMNS: Final = (
-    4096  # histograms whose buckets reach further are merged down until they do not
-)
 _MAX_BUCKETS: Final = 1 << 20
 _MAX_FORMS: Final = 65_536
 
 
-@dataclass(slots=True)
-class _Side:
+class _Side(Struct):
     """The buckets of one side of all histograms, one entry each.
 
     Attributes:
@@ -109,18 +106,19 @@ class SpanForms:
         return self._known[spans]
 
 
-@dataclass(slots=True)
-class HistogramReader:
+class HistogramReader(Struct):
     """Gathers the histograms of one request.
 
     Attributes:
         forms: What is known of spans.
+        templates: What messages of each series look like, where series are numbered for good.
         rows: Number of the series of each.
         data: The request.
         places: Where each begins and ends in it.
     """
 
     forms: SpanForms
+    templates: Templates | None = None
     rows: list[int] = field(default_factory=list)
     data: bytes = b""
     places: list[tuple[int, int]] = field(default_factory=list)
@@ -137,10 +135,25 @@ class HistogramReader:
         Raises:
             WireError: If a message is none, or its counts cannot be read.
         """
-        size = len(self.rows)
-        if not size:
+        if not self.rows:
             return None
-        fields = read_fields(self.data, self.places)
+        rows, edges = np.array(self.rows, dtype=np.int64), np.array(self.places, dtype=np.int64)
+        if self.templates is None:
+            return self._by_fields(rows, edges, faults)[0]
+        found, read = self.templates.read(self.data, rows, edges[:, 0], edges[:, 1])
+        if read.all():
+            return found
+        places = np.flatnonzero(~read)
+        others, good = self._by_fields(rows[places], edges[places], faults)
+        if found is None:
+            return others
+        order = np.argsort(np.concatenate([np.flatnonzero(read), places[good]]), kind="stable")
+        return joined([found, others], order)
+
+    def _by_fields(self, rows: Rows, edges: Ints, faults: list[str]) -> tuple[HistogramRows, Bools]:
+        """Read messages by their fields, and tell which ones are not left out."""
+        size = len(rows)
+        fields = read_fields(self.data, edges)
         numbers, doubles, integer = fields.numbers, fields.doubles, fields.integer
         stale = is_stale(doubles[:, SUM])
         bounds, bound_counts = read_doubles(fields.packed[BOUNDS])
@@ -160,13 +173,24 @@ class HistogramReader:
         good = stale | ~judge.bad
         faults.extend(judge.sentences(~good))
         times = numbers.view(np.int64)
-        return HistogramRows(
-            rows=np.array(self.rows, dtype=np.int64)[good],
+        if self.templates is not None:
+            self._learn(self.templates, rows, edges, fields, good & ~stale)
+        read = HistogramRows(
+            rows=rows[good],
             ts_ms=times[good, TIME],
             start_ms=times[good, START],
             stale=stale[good],
             pool=found.pool(good),
         )
+        return read, good
+
+    def _learn(
+        self, templates: Templates, rows: Rows, edges: Ints, fields: Fields, some: Bools
+    ) -> None:
+        """Let messages like some of these be known again."""
+        places = np.flatnonzero(some)
+        index = [self.forms.indices(fields.spans[1][place]) for place in places.tolist()]
+        templates.learn(self.data, rows[places], edges[places, 0], edges[places, 1], index)
 
     def _side(self, fields: Fields, spans: int, deltas: int, judge: "_Judge") -> "_Side":
         """Decode the buckets of one side."""
@@ -214,8 +238,7 @@ class _Judge:
         return [self._texts[n] for n in self._what[rows].tolist()]
 
 
-@dataclass(frozen=True, slots=True)
-class _Histograms:
+class _Histograms(Struct, frozen=True):
     """All histograms of a request; arrays of shape (n,), ``bounds`` (n, C)."""
 
     schema: Ints

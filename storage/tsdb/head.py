@@ -3,10 +3,10 @@
 import itertools
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from model.errors import StorageError, UnknownSeriesError
 from model.labels import Labels
@@ -24,8 +24,7 @@ from storage.tsdb.slab import KEPT, WIDTH, Slab
 _LOWEST = np.iinfo(np.int64).min
 
 
-@dataclass(slots=True)
-class Layout:
+class Layout(Struct):
     """The series of one target, in order.
 
     Attributes:
@@ -53,8 +52,7 @@ class Layout:
     parked_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(Struct, frozen=True):
     """How the head took a scrape: as a column of its layout, or what of it went through the lane.
 
     Attributes:

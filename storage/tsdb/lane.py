@@ -5,11 +5,12 @@ runs of like size are merged, so that a sample is moved a handful of times. What
 """
 
 import threading
-from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
+from msgspec.structs import replace
 
 from storage.interface import Refs
 from storage.tsdb.samples import (
@@ -24,8 +25,7 @@ _WAITING: Final = 65_536
 _FAN: Final = 4  # runs of like size that are merged into one
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """Settled samples with an index.
 
     Attributes:
@@ -61,8 +61,7 @@ def _positions(found: Samples, lookup: npt.NDArray[np.int32], mint: int, maxt: i
     return replace(found, refs=lookup[found.refs].astype(np.int64))
 
 
-@dataclass(frozen=True, slots=True)
-class LaneView:
+class LaneView(Struct, frozen=True):
     """What the lane held at one moment; for readers."""
 
     runs: tuple[Run, ...]

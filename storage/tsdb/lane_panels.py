@@ -6,11 +6,16 @@ from typing import Final
 import numpy as np
 
 from model.samples import no_samples
-from storage.interface import Group, Refs
+from model.steady import made_steady
+from storage.interface import Refs
 from storage.tsdb.lane import LaneView, Run
-from storage.tsdb.panel import Closed, Panel, run_panels
+from storage.tsdb.panel import Closed, Panel
+from storage.tsdb.parts import Cells, Part
+from storage.tsdb.pools import settled
+from storage.tsdb.run_panels import run_panels
 from storage.tsdb.samples import concat
 from storage.tsdb.side_by_side import lay_out
+from storage.tsdb.stack import Stack
 
 _LONG_AGO: Final = -(2**62)  # before the first sample of a shorter row
 
@@ -44,31 +49,53 @@ class LanePanels:
 
 def _joined(panels: Sequence[Panel]) -> tuple[Panel, ...]:
     """Put panels side by side where their series do not overlap in time; else leave them as they are."""
-    if len(panels) < 2 or any(isinstance(panel, Closed) for panel in panels):
+    if any(isinstance(panel, Closed) for panel in panels):
+        return tuple(panels)
+    if len(panels) < 2 and not any(panel.holds_histograms for panel in panels):
         return tuple(panels)
     refs = np.unique(np.concatenate([panel.refs for panel in panels]))
     laid = lay_out(len(refs), [panel.whole(refs) for panel in panels])
     if laid is None:
         return tuple(panels)
-    alike: dict[int, list[Group]] = {}
-    for group in laid[1]:
-        alike.setdefault((group.values.shape[1] - 1).bit_length(), []).append(group)
-    return tuple(_stacked(refs, groups) for groups in alike.values())
+    alike: dict[tuple[int, bool, bool], list[Part]] = {}
+    for part in laid:
+        cells = part.cells
+        has = cells.start_ms is not None, cells.histograms is not None
+        alike.setdefault(((cells.values.shape[1] - 1).bit_length(), *has), []).append(part)
+    return tuple(_stacked(refs, parts) for parts in alike.values())
 
 
-def _stacked(refs: Refs, groups: Sequence[Group]) -> Panel:
-    """Put groups of like length below one another, so that they end in the same column."""
-    width = max(group.values.shape[1] for group in groups)
-    values = no_samples((sum(len(group.rows) for group in groups), width))
-    ts_ms = np.full((sum(len(group.ts_ms) for group in groups), width), _LONG_AGO, dtype=np.int64)
+def _stacked(refs: Refs, parts: Sequence[Part]) -> Panel:
+    """Put parts of like length below one another, so that they end in the same column."""
+    width = max(part.values.shape[1] for part in parts)
+    shape = (sum(len(part.pos) for part in parts), width)
+    values = no_samples(shape)
+    ts_ms = np.full((sum(len(part.ts_ms) for part in parts), width), _LONG_AGO, dtype=np.int64)
+    start = histograms = None
+    if parts[0].cells.start_ms is not None:
+        start = np.zeros(shape, dtype=np.int64)
+    if parts[0].cells.histograms is not None:
+        index = np.full(shape, -1, dtype=np.int32)
+        histograms = Stack(index, parts[0].cells.histograms.pools)
     ts_row = []
     row = time = 0
-    for group in groups:
-        ts_row.append(group.ts_row + np.int32(time))
-        skip = width - group.values.shape[1]
-        values[row : row + len(group.rows), skip:] = group.values
-        ts_ms[time : time + len(group.ts_ms), skip:] = group.ts_ms
-        row, time = row + len(group.rows), time + len(group.ts_ms)
-    order = np.concatenate([group.rows for group in groups])
-    dense = all(group.dense for group in groups)
-    return Panel(refs[order], ts_ms, np.concatenate(ts_row), values, dense=dense)
+    for part in parts:
+        ts_row.append(part.ts_row + np.int32(time))
+        skip = width - part.values.shape[1]
+        rows = slice(row, row + len(part.pos))
+        values[rows, skip:] = part.values
+        if start is not None and part.cells.start_ms is not None:
+            start[rows, skip:] = part.cells.start_ms
+            start[rows, :skip] = part.cells.start_ms[:, :1]  # nobody looks there
+        if histograms is not None and part.cells.histograms is not None:
+            histograms.index[rows, skip:] = part.cells.histograms.index
+        ts_ms[time : time + len(part.ts_ms), skip:] = part.ts_ms
+        row, time = rows.stop, time + len(part.ts_ms)
+    order = np.concatenate([part.pos for part in parts])
+    cells = Cells(
+        values,
+        all(part.dense for part in parts),
+        None if start is None else made_steady(start),
+        None if histograms is None else settled(values, histograms),
+    )
+    return Panel(refs[order], ts_ms, np.concatenate(ts_row), cells)

@@ -4,14 +4,18 @@ from collections.abc import Iterable
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
+import numpy as np
+
 from model.errors import StorageError
 from storage.tsdb.blocks import Blocks
 from storage.tsdb.chunk import FrameTable
+from storage.tsdb.cutouts import Cutout, without
 from storage.tsdb.damage import DamagedError
-from storage.tsdb.deletions import Deletions
+from storage.tsdb.deletions import Deletion, Deletions
+from storage.tsdb.frame_panels import PanelCache, TablePanels
 from storage.tsdb.head import Head
 from storage.tsdb.lane_panels import LanePanels
-from storage.tsdb.panel import NoPanelError, Panel, PanelCache, TablePanels
+from storage.tsdb.panel import NoPanelError, Panel
 from storage.tsdb.parts import Part
 from storage.tsdb.selection import Selection
 
@@ -63,12 +67,14 @@ class PanelReader:
             sealed = self._sealed.of(self._sealed_table.sealed_table())
             for block in self._blocks.touching(mint, maxt):
                 meta = block.meta
-                if self._deletions.of_block(meta.sequence, meta.mint, meta.maxt):
-                    return None
+                deleted = self._deletions.of_block(meta.sequence, meta.mint, meta.maxt)
                 try:
+                    found: list[Part] = []
                     for table in block.tables(self._head.index, mint, maxt):
-                        found = self._of(table)
-                        _extend(late if meta.late else scrapes, found, selection, mint, maxt)
+                        _extend(found, self._of(table), selection, mint, maxt)
+                    if deleted and found:
+                        found = without(found, [self._cutout(selection, one) for one in deleted])
+                    (late if meta.late else scrapes).extend(found)
                 except DamagedError:
                     return None  # frame by frame, what is damaged is left out and told
                 except StorageError as error:
@@ -78,6 +84,14 @@ class PanelReader:
         except NoPanelError:
             return None
         return [*scrapes, *slab, *late]
+
+    def _cutout(self, selection: Selection, deletion: Deletion) -> Cutout:
+        """Return which series of a selection a deletion names; their labels say so, so that it stays so."""
+        gone = selection.deleted.get(deletion)
+        if gone is None:
+            gone = np.isin(selection.refs, deletion.refs(self._head.index))
+            selection.deleted[deletion] = gone
+        return Cutout(gone, deletion.mint, deletion.maxt)
 
     def _of(self, table: FrameTable) -> tuple[Panel, ...]:
         panels = self._of_table.get(table)

@@ -1,17 +1,19 @@
 """Where series stand in a source, and what was cut out of it."""
 
-from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from model.samples import Bools, Floats, Ints
+from model.steady import rows_of
+from storage.tsdb.stack import Stack
 
 Positions = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where series of a selection stand in one source.
 
     Attributes:
@@ -43,23 +45,68 @@ def as_slice(rows: Positions) -> Positions | slice:
     return rows
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+Rows = Positions | Bools | slice
+
+
+class Cells(Struct, frozen=True):
+    """What stands in a matrix of samples.
+
+    Attributes:
+        values: float64, shape (k, T).
+        dense: True if there is neither NO_SAMPLE nor a stale marker.
+        start_ms: int64, shape (k, T), start timestamps, 0 for none; None if no sample has any.
+        histograms: ``index`` of shape (k, T); None if there is none.
+    """
+
+    values: Floats
+    dense: bool
+    start_ms: Ints | None = None
+    histograms: Stack | None = None
+
+    def cut(self, rows: Rows, columns: slice) -> Self:
+        """Return some rows and columns; views where both are slices."""
+        start, histograms = self.start_ms, self.histograms
+        if start is not None:
+            start = rows_of(start[:, columns], rows)
+        if histograms is not None:
+            histograms = Stack(histograms.index[:, columns][rows], histograms.pools)
+        return type(self)(self.values[:, columns][rows], self.dense, start, histograms)
+
+
+class Part(Struct, frozen=True):
     """Some series of a selection with all their samples of one source in a range.
 
     Attributes:
         pos: int64, shape (k,), rising: positions in the selection.
         ts_ms: int64, shape (g, T).
         ts_row: int32, shape (k,).
-        values: float64, shape (k, T).
-        dense: True if there is neither NO_SAMPLE nor a stale marker.
+        cells: What they are, shape (k, T).
     """
 
     pos: Positions
     ts_ms: Ints
     ts_row: npt.NDArray[np.int32]
-    values: Floats
-    dense: bool
+    cells: Cells
+
+    @property
+    def values(self) -> Floats:
+        """The values, shape (k, T)."""
+        return self.cells.values
+
+    @property
+    def dense(self) -> bool:
+        """True if there is neither NO_SAMPLE nor a stale marker."""
+        return self.cells.dense
+
+    def take(self, at: Positions, columns: slice = slice(None)) -> "Part":
+        """Return some of the series (by their place here, rising) and columns."""
+        if len(at) == len(self.pos):
+            cells = self.cells.cut(slice(None), columns)
+            return Part(self.pos, self.ts_ms[:, columns], self.ts_row, cells)
+        used, ts_row = np.unique(self.ts_row[at], return_inverse=True)
+        own = ts_row.reshape(-1).astype(np.int32)
+        cells = self.cells.cut(at, columns)
+        return Part(self.pos[at], self.ts_ms[used, columns], own, cells)
 
 
 def column_classes(ts_ms: Ints, mint: int, maxt: int) -> list[tuple[int, int, Bools | None]]:

@@ -1,13 +1,15 @@
 """One pool for all histograms of an answer, so that merging moves nothing but int32 indices."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
+from model.histogram.layout import on_common_columns
 from model.histogram.pool import HistogramColumn, HistogramPool, concat_pools
-from model.samples import is_no_sample
+from model.samples import Floats, is_no_sample
+from model.steady import steady
 from storage.interface import Group
 from storage.tsdb.chunk import Piece
 from storage.tsdb.resets import shown, told
@@ -66,10 +68,8 @@ def outward(groups: Sequence[Group]) -> list[Group]:
     pool = next((g.histograms.pool for g in out if g.histograms is not None), None)
     if pool is None:
         return out
-    current, previous = (
-        np.concatenate(parts)
-        for parts in zip(*(_sequence(g, g.histograms) for g in out if g.histograms), strict=True)
-    )
+    pairs = [sequence(g.values, g.histograms.index) for g in out if g.histograms is not None]
+    current, previous = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
     final: HistogramPool = shown(told(pool, current, previous))
     return [
         g
@@ -83,22 +83,44 @@ def _stripped(group: Group) -> Group:
     histograms, start = group.histograms, group.start_ms
     if histograms is not None and not (histograms.index >= 0).any():
         histograms = None
-    if start is not None and not start.any():
+    if start is not None and not (start[:, :1] if steady(start) else start).any():
         start = None
     if histograms is group.histograms and start is group.start_ms:
         return group
     return replace(group, histograms=histograms, start_ms=start)
 
 
-def _sequence(
-    group: Group, column: HistogramColumn
+def sequence(
+    values: Floats, index: npt.NDArray[np.int32]
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """Return the histograms of a group, and the one before each: -1 at a start or behind a float."""
-    index = column.index
-    here = (index >= 0) | ~is_no_sample(group.values)
+    """Return the histograms of some series, and the one before each: -1 at a start or behind a float.
+
+    Args:
+        values: Shape (k, T).
+        index: Rows of the pool, likewise.
+    """
+    if (index >= 0).all():
+        before = np.full_like(index, -1)
+        before[:, 1:] = index[:, :-1]
+        return index.ravel(), before.ravel()
+    here = (index >= 0) | ~is_no_sample(values)
     flat = index[here]
     series = np.repeat(np.arange(len(index)), here.sum(axis=1))
     previous = np.full_like(flat, -1)
     previous[1:] = np.where(series[1:] == series[:-1], flat[:-1], np.int32(-1))
     some = flat >= 0
     return flat[some], previous[some]
+
+
+def settled(values: Floats, stack: Stack) -> Stack:
+    """Return histograms as one pool, in the order of the series, with all that can be said of their hints.
+
+    Args:
+        values: Shape (k, T).
+        stack: Likewise.
+    """
+    column = stack.gathered()
+    if column is None:
+        return stack
+    pool = on_common_columns(column.pool)
+    return Stack(column.index, (told(pool, *sequence(values, column.index)),))

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from model.labels import Matcher
-from storage.interface import Hints, Refs, SeriesSet
+from storage.interface import TS_PAD, Hints, Refs, SeriesSet
+from storage.tsdb.answer import answer_of
 from storage.tsdb.block import Block
 from storage.tsdb.blocks import Blocks
 from storage.tsdb.chunk import Chunk, FrameCache, FrameTable
@@ -51,12 +52,14 @@ class Querier:
         selection = self._blocks.loaded(
             self._index, mint, maxt, lambda: self._selections.find(matchers)
         )
-        parts: Sequence[Part] | None = self._panels.cut(selection, mint, maxt)
+        parts = self._panels.cut(selection, mint, min(maxt, TS_PAD - 1))
+        laid: Sequence[Part] | None = None
         if parts is not None and hints.last_only:
-            parts = only_last(selection.size, parts)
-        laid = None if parts is None else lay_out(selection.size, parts)
+            laid = only_last(selection.size, parts)
+        if parts is not None and laid is None:
+            laid = lay_out(selection.size, parts)
         if laid is not None:
-            kept, fast = laid
+            kept, fast = answer_of(selection.size, laid)
             table = selection.table if kept is None else selection.table.take(np.flatnonzero(kept))
             return SeriesSet(table, fast)
         refs = selection.refs

@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from model.errors import StorageError
 from model.samples import Bools, Exemplar
@@ -20,8 +21,7 @@ from storage.tsdb.walsegment import SegmentInfo
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Replayed:
+class Replayed(Struct):
     """What was found.
 
     Attributes:

@@ -8,12 +8,13 @@ until the index has other series.
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
+from msgspec import Struct, field
 
 from model.labels import LabelTable, Matcher
+from model.samples import Bools
 from storage.interface import Refs
 from storage.tsdb.index import SeriesIndex
 from storage.tsdb.parts import Place
@@ -23,8 +24,7 @@ _KEPT_PLACES: Final = 1024
 _KEPT_IDS: Final = 2048
 
 
-@dataclass(slots=True)
-class Selection:
+class Selection(Struct):
     """Series that pass some matchers.
 
     Attributes:
@@ -34,6 +34,7 @@ class Selection:
         recycled: That of the index when it was made: refs named other series before.
         places: By key of a source: where the series stand there.
         elsewhere: Keys of the sources that have none of the series.
+        deleted: Which of the series a deletion names, shape (size,).
     """
 
     refs: Refs
@@ -42,6 +43,7 @@ class Selection:
     recycled: int
     places: dict[object, Place] = field(default_factory=dict)
     elsewhere: set[object] = field(default_factory=set)
+    deleted: dict[object, Bools] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -53,6 +55,7 @@ class Selection:
         if len(self.places) + len(self.elsewhere) >= _KEPT_PLACES:
             self.places.clear()
             self.elsewhere.clear()
+            self.deleted.clear()
         if found is None:
             self.elsewhere.add(key)
         else:

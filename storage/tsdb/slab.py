@@ -9,17 +9,17 @@ work and even again afterwards, and a reader whose slots changed their sequence 
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from threading import RLock
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from model.samples import Floats, Ints, no_samples
 from storage.interface import TS_PAD, Refs
 from storage.tsdb.growable import Growable
-from storage.tsdb.parts import Part, Place, classes_of, place
+from storage.tsdb.parts import Cells, Part, Place, classes_of, place
 from storage.tsdb.selection import Selection
 
 WIDTH: Final = 128
@@ -32,8 +32,7 @@ _HASTY_TRIES: Final = 20
 Lookup = npt.NDArray[np.int32]
 
 
-@dataclass(frozen=True, slots=True)
-class SlabPart:
+class SlabPart(Struct, frozen=True):
     """Series of some slots whose columns in range have the same indices.
 
     Attributes:
@@ -231,12 +230,13 @@ class Slab:
         clean = self._nan_col.data[slots] < lows
         values = self.values  # after the counts: at least as new as they are
         parts = []
-        for low, high, mine in classes_of(lows, highs):
+        for low, high, mine in _classes(lows, highs, clean):
             columns = values[:, low:high]
             if mine is None:
                 got, times = columns[where.rows], ts_ms[:, low:high]
                 copied = got.copy() if isinstance(where.rows, slice) else got
-                parts.append(Part(where.pos, times.copy(), where.ts_row, copied, bool(clean.all())))
+                cells = Cells(copied, bool(clean.all()))
+                parts.append(Part(where.pos, times.copy(), where.ts_row, cells))
                 continue
             sel = np.flatnonzero(mine[where.ts_row])
             if not len(sel):
@@ -244,8 +244,8 @@ class Slab:
             rows = where.rows
             rows = np.arange(rows.start, rows.stop)[sel] if isinstance(rows, slice) else rows[sel]
             ts_row = (np.cumsum(mine) - 1).astype(np.int32)[where.ts_row[sel]]
-            dense = bool(clean[mine].all())
-            parts.append(Part(where.pos[sel], ts_ms[mine, low:high], ts_row, columns[rows], dense))
+            cells = Cells(columns[rows], bool(clean[mine].all()))
+            parts.append(Part(where.pos[sel], ts_ms[mine, low:high], ts_row, cells))
         now = self._seq.data[slots]
         return None if (now != seq).any() or (now & 1).any() else parts
 
@@ -351,6 +351,18 @@ class Slab:
         if merged and sum(merged[-1]) == self._top_row:
             self._top_row = merged.pop()[0]
         self._free_rows = merged
+
+
+def _classes(
+    lows: npt.NDArray[np.int64], highs: npt.NDArray[np.int64], clean: npt.NDArray[np.bool_]
+) -> list[tuple[int, int, npt.NDArray[np.bool_] | None]]:
+    """Group slots by their columns; those that have gaps stand apart."""
+    if clean.all() or not clean.any():
+        return classes_of(lows, highs)
+    both = [
+        classes_of(np.where(some, lows, 0), np.where(some, highs, 0)) for some in (clean, ~clean)
+    ]
+    return [one for classes in both for one in classes]
 
 
 def _split(

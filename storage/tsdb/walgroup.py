@@ -1,10 +1,10 @@
 """What the write-ahead log writes at once."""
 
 import threading
-from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
+from msgspec import Struct, field
 
 from model.errors import StorageError
 from model.samples import Exemplar
@@ -23,8 +23,7 @@ class Log(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Group:
+class Group(Struct):
     """What is written at once; also the ticket of everything in it."""
 
     wal: Log

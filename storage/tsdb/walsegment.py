@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from storage.interface import Refs
 from storage.tsdb import records
@@ -17,8 +17,7 @@ from storage.tsdb.samples import concat
 from storage.tsdb.walgroup import Group
 
 
-@dataclass(slots=True)
-class SegmentInfo:
+class SegmentInfo(Struct):
     """What must be in blocks before a segment may go.
 
     Attributes:

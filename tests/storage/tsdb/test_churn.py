@@ -2,12 +2,12 @@
 
 import math
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import cramjam
 import numpy as np
 import pytest
+from msgspec import Struct, field
 from prometheus_client import CollectorRegistry
 
 from model.errors import StorageError, UnknownSeriesError
@@ -34,8 +34,7 @@ def container(number: int) -> list[Labels]:
     return [Labels.of({"__name__": f"container_{i}", **name}) for i in range(SERIES)]
 
 
-@dataclass
-class Day:
+class Day(Struct):
     """A store with containers that come and go, and a target that stays.
 
     Attributes:

@@ -1,11 +1,11 @@
 """A clock that jumps: log, lane and head stay bounded, and nothing that was acknowledged is lost."""
 
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from model.labels import Labels
 from model.samples import ScrapeBatch

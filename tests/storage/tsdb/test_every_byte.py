@@ -5,11 +5,12 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec import Struct
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from model.labels import Labels, Matcher, MatchOp
@@ -120,8 +121,7 @@ def read(directory: Path) -> Samples:
         db.stop()
 
 
-@dataclass(frozen=True)
-class Whole:
+class Whole(Struct, frozen=True):
     """A store on disk and what it holds."""
 
     directory: Path

@@ -4,11 +4,11 @@ import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from model.errors import StorageError
 from storage.interface import Hints

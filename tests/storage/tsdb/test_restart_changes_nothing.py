@@ -2,7 +2,6 @@
 
 import shutil
 import tempfile
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -34,16 +33,14 @@ TARGETS = [SERIES[:3], SERIES[1:]]  # two series change their target now and the
 Found = dict[Labels, list[tuple[int, float]]]
 
 
-@dataclass
 class Store:
     """A store, what it must answer, and a number that tells one append from another."""
 
-    directory: Path
-    clock: FakeClock = field(default_factory=FakeClock)
-    wanted: dict[Labels, dict[int, float]] = field(default_factory=dict)
-    number: int = 0
-
-    def __post_init__(self) -> None:
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.clock = FakeClock()
+        self.wanted: dict[Labels, dict[int, float]] = {}
+        self.number = 0
         self.db = self.open()
 
     def open(self) -> Tsdb:
