@@ -1,6 +1,6 @@
 """The lane seen as panels: its runs joined in time, so that a query meets few pieces of each series."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -57,12 +57,23 @@ def _joined(panels: Sequence[Panel]) -> tuple[Panel, ...]:
     laid = lay_out(len(refs), [panel.whole(refs) for panel in panels])
     if laid is None:
         return tuple(panels)
-    alike: dict[tuple[int, bool, bool], list[Part]] = {}
+    alike: dict[tuple[int, bool, int], list[Part]] = {}
     for part in laid:
-        cells = part.cells
-        has = cells.start_ms is not None, cells.histograms is not None
-        alike.setdefault(((cells.values.shape[1] - 1).bit_length(), *has), []).append(part)
+        length = (part.values.shape[1] - 1).bit_length()
+        for level, some in _by_level(part):
+            key = length, part.cells.start_ms is not None, level
+            alike.setdefault(key, []).append(some)
     return tuple(_stacked(refs, parts) for parts in alike.values())
+
+
+def _by_level(part: Part) -> Iterator[tuple[int, Part]]:
+    """Yield the series of a part by the level of their widest histogram, so that none makes others wide; 0 if floats."""
+    if part.cells.histograms is None:
+        yield 0, part
+        return
+    levels = part.cells.histograms.levels.max(axis=1)
+    for level in np.unique(levels).tolist():
+        yield level, part.take(np.flatnonzero(levels == level))
 
 
 def _stacked(refs: Refs, parts: Sequence[Part]) -> Panel:
