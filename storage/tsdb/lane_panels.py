@@ -24,18 +24,27 @@ class LanePanels:
     """Panels of what the lane holds; those of its runs stay until it has other runs."""
 
     def __init__(self) -> None:
-        self._view: tuple[LaneView | None, tuple[Panel, ...]] = (None, ())
+        self._view: tuple[LaneView | None, tuple[Panel, ...], bool] = (None, (), False)
         self._runs: tuple[tuple[Run, ...], tuple[Panel, ...]] = ((), ())
 
     def of(self, view: LaneView) -> tuple[Panel, ...]:
-        """Return the panels; later ones win."""
-        known, panels = self._view
+        """Return the panels; later ones win.
+
+        Histograms that wait lie in many small pools. Who asks for the first time picks what is wanted
+        out of these; whoever asks again before others came finds all of them in one.
+        """
+        known, panels, again = self._view
         if known is view:
+            if again:
+                panels = _joined(panels)
+                self._view = (view, panels, False)
             return panels
-        panels = self._of_runs(view.runs)
+        panels, again = self._of_runs(view.runs), False
         if view.waiting:
-            panels += run_panels(Run.of(concat(list(view.waiting))))
-        self._view = (view, panels)
+            waiting = run_panels(Run.of(concat(list(view.waiting))))
+            again = any(panel.holds_histograms for panel in waiting)
+            panels += waiting
+        self._view = (view, panels, again)
         return panels
 
     def _of_runs(self, runs: tuple[Run, ...]) -> tuple[Panel, ...]:
