@@ -6,8 +6,10 @@ that an error leaves the alerts as they were: Prometheus forgets them when a rul
 
 import math
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from alerting.rule import AlertingRule, Vector
 from alerting.template import RenderError, Template
@@ -23,8 +25,7 @@ class RuleError(TaskscopeError):
     """A rule's results cannot be used; its alerts stay as they are."""
 
 
-@dataclass(frozen=True, slots=True)
-class TemplateContext:
+class TemplateContext(Struct, frozen=True):
     """What templates can see besides the result itself."""
 
     external_url: str = ""

@@ -6,14 +6,15 @@ https://prometheus.io/docs/alerting/latest/configuration/#route: the first alert
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from model.alert import Alert, AlertState
 from model.labels import Labels
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True):
     """Which alerts are notified together, and when.
 
     Attributes:
@@ -29,8 +30,7 @@ class Route:
     key: str = "{}"
 
 
-@dataclass(slots=True)
-class AlertGroup:
+class AlertGroup(Struct):
     """The alerts that are notified together.
 
     Attributes:

@@ -4,9 +4,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import quote
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from alerting.metrics import AlertingMetrics
 from alerting.notification import Notification
@@ -27,8 +29,7 @@ _LONGEST_LINE: Final = 500
 _LINES_OF_RECORD: Final = 8  # of a stack trace
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Struct, frozen=True):
     """What an alert is about.
 
     Attributes:

@@ -3,9 +3,10 @@
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from alerting import alerting_rule, recording_rule
 from alerting.alert_store import AlertStore
@@ -21,8 +22,7 @@ from storage.interface import Appender
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class RuleRun:
+class RuleRun(Struct):
     """One rule and what became of it so far.
 
     Attributes:
@@ -47,8 +47,7 @@ class RuleRun:
     last_evaluation_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True):
     """What every group needs from outside.
 
     Attributes:

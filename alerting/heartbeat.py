@@ -6,10 +6,10 @@ An alert that always fires proves too little: it fires also when no sample comes
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from msgspec import Struct
 
 from alerting.metrics import AlertingMetrics
 from alerting.receiver.webhook import post
@@ -22,8 +22,7 @@ _log = logging.getLogger(__name__)
 _FRESHNESS: Final = 'time() - max(timestamp({__name__=~"node_load1|task_info|up"}))'
 
 
-@dataclass(frozen=True, slots=True)
-class HeartbeatStatus:
+class HeartbeatStatus(Struct, frozen=True):
     """How it stands.
 
     Attributes:

@@ -1,8 +1,9 @@
 """From the configuration's patterns to rule groups, or to every problem in every file."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from alerting.query import parse
 from alerting.rule import ExpressionParser, RuleGroup

@@ -4,9 +4,10 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
+
+from msgspec.structs import replace
 
 from alerting.alert_store import AlertStore
 from alerting.alerting_rule import TemplateContext

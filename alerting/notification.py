@@ -1,10 +1,11 @@
 """What receivers are given, and the fingerprints that name alerts across restarts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from typing import Final
+
+from msgspec import Struct
 
 from model.alert import Alert, AlertState
 from model.labels import Labels
@@ -22,8 +23,7 @@ class Reason(Enum):
     REPEAT = "repeat interval elapsed"
 
 
-@dataclass(frozen=True, slots=True)
-class Notification:
+class Notification(Struct, frozen=True):
     """The alerts of one group on their way to one receiver.
 
     Attributes:

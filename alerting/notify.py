@@ -3,8 +3,10 @@
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from alerting.metrics import AlertingMetrics
 from alerting.notification import Notification, Reason, fingerprint
@@ -18,8 +20,7 @@ _FIRST_RETRY_SECONDS: Final = 1.0
 _LAST_RETRY_SECONDS: Final = 60.0
 
 
-@dataclass(slots=True)
-class _Waiting:
+class _Waiting(Struct):
     notification: Notification
     not_before: float = 0.0
     attempts: int = 0

@@ -5,11 +5,11 @@ import os
 import threading
 import zlib
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import msgspec
+from msgspec import Struct
 
 from alerting import state_file
 from alerting.notification import Reason
@@ -22,8 +22,7 @@ _COMPACT_AFTER: Final = 10_000  # appended records
 _RETENTION_MS: Final = 5 * 86_400_000
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """The last successful notification of a group to a receiver: when, and which alerts by fingerprint."""
 
     at_ms: int

@@ -1,18 +1,17 @@
 """Rules and groups as the engine works with them: judged, with every template parsed."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from alerting.template import Template
 from model.labels import LabelTable
 
 
-@dataclass(frozen=True, slots=True)
-class Vector:
+class Vector(Struct, frozen=True):
     """What an expression gave at one moment.
 
     Attributes:
@@ -41,8 +40,7 @@ class Evaluator(Protocol):
 ExpressionParser = Callable[[str], object]
 
 
-@dataclass(frozen=True, slots=True)
-class RecordingRule:
+class RecordingRule(Struct, frozen=True):
     """Stores the value of an expression under a name of its own.
 
     Attributes:
@@ -56,8 +54,7 @@ class RecordingRule:
     labels: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class AlertingRule:
+class AlertingRule(Struct, frozen=True):
     """Raises an alert for each result of an expression.
 
     Attributes:
@@ -80,8 +77,7 @@ class AlertingRule:
 Rule = RecordingRule | AlertingRule
 
 
-@dataclass(frozen=True, slots=True)
-class RuleGroup:
+class RuleGroup(Struct, frozen=True):
     """Rules that are evaluated together, in order, at one time.
 
     Attributes:

@@ -4,10 +4,10 @@ https://prometheus.io/docs/prometheus/latest/configuration/alerting_rules/
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+from msgspec import Struct
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from alerting import template
@@ -85,8 +85,7 @@ class RuleFileSection(Section):
     groups: tuple[GroupSection, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RuleFile:
+class RuleFile(Struct, frozen=True):
     """A judged rule file; ``problems`` are all there are, ``groups`` is empty if there are any."""
 
     groups: tuple[RuleGroup, ...]

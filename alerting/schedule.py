@@ -1,11 +1,11 @@
 """When a rule group is evaluated. Pure; no clock."""
 
 import zlib
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(slots=True)
-class Schedule:
+class Schedule(Struct):
     """Every interval, shifted by a hash of the group's name so that groups spread out.
 
     The shift is the same at each start, so evaluations stay on one grid (as Prometheus's

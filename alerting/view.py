@@ -1,7 +1,8 @@
 """Rule groups as others see them: plain data for the rules API, the console and the command line."""
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from alerting.alerting_rule import Alerts
 from alerting.group import GroupRun, RuleRun
@@ -10,8 +11,7 @@ from model.alert import Alert, AlertState
 from model.labels import Labels
 
 
-@dataclass(frozen=True, slots=True)
-class RuleView:
+class RuleView(Struct, frozen=True):
     """One rule.
 
     Attributes:
@@ -45,8 +45,7 @@ class RuleView:
     last_evaluation_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class GroupView:
+class GroupView(Struct, frozen=True):
     """One group; see ``alerting.rule.RuleGroup``."""
 
     name: str

@@ -27,9 +27,10 @@ import tempfile
 import time
 import urllib.parse
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT / "../shared/bench"
@@ -251,8 +252,7 @@ def compare(mine: Server, theirs: Server, end: int, most: int) -> None:
 # ---------------------------------------------------------------- measuring
 
 
-@dataclass
-class Figures:
+class Figures(Struct):
     """CPU-seconds by work and side, a list of runs each."""
 
     rows: dict[str, dict[str, list[float]]] = field(default_factory=dict)

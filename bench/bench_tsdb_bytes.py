@@ -21,11 +21,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import cramjam
 import numpy as np
+from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
 from bench.bench_tsdb import START_MS, STEP_MS, BenchClock, Matrix, measurements
@@ -46,8 +46,7 @@ BUCKETS = 20
 FIRST_BUCKET = -20  # of schema 3: ends at about 0.18
 
 
-@dataclass
-class Cost:
+class Cost(Struct):
     """What one store took for some data."""
 
     data: int
@@ -55,8 +54,7 @@ class Cost:
     cpu: float
 
 
-@dataclass
-class Histograms:
+class Histograms(Struct):
     """Some series of native histograms; shapes (scrapes, series, buckets) and (scrapes, series)."""
 
     buckets: Matrix

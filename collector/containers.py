@@ -5,11 +5,11 @@ that no runtime knows is read too, with its id and framework ``unknown``, and co
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from threading import Lock
 from typing import Final
 
 import numpy as np
+from msgspec import Struct, field
 
 from collector.cgroup.locate import Reader, containers_below, is_unified, reader_for
 from collector.cgroup.network import network_namespace, read_network
@@ -42,8 +42,7 @@ _UNKNOWN: Final = "unknown"
 _Shape = tuple[tuple[int, ...], tuple[str, ...], tuple[str, ...]]
 
 
-@dataclass(slots=True)
-class _Container:
+class _Container(Struct):
     """What is remembered of one container from one reading to the next."""
 
     identity: TaskIdentity
@@ -54,8 +53,7 @@ class _Container:
     labels: tuple[Labels, ...] = ()
 
 
-@dataclass(slots=True)
-class _Unidentified:
+class _Unidentified(Struct):
     """Container cgroups without a task: those of the last look, and those seen twice in a row."""
 
     last: frozenset[str] = frozenset()

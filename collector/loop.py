@@ -7,10 +7,10 @@ append. Series that are gone since get a stale marker at once.
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from threading import Event, Thread
 
 import numpy as np
+from msgspec import Struct
 
 from collector.metrics import CollectorMetrics
 from model.clock import Clock, now_ms
@@ -31,8 +31,7 @@ from storage.interface import Appender
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class _Known:
+class _Known(Struct):
     """A block as it was last appended; ``labels`` is held so that its ``id()`` stays taken."""
 
     labels: tuple[Labels, ...]

@@ -1,10 +1,9 @@
 """Where the host's filesystems are seen from."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class HostRoots:
+class HostRoots(Struct, frozen=True):
     """Where the host's filesystems are seen; other than the defaults in a container and in tests."""
 
     proc: str = "/proc"

@@ -16,7 +16,10 @@ class Section(BaseModel):
     A key without a value (all below it is commented out) is as good as left out.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    # a section is built into the one above it; only the outermost needs a validator of its own
+    model_config = ConfigDict(
+        defer_build=True, extra="forbid", frozen=True, hide_input_in_errors=True
+    )
 
     @model_validator(mode="before")
     @classmethod

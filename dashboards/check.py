@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, is_dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from dashboards.grafana import render
 from dashboards.mend import SCHEMA_VERSION, Json
@@ -179,7 +180,7 @@ def _walk(node: Any) -> Iterator[Any]:
     if isinstance(node, tuple | list):
         for one in node:
             yield from _walk(one)
-    elif is_dataclass(node) and not isinstance(node, type):
+    elif isinstance(node, Struct):
         yield node
-        for each in fields(node):
-            yield from _walk(getattr(node, each.name))
+        for name in node.__struct_fields__:
+            yield from _walk(getattr(node, name))

@@ -5,11 +5,11 @@ Every reference to a data source is ``{type, uid: "${variable}"}``. The panels a
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from grafanalib import core
 from grafanalib._gen import DashboardEncoder
+from msgspec import Struct
 
 from dashboards.mend import Json, mend
 from dashboards.provisioning import LOGS_UID, METRICS_UID
@@ -36,8 +36,7 @@ BLUE: Final = "blue"
 COLUMNS: Final = 24
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(Struct, frozen=True):
     """One PromQL expression of a panel.
 
     Attributes:
@@ -53,8 +52,7 @@ class Query:
     sparse: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(Struct, frozen=True):
     """A panel of grafanalib with its size in the grid."""
 
     panel: Any
@@ -62,32 +60,28 @@ class Item:
     height: int
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """A row of panels under a title; panels flow from left to right."""
 
     title: str
     items: Sequence[Item]
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """From this value on, this colour; None is the base."""
 
     value: float | None
     color: str
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Struct, frozen=True):
     """A link on a panel or on its series."""
 
     title: str
     url: str
 
 
-@dataclass(frozen=True, slots=True)
-class Variable:
+class Variable(Struct, frozen=True):
     """A template variable with the values of a label.
 
     Attributes:
@@ -103,8 +97,7 @@ class Variable:
     several: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """A whole dashboard.
 
     Attributes:

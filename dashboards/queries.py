@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from dashboards.grafana import render
 from dashboards.mend import Json
@@ -18,8 +19,7 @@ _BUILT_IN: Final = {
 VARIABLE: Final = re.compile(r"\$(?:\{(\w+)(?::\w+)?\}|(\w+))")
 
 
-@dataclass(frozen=True, slots=True)
-class DashboardQuery:
+class DashboardQuery(Struct, frozen=True):
     """One query.
 
     Attributes:

@@ -3,10 +3,11 @@
 import http.client
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from discovery.source import RuntimeSource, SourceStatus, count_states
 from discovery.wire import AgentState, decode, encode_state
@@ -126,8 +127,7 @@ class StatePusher:
             connection.close()
 
 
-@dataclass(frozen=True, slots=True)
-class _Host:
+class _Host(Struct, frozen=True):
     tasks: frozenset[Task]
     healths: Mapping[TaskID, TaskHealth]
     heard: float  # on the monotonic clock

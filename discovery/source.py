@@ -1,16 +1,16 @@
 """What every runtime's source offers the registry."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final, Protocol
+
+from msgspec import Struct, field
 
 from model.task import Task
 
 KEPT_RUNS: Final = 50  # per task; restarts are counted beyond them
 
 
-@dataclass(frozen=True, slots=True)
-class SourceStatus:
+class SourceStatus(Struct, frozen=True):
     """How a source is doing, for start-up text and ``doctor``.
 
     Attributes:

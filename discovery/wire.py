@@ -5,11 +5,11 @@ defaults, so older readers of the same version ignore them and newer ones do wit
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from model.errors import DiscoveryError
 from model.health import TaskHealth
@@ -24,8 +24,7 @@ class WireVersionError(DiscoveryError):
     """The data may be good, but for another version of Taskscope."""
 
 
-@dataclass(frozen=True, slots=True)
-class AgentState:
+class AgentState(Struct, frozen=True):
     """What one agent knows.
 
     Attributes:
@@ -70,8 +69,7 @@ def decode(data: bytes, kind: type[ValueT]) -> ValueT:
         raise DiscoveryError(f"is not readable: {error}") from error
 
 
-@dataclass(frozen=True, slots=True)
-class _Version:
+class _Version(Struct, frozen=True):
     version: int
 
 

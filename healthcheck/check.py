@@ -3,8 +3,9 @@
 The words are those of Mesos (mesos.proto, HealthCheck), with a success threshold and a kind.
 """
 
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from model.health import CheckKind
 
@@ -18,8 +19,7 @@ class CheckType(Enum):
     COMMAND = "command"
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """When to probe and what a series of results means; the defaults are Mesos'.
 
     Attributes:
@@ -39,8 +39,7 @@ class Policy:
     success_threshold: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """One check of a task.
 
     Attributes:

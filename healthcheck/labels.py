@@ -6,8 +6,9 @@ docs/specs/identity.md.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from configfile.pattern import compile_pattern
 from healthcheck.check import Check, CheckType, Policy, parse_status_ranges, shell
@@ -24,8 +25,7 @@ _TEXTS: Final = ("type", "kind", "path", "port", "command", "status", "body_rege
 _KEYS: Final = frozenset(_TIMES + _COUNTS + _TEXTS)
 
 
-@dataclass(frozen=True, slots=True)
-class LabelChecks:
+class LabelChecks(Struct, frozen=True):
     """What the labels of one task declare.
 
     Attributes:

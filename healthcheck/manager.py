@@ -8,11 +8,11 @@ hung targets delay each other but none that answers.
 import heapq
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import count
 from threading import Condition, Event, Thread
 from typing import TYPE_CHECKING, Final
 
+from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
 from healthcheck.metrics import HealthcheckMetrics
@@ -36,8 +36,7 @@ _LONGEST_WAIT_SECONDS: Final = 1.0
 _SHOWN_STATES: Final = frozenset({TaskState.RUNNING, TaskState.PAUSED, TaskState.RESTARTING})
 
 
-@dataclass(frozen=True, slots=True)
-class HealthcheckStatus:
+class HealthcheckStatus(Struct, frozen=True):
     """How health checking is doing, for start-up text and `doctor`.
 
     Attributes:

@@ -1,16 +1,17 @@
 """Which checks a task has: the operator's, then those its labels declare."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from healthcheck.check import Check, CheckType
 from healthcheck.labels import LabelChecks, label_checks
 from model.task import Task
 
 
-@dataclass(frozen=True, slots=True)
-class TaskMatch:
+class TaskMatch(Struct, frozen=True):
     """Which tasks are meant; all that is given must fit, ``*`` and ``?`` stand for any text."""
 
     app: str = ""
@@ -29,8 +30,7 @@ class TaskMatch:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class DeclaredCheck:
+class DeclaredCheck(Struct, frozen=True):
     """A check from the operator's file. A command runs in the task's container, on the host if it has none."""
 
     match: TaskMatch

@@ -1,8 +1,10 @@
 """What a series of probe results says of a task's health: a pure state machine."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from healthcheck.check import Policy
 from model.health import CheckKind, HealthResult, Probe, TaskHealth
@@ -11,8 +13,7 @@ from model.task import HealthStatus
 _TOLERATED_ERRORS: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
-class CheckState:
+class CheckState(Struct, frozen=True):
     """Where one check of one run stands. Times are ms since the epoch.
 
     Attributes:

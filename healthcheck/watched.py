@@ -2,8 +2,9 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from healthcheck.check import Check
 from healthcheck.select import DeclaredCheck, checks_for
@@ -15,8 +16,7 @@ RUNTIME_CHECK: Final = "runtime"  # the name under which Docker's HEALTHCHECK is
 _NOTHING_YET: Final = "no result yet"
 
 
-@dataclass(slots=True, eq=False)
-class Slot:
+class Slot(Struct, eq=False):
     """One check of one task.
 
     Attributes:
@@ -36,8 +36,7 @@ class Slot:
     slow: bool = False
 
 
-@dataclass(slots=True, eq=False)
-class Watched:
+class Watched(Struct, eq=False):
     """See the module.
 
     Attributes:

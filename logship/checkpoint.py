@@ -7,11 +7,11 @@ is used: positions that are too old cost duplicates, which document ids make har
 
 import logging
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from storage.files import place
 
@@ -47,8 +47,7 @@ class _File(msgspec.Struct):
     entries: list[Entry]
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Struct, frozen=True):
     """What was found at start; ``warnings`` are sentences for people."""
 
     entries: list[Entry]

@@ -8,13 +8,13 @@ the records get the data stream ``task.event``. So an event survives ``kill -9``
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 import orjson
+from msgspec.structs import asdict, replace
 
 from logship.identities import identity_of
 from logship.parse.batch import Origin, Tally, build

@@ -9,10 +9,10 @@ import random
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from msgspec import Struct
 
 from logship.deadletter import DeadLetters
 from logship.metrics import LogshipMetrics
@@ -30,8 +30,7 @@ BACKOFF_MAX_SECONDS: Final = 30.0
 REFUSED_SECONDS: Final = 30.0  # a wrong password is tried again this often
 
 
-@dataclass(frozen=True, slots=True)
-class SinkStatus:
+class SinkStatus(Struct, frozen=True):
     """How a sink is doing, for people."""
 
     name: str

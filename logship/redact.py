@@ -7,11 +7,11 @@ it, so that JSON stays JSON.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from model.samples import Ints
 
@@ -36,8 +36,7 @@ RULES: Final[Mapping[str, bytes]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Redacted:
+class Redacted(Struct, frozen=True):
     """What redaction made of some bytes.
 
     Attributes:

@@ -8,10 +8,10 @@ once: a container that lives 200 ms is read although it is gone. Each lane has a
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
 from logship.checkpoint import CheckpointFile
@@ -43,8 +43,7 @@ KEEP_SECONDS: Final = 7 * 86_400  # positions of files that are gone, in case th
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """How to ship; sizes in bytes, times in seconds."""
 
     dataset: str = "task"
@@ -56,8 +55,7 @@ class Settings:
     docker_socket: str = "/var/run/docker.sock"  # "" never asks Docker's API
 
 
-@dataclass(frozen=True, slots=True)
-class ShipperStatus:
+class ShipperStatus(Struct, frozen=True):
     """For start-up, ``doctor`` and the console: how sinks are doing, what cannot be read, warnings.
 
     ``through_api`` logs are read through the runtime's API, because their files may not be read or

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 import zstandard
+from msgspec.structs import asdict
 
 from logship.identities import identity_of
 from model.errors import DeliveryError

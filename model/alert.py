@@ -1,7 +1,8 @@
 """Alerts as they pass from rules to receivers."""
 
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from model.labels import Labels
 
@@ -14,8 +15,7 @@ class AlertState(Enum):
     FIRING = "firing"
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
+class Alert(Struct, frozen=True):
     """One alert of one rule at one moment. Times are ms since the epoch, 0 for never.
 
     Attributes:

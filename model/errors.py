@@ -13,7 +13,8 @@ TaskscopeError
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
 class TaskscopeError(Exception):
@@ -24,8 +25,7 @@ class OperatorError(TaskscopeError):
     """An operator asked for something that cannot be; the message says what would be right."""
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """One thing wrong in a file that an operator wrote.
 
     Attributes:

@@ -1,9 +1,10 @@
 """Health results: what a probe found and when a task's health changed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol
+
+from msgspec import Struct
 
 from model.task import HealthStatus, TaskID, TaskIdentity
 
@@ -25,8 +26,7 @@ class CheckKind(Enum):
     READINESS = "readiness"
 
 
-@dataclass(frozen=True, slots=True)
-class HealthResult:
+class HealthResult(Struct, frozen=True):
     """The outcome of one probe and the state it led to.
 
     Attributes:
@@ -54,8 +54,7 @@ class HealthResult:
     output: str
 
 
-@dataclass(frozen=True, slots=True)
-class TaskHealth:
+class TaskHealth(Struct, frozen=True):
     """A task's health over all its liveness checks, for lists and pages.
 
     ``unhealthy`` if any check is, else ``unknown`` if any is, else ``starting`` if any is, else

@@ -1,12 +1,12 @@
 """Label sets: one at a time (``Labels``, for output) and as columns (``LabelTable``, for work)."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct, field
 
 METRIC_NAME: Final = "__name__"
 
@@ -45,8 +45,7 @@ class MatchOp(Enum):
     NOT_REGEX = "!~"
 
 
-@dataclass(frozen=True, slots=True)
-class Matcher:
+class Matcher(Struct, frozen=True):
     """A condition on one label. Regular expressions are RE2 and anchored at both ends; a missing label is ""."""
 
     name: str
@@ -54,8 +53,7 @@ class Matcher:
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class LabelColumn:
+class LabelColumn(Struct, frozen=True):
     """One label name over n series.
 
     Attributes:
@@ -68,8 +66,7 @@ class LabelColumn:
     values: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
-class LabelTable:
+class LabelTable(Struct, frozen=True, eq=False):
     """The labels of n series as columns of codes; label names that no series has are left out.
 
     Attributes:
@@ -80,7 +77,7 @@ class LabelTable:
 
     size: int
     columns: Mapping[str, LabelColumn]
-    notes: dict[object, Any] = field(default_factory=dict, repr=False, compare=False)
+    notes: dict[object, Any] = field(default_factory=dict)
 
     def once(self, key: object, make: Callable[[], MadeT]) -> MadeT:
         """Return what follows from this table alone, worked out the first time somebody asks.
@@ -132,6 +129,16 @@ class LabelTable:
             Labels((n, v) for n, v in zip(names, row, strict=True) if v)
             for row in zip(*texts, strict=True)
         ]
+
+    def in_order(self) -> tuple[npt.NDArray[np.int64], Self]:
+        """Return the rows in the order of their labels, int64 (n,), and the table in that order: itself if it is."""
+        order, table = self.once("order", self._in_order)
+        return order, self if table is None else table
+
+    def _in_order(self) -> tuple[npt.NDArray[np.int64], Self | None]:
+        rows = self.rows()
+        order = np.array(sorted(range(self.size), key=rows.__getitem__), dtype=np.int64)
+        return order, None if (order[1:] > order[:-1]).all() else self.take(order)
 
     def take(self, rows: npt.NDArray[np.integer]) -> Self:
         """Return the table of the rows named, in that order (an index array or a mask)."""

@@ -1,11 +1,12 @@
 """Log lines on their way: batches of bytes with columns beside them, never an object per line."""
 
-from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from model.samples import Ints
 from model.task import TaskIdentity
@@ -28,8 +29,7 @@ class Level(IntEnum):
 LEVEL_NAMES: Final = ("", "trace", "debug", "info", "warn", "error", "fatal")
 
 
-@dataclass(frozen=True, slots=True)
-class Spans:
+class Spans(Struct, frozen=True):
     """n pieces of one buffer: piece i is ``buf[starts[i]:ends[i]]``; both int64, shape (n,)."""
 
     starts: Ints
@@ -40,8 +40,7 @@ class Spans:
         return Spans(self.starts[rows], self.ends[rows])
 
 
-@dataclass(frozen=True, slots=True)
-class LogBatch:
+class LogBatch(Struct, frozen=True):
     """Consecutive records of one stream of one task, redacted, ready for any sink.
 
     A record is a line, or a stack trace joined into one. Arrays have shape (n,).
@@ -122,8 +121,7 @@ class Flag(IntEnum):
     REDACTED = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Struct, frozen=True):
     """What became of each record of one batch.
 
     Attributes:

@@ -5,11 +5,11 @@ are told apart only by ``is_stale`` and ``is_no_sample``, which look at ``view(i
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from model.labels import Labels
 
@@ -45,8 +45,7 @@ def stale_markers(shape: int | tuple[int, ...]) -> Floats:
     return np.full(shape, STALE_BITS, dtype=np.int64).view(np.float64)
 
 
-@dataclass(frozen=True, slots=True)
-class ScrapeBatch:
+class ScrapeBatch(Struct, frozen=True):
     """One sample of each series of a layout, all at one time: what one scrape gives.
 
     Attributes:
@@ -61,8 +60,7 @@ class ScrapeBatch:
     values: Floats
 
 
-@dataclass(frozen=True, slots=True)
-class Exemplar:
+class Exemplar(Struct, frozen=True):
     """One measurement that went into a sample, and what it belongs to (usually ``trace_id``)."""
 
     labels: Labels
@@ -82,8 +80,7 @@ class Ticket(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class SeriesBlock:
+class SeriesBlock(Struct, frozen=True):
     """The series of one thing that is measured (a container, the node, one health check), now.
 
     Attributes:

@@ -7,12 +7,13 @@ Where the runtime makes a new id at each start (Mesos, pods, recreated container
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from signal import Signals
 from threading import Event
 from types import MappingProxyType
 from typing import NewType, Protocol
+
+from msgspec import Struct
 
 TaskID = NewType("TaskID", str)
 ContainerID = NewType("ContainerID", str)
@@ -48,8 +49,7 @@ class HealthStatus(Enum):
     UNHEALTHY = "unhealthy"
 
 
-@dataclass(frozen=True, slots=True)
-class TaskIdentity:
+class TaskIdentity(Struct, frozen=True):
     """Who a task is. Equality is by value; what changes while it runs is ``TaskStatus``.
 
     Empty strings stand for what a runtime does not give. ``model.identity`` maps the fields to
@@ -68,8 +68,7 @@ class TaskIdentity:
     image: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
+class Exit(Struct, frozen=True):
     """How a run ended.
 
     Attributes:
@@ -104,8 +103,7 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """One start of a task. Times are ms since the epoch, UTC; ``ended_ms`` and ``exit`` are None while it runs."""
 
     number: int
@@ -114,8 +112,7 @@ class Run:
     exit: Exit | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Port:
+class Port(Struct, frozen=True):
     """A port the task listens on: inside its network namespace and, where published, on the host (0 if not)."""
 
     container: int
@@ -124,8 +121,7 @@ class Port:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TaskStatus:
+class TaskStatus(Struct, frozen=True):
     """What a task is doing now; replaced as a whole when it changes.
 
     Attributes:
@@ -164,8 +160,7 @@ class TaskStatus:
     tty: bool = False
     memory_limit_bytes: int = 0
     cpu_limit: float = 0.0
-    # a mapping has no hash; equality still looks at it
-    labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    labels: Mapping[str, str] = MappingProxyType({})
 
     @property
     def run(self) -> Run | None:
@@ -183,8 +178,7 @@ class TaskStatus:
         return next((run.exit for run in reversed(self.runs) if run.exit is not None), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(Struct, frozen=True):
     """A task: who it is and what it is doing. Equality is by value, the hash is that of its id."""
 
     identity: TaskIdentity

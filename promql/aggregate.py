@@ -1,10 +1,11 @@
 """Aggregations: series are sorted by group once, then each group is one segment of a reduction."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from model.errors import QueryError
 from model.histogram.pool import HistogramColumn
@@ -28,8 +29,7 @@ _TRUSTED: Final = 1e-11  # relative error at which a plain sum is as good as a c
 _IGNORES_HISTOGRAMS: Final = frozenset({"min", "max", "stddev", "stdvar", "quantile"})
 
 
-@dataclass(frozen=True, slots=True)
-class Segments:
+class Segments(Struct, frozen=True):
     """The rows of a vector, sorted by group.
 
     Attributes:

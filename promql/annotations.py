@@ -1,8 +1,9 @@
 """Warnings and infos of one query: each text once, with the place it was last about."""
 
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
+
+from msgspec import Struct, field
 
 from promql.ast import Expr, Subquery, unwrap
 from promql.text import format_g, position, quote
@@ -21,8 +22,7 @@ def place_of(node: Expr) -> int:
     return 0 if isinstance(node, Subquery) else node.start
 
 
-@dataclass(slots=True)
-class Monotonicity:
+class Monotonicity(Struct):
     """How far classic buckets were from rising, over all samples that had to be mended."""
 
     start: int
@@ -59,8 +59,7 @@ class Monotonicity:
         )
 
 
-@dataclass(slots=True)
-class Annotations:
+class Annotations(Struct):
     """Collects; ``render`` gives the texts as the HTTP API shows them."""
 
     _places: dict[str, int] = field(default_factory=dict)

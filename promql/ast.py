@@ -1,7 +1,8 @@
 """The syntax tree. Every node knows where it stands in the query text: ``start`` and ``end`` offsets."""
 
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from model.labels import Matcher
 
@@ -31,31 +32,27 @@ class AtEdge(Enum):
     END = "end"
 
 
-@dataclass(frozen=True, slots=True)
-class Expr:
+class Expr(Struct, frozen=True):
     """A node, from offset ``start`` to just before ``end`` in the text."""
 
     start: int
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class NumberLiteral(Expr):
+class NumberLiteral(Expr, frozen=True):
     """A number; ``duration`` if it was written with units (``5m`` is 300)."""
 
     value: float
     duration: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class StringLiteral(Expr):
+class StringLiteral(Expr, frozen=True):
     """A string."""
 
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class DurationExpr(Expr):
+class DurationExpr(Expr, frozen=True):
     """Arithmetic on durations, in seconds. Without ``left`` the operator is unary; step and range have neither side.
 
     Attributes:
@@ -74,8 +71,7 @@ class DurationExpr(Expr):
 Duration = NumberLiteral | DurationExpr
 
 
-@dataclass(frozen=True, slots=True)
-class Shift:
+class Shift(Struct, frozen=True):
     """The modifiers that move a selector in time.
 
     Attributes:
@@ -90,8 +86,7 @@ class Shift:
 NO_SHIFT = Shift()
 
 
-@dataclass(frozen=True, slots=True)
-class VectorSelector(Expr):
+class VectorSelector(Expr, frozen=True):
     """``name{label="value"}``; ``matchers`` holds the name too, last."""
 
     name: str
@@ -101,16 +96,14 @@ class VectorSelector(Expr):
     smoothed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class MatrixSelector(Expr):
+class MatrixSelector(Expr, frozen=True):
     """``selector[range]``; the time shift is the inner selector's."""
 
     selector: VectorSelector
     range: Duration
 
 
-@dataclass(frozen=True, slots=True)
-class Subquery(Expr):
+class Subquery(Expr, frozen=True):
     """``expr[range:step]``; without a step the engine's default holds."""
 
     expr: Expr
@@ -119,16 +112,14 @@ class Subquery(Expr):
     shift: Shift = NO_SHIFT
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Expr):
+class Call(Expr, frozen=True):
     """A function call; ``name`` is a key of the function table."""
 
     name: str
     args: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Aggregate(Expr):
+class Aggregate(Expr, frozen=True):
     """An aggregation; ``param`` is the first argument of those that take two."""
 
     op: str
@@ -138,8 +129,7 @@ class Aggregate(Expr):
     without: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Matching:
+class Matching(Struct, frozen=True):
     """How the series of two vectors are paired.
 
     Attributes:
@@ -159,8 +149,7 @@ class Matching:
     fill_right: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Binary(Expr):
+class Binary(Expr, frozen=True):
     """A binary operation; ``matching`` is None unless both sides are vectors."""
 
     op: str
@@ -170,16 +159,14 @@ class Binary(Expr):
     matching: Matching | None
 
 
-@dataclass(frozen=True, slots=True)
-class Unary(Expr):
+class Unary(Expr, frozen=True):
     """``+expr`` or ``-expr``."""
 
     op: str
     expr: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Paren(Expr):
+class Paren(Expr, frozen=True):
     """``(expr)``."""
 
     expr: Expr

@@ -1,11 +1,12 @@
 """Arithmetic and comparison of scalars and vectors, element by element; set operators."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
+from msgspec.structs import replace
 
 from model.errors import QueryError
 from model.histogram.pool import HistogramColumn
@@ -58,8 +59,7 @@ def scalar_operation(op: str, left: Floats, right: Floats) -> Floats:
         return _OPERATIONS[op](left, right).astype(np.float64)
 
 
-@dataclass(frozen=True, slots=True)
-class Elements:
+class Elements(Struct, frozen=True):
     """What an operation gave, element by element; arrays of shape (n, T)."""
 
     values: Floats

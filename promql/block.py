@@ -1,11 +1,12 @@
 """What the engine computes with: an instant vector at every step, as arrays of shape (series, steps)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
+from msgspec.structs import replace
 
 from model.errors import QueryError
 from model.histogram.pool import HistogramColumn, concat_columns
@@ -19,8 +20,7 @@ Index = npt.NDArray[np.int64]
 Rows = Any  # an index array or a mask
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Struct, frozen=True):
     """An instant vector at every step: n series, T steps.
 
     A value says nothing where ``present`` is False: arithmetic would destroy the bits of a

@@ -6,10 +6,10 @@ it shows: only there is a counter reset told by a hint, since the iterator that 
 mismatch. Everywhere else a histogram that follows a reset has no hint, and is compared when needed.
 """
 
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
+from msgspec.structs import replace
 
 from model.histogram.pool import NOT_RESET, RESET, UNKNOWN, HistogramColumn, HistogramPool, Int32s
 from model.histogram.resets import is_reset

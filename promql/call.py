@@ -1,7 +1,8 @@
 """What an implementation of a function is given."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from model.labels import METRIC_NAME, LabelTable, Matcher
 from model.samples import Bools, Floats, Ints
@@ -18,8 +19,7 @@ Pinned = tuple[int | None, int]
 """The time of ``@`` in ms, None without one, and the offset in ms."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """Where in time the selectors of an expression look.
 
     Attributes:
@@ -33,8 +33,7 @@ class Reference:
     uniform: bool
 
 
-@dataclass(frozen=True, slots=True)
-class QueryRange:
+class QueryRange(Struct, frozen=True):
     """First and last step of the whole query and the step between, ms (0 for an instant query)."""
 
     start_ms: int
@@ -42,8 +41,7 @@ class QueryRange:
     step_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class CallContext:
+class CallContext(Struct, frozen=True):
     """A call: its node, the steps, and the arguments on demand.
 
     Attributes:

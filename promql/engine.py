@@ -1,10 +1,12 @@
 """Runs queries: text and times in, answer out. An instant query is a range query of one step."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Final
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from model.errors import QueryError
 from model.histogram.pool import HistogramColumn
@@ -19,6 +21,7 @@ from promql.functions.extended import extended_points
 from promql.invariant import once
 from promql.parser import parse
 from promql.result import Matrix, Result, Scalar, Stats, String, Vector
+from promql.tally import Tally, TallyingEvaluator
 from promql.typecheck import type_of
 from promql.windows import Windows
 from storage.interface import Queryable
@@ -26,8 +29,7 @@ from storage.interface import Queryable
 Cancelled = Callable[[], bool]
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """What one query may use.
 
     Attributes:
@@ -43,8 +45,7 @@ def _never() -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
+class _Prepared(Struct, frozen=True):
     """A query's tree, and what is known of its nodes by their ids.
 
     Attributes:
@@ -62,10 +63,13 @@ def _prepared(text: str) -> _Prepared:
     return _Prepared(tree, without_buckets(tree))
 
 
+_NO_LIMITS: Final = Limits()
+
+
 class Engine:
     """Evaluates PromQL. Has no state and may be used from any thread."""
 
-    def __init__(self, limits: Limits = Limits()) -> None:
+    def __init__(self, limits: Limits = _NO_LIMITS) -> None:
         self._limits = limits
 
     @property
@@ -78,7 +82,13 @@ class Engine:
         return Engine(replace(self._limits, lookback_ms=lookback_ms))
 
     def instant(
-        self, queryable: Queryable, expr: str, ts_ms: int, *, cancelled: Cancelled = _never
+        self,
+        queryable: Queryable,
+        expr: str,
+        ts_ms: int,
+        *,
+        cancelled: Cancelled = _never,
+        tally: Tally | None = None,
     ) -> Result:
         """Evaluate at one time.
 
@@ -87,6 +97,7 @@ class Engine:
             expr: The query.
             ts_ms: The time.
             cancelled: Asked between steps of the work; True stops the query.
+            tally: Counts the samples of each step, if that is wanted.
 
         Raises:
             ParseError: If the query cannot be parsed.
@@ -98,7 +109,9 @@ class Engine:
         tree = prepared.expr
         at = np.array([ts_ms], dtype=np.int64)
         query = QueryRange(ts_ms, ts_ms, 0)
-        run = self._evaluator(queryable, prepared, at, query, cancelled, sub_queries=":" in expr)
+        run = self._evaluator(
+            queryable, prepared, at, query, cancelled, sub_queries=":" in expr, tally=tally
+        )
         value: Scalar | String | Vector | Matrix
         if type_of(tree) is ValueType.MATRIX:
             value = _range_vector(_shown_windows(run.evaluate_windows(tree)))
@@ -121,6 +134,7 @@ class Engine:
         step_ms: int,
         *,
         cancelled: Cancelled = _never,
+        tally: Tally | None = None,
     ) -> Result:
         """Evaluate at ``start_ms``, ``start_ms + step_ms``, ... up to ``end_ms``; scalars become a series.
 
@@ -140,7 +154,9 @@ class Engine:
             raise QueryError("zero or negative query resolution step widths are not accepted")
         at = np.arange(start_ms, end_ms + 1, step_ms, dtype=np.int64)
         query = QueryRange(start_ms, end_ms, step_ms)
-        run = self._evaluator(queryable, prepared, at, query, cancelled, start_ms != end_ms)
+        run = self._evaluator(
+            queryable, prepared, at, query, cancelled, start_ms != end_ms, tally=tally
+        )
         found = run.evaluate(tree) if len(at) else Block.empty(0)
         assert not isinstance(found, str)
         block = found if isinstance(found, Block) else Block.single(found)
@@ -156,12 +172,15 @@ class Engine:
         is_range: bool = False,
         *,
         sub_queries: bool = True,
+        tally: Tally | None = None,
     ) -> Evaluator:
         budget = Budget(self._limits.max_samples, cancelled)
         lookback = self._limits.lookback_ms
         run = Evaluator(
             queryable, at, query, Annotations(), budget, lookback, is_range, bare=tree.bare
         )
+        if tally is not None:
+            run = TallyingEvaluator(**asdict(run), tally=tally)
         if len(at) == 1 and not sub_queries:
             return run  # nothing is worked out at several steps
         return replace(run, once=once(tree.expr, run.pinned))
@@ -194,8 +213,8 @@ def _vector(block: Block, ts_ms: int) -> Vector:
 
 
 def _sorted(block: Block) -> Block:
-    rows = block.labels.rows()
-    return block.take(np.array(sorted(range(len(rows)), key=rows.__getitem__), dtype=np.int64))
+    order, labels = block.labels.in_order()
+    return block if labels is block.labels else replace(block.take(order), labels=labels)
 
 
 def _matrix(block: Block, ts_ms: Ints) -> Matrix:
@@ -251,8 +270,8 @@ def _range_vector(windows: Windows) -> Matrix:
     drop = Block(windows.labels, np.zeros((size, 1)), keep[:, None], windows.drop_name)
     labels = drop.without_dropped_names().labels if windows.drop_name.any() else windows.labels
     matrix = Matrix(labels, ts_ms, values, hist)
-    order = [i for i in sorted(range(size), key=labels.rows().__getitem__) if keep[i]]
-    rows_kept = np.array(order, dtype=np.int64)
+    order, _ = labels.in_order()
+    rows_kept = order[keep[order]]
     return Matrix(
         matrix.labels.take(rows_kept),
         ts_ms[rows_kept],

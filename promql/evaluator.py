@@ -1,10 +1,11 @@
 """Walks a tree and works every node out for all steps at once."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from model.errors import QueryError, QueryLimitError
 from model.histogram.pool import HistogramColumn
@@ -41,8 +42,7 @@ _EXTENDED_FUNCTIONS: Final = {
 }
 
 
-@dataclass(slots=True)
-class Budget:
+class Budget(Struct):
     """What a query has used of its limits; shared by all parts of one query."""
 
     max_samples: int
@@ -71,8 +71,7 @@ class Budget:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluator:
+class Evaluator(Struct, frozen=True):
     """Evaluates expressions at some steps.
 
     Attributes:

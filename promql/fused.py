@@ -6,10 +6,10 @@ their groups while they are in the cache. Only for what needs no care: floats (h
 series of a target share, no start timestamp within one. Everything else is left to ``aggregate`` and ``rate``.
 """
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from msgspec import Struct
 
 from model.samples import Bools, Floats
 from model.steady import steady
@@ -47,8 +47,7 @@ def can_fuse(node: ast.Aggregate) -> ast.Call | None:
     return None if arg.selector.anchored or arg.selector.smoothed else inner
 
 
-@dataclass(frozen=True, slots=True)
-class Fused:
+class Fused(Struct, frozen=True):
     """An aggregation of rates.
 
     Attributes:

@@ -5,8 +5,9 @@ outside braces, and between brackets stand durations. Unquoted names may hold le
 script and, not first, dots.
 """
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from promql.text import quote
 from promql.words import AGGREGATORS, KEYWORDS, OPERATORS, SET_OPERATORS
@@ -28,8 +29,7 @@ _NAMES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Struct, frozen=True):
     """One token.
 
     Attributes:

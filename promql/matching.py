@@ -1,8 +1,8 @@
 """Which series of two vectors belong together, and the labels of what comes of them."""
 
-from dataclasses import dataclass, replace
-
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from model.labels import LabelColumn, LabelTable, concat_tables, recode
 from promql import ast
@@ -44,8 +44,7 @@ def join(left_group: Index, right_group: Index, groups: int) -> tuple[Index, Ind
     return left_rows, order[np.repeat(starts[left_group], repeat) + within]
 
 
-@dataclass(frozen=True, slots=True)
-class Pairs:
+class Pairs(Struct, frozen=True):
     """Which series of two vectors belong together.
 
     Attributes:

@@ -1,8 +1,9 @@
 """The arithmetic of durations, in brackets and behind ``offset``: parsing and working out."""
 
 import math
-from dataclasses import replace
 from typing import Final, NoReturn
+
+from msgspec.structs import replace
 
 from model.errors import ParseError
 from promql import ast

@@ -1,7 +1,8 @@
 """What may follow a selector: ranges, sub-queries, ``offset``, ``@``, ``anchored`` and ``smoothed``."""
 
 import math
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from promql import ast
 from promql.parser_duration import parse_duration_expr, parse_offset_expr

@@ -1,9 +1,10 @@
 """``topk``, ``bottomk`` and ``limitk``: the first k of each group, found without sorting all series."""
 
-from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from model.samples import Bools, Floats
 from promql import ast
@@ -14,8 +15,7 @@ from promql.block import Block, Index
 _WORTH_CUTTING: Final = 64  # rows; below it sorting all is as quick
 
 
-@dataclass(frozen=True, slots=True)
-class Ranking:
+class Ranking(Struct, frozen=True):
     """What series are ranked by; arrays of shape (n, T)."""
 
     values: Floats
@@ -41,11 +41,16 @@ class Ranking:
 
     def _by_range(self, rows: Index, k: int) -> Index:
         """Leave out rows whose best is worse than the worst of k others."""
+        held = np.flatnonzero(self.present.any(axis=0))
+        if not held.size:
+            return rows
+        steps = slice(held[0], held[-1] + 1)  # before there was anything, nobody was better
         whole = len(rows) == len(self.values)
-        values = self.values if whole else self.values[rows]
-        present = self.present if whole else self.present[rows]
+        values, present = self.values[:, steps], self.present[:, steps]
         if whole:
             rows = np.arange(len(rows))
+        else:
+            values, present = values[rows], present[rows]
         everywhere = present.all(axis=1)
         if not everywhere.all():
             values = np.where(present, values, np.nan)
@@ -92,11 +97,12 @@ def _first_k(
         rows = ranking.candidates(parts.order[start:end], int(wanted.max()))
         here, group_keys = block.present[rows].T, ranking.keys(rows).T
         # NaN after every number, what is absent after NaN; equal keys in their old order
-        kind = np.where(here, np.isnan(group_keys).astype(np.int8), np.int8(2))
-        if kind.any():
+        no_number = np.isnan(group_keys)
+        if (no_number & here).any() and not here.all():
+            kind = np.where(here, no_number.astype(np.int8), np.int8(2))
             ranked = np.lexsort((np.where(kind == 0, group_keys, 0.0), kind), axis=1)
         else:
-            ranked = np.argsort(group_keys, axis=1, kind="stable")
+            ranked = np.argsort(np.where(here, group_keys, np.nan), axis=1, kind="stable")
         limit_k = np.minimum(wanted, here.sum(axis=1))
         chosen = np.arange(len(rows)) < limit_k[:, None]
         at_step = np.broadcast_to(np.arange(steps)[:, None], ranked.shape)

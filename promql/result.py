@@ -1,14 +1,13 @@
 """What a query answers."""
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from model.histogram.pool import HistogramColumn
 from model.labels import LabelTable
 from model.samples import Floats, Ints
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(Struct, frozen=True):
     """A number at each step.
 
     Attributes:
@@ -20,16 +19,14 @@ class Scalar:
     values: Floats
 
 
-@dataclass(frozen=True, slots=True)
-class String:
+class String(Struct, frozen=True):
     """A string."""
 
     ts_ms: int
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class Vector:
+class Vector(Struct, frozen=True):
     """The answer of an instant query, in output order.
 
     Attributes:
@@ -45,8 +42,7 @@ class Vector:
     hist: HistogramColumn | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Matrix:
+class Matrix(Struct, frozen=True):
     """The answer of a range query, series ordered by labels; or an instant query's range vector.
 
     Attributes:
@@ -63,15 +59,13 @@ class Matrix:
     hist: HistogramColumn | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Stats:
+class Stats(Struct, frozen=True):
     """What a query cost: samples read from the store."""
 
     samples: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """The answer with what is to be said about it."""
 
     value: Scalar | String | Vector | Matrix

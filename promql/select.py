@@ -1,9 +1,10 @@
 """What a store gave, cut for the steps of a query: instant vectors and windows."""
 
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from model.histogram.pool import (
     GAUGE,
@@ -141,8 +142,7 @@ def _some(group: Group, keep: Bools, *, dense: bool) -> Group:
     return Group(rows, group.ts_ms, ts_row, group.values[keep], dense, None, start)
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(Struct, frozen=True):
     """Some series of a group, and how cells of theirs are picked."""
 
     group: Group

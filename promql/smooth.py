@@ -1,8 +1,7 @@
 """Instant vectors of ``smoothed`` selectors: values between two samples are interpolated (``smoothSeries`` upstream)."""
 
-from dataclasses import replace
-
 import numpy as np
+from msgspec.structs import replace
 
 from model.histogram.pool import GAUGE, UNKNOWN, HistogramPool, concat_pools
 from model.samples import Bools, Ints

@@ -1,8 +1,9 @@
 """Checks a tree the grammar let pass: types of operands and arguments, as Prometheus's ``checkAST``."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final, NoReturn
+
+from msgspec.structs import replace
 
 from model.labels import METRIC_NAME
 from promql import ast

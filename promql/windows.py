@@ -7,11 +7,12 @@ by one, shape (k, S), and are gathered cell by cell.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
+from msgspec.structs import replace
 
 from model.histogram.pool import HistogramPool, Int32s
 from model.labels import LabelTable
@@ -23,8 +24,7 @@ Index = npt.NDArray[np.int64]
 _CELLS_AT_ONCE = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(Struct, frozen=True):
     """Some series of a range vector: k series, at most N samples each, S windows.
 
     Attributes:
@@ -203,8 +203,7 @@ class Chunk:
             yield part, np.where(inside, values, np.nan), times, inside
 
 
-@dataclass(frozen=True, slots=True)
-class Extension:
+class Extension(Struct, frozen=True):
     """What ``anchored`` and ``smoothed`` selectors are about: the windows reach further than the range.
 
     Attributes:
@@ -218,8 +217,7 @@ class Extension:
     smoothed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Windows:
+class Windows(Struct, frozen=True):
     """A range vector at every step.
 
     Attributes:

@@ -7,12 +7,12 @@ must not be written to. All methods may be called from any thread.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from threading import Event
 from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from model.catalog.metric import MetricType
 from model.errors import StorageError
@@ -29,8 +29,7 @@ TS_PAD: Final = np.iinfo(np.int64).max  # behind the last timestamp of a shorter
 # ---------------------------------------------------------------- metrics, reading
 
 
-@dataclass(frozen=True, slots=True)
-class Hints:
+class Hints(Struct, frozen=True):
     """What the caller will do with the answer, so that a store can leave out what is not looked at.
 
     Hints never change the result of a query.
@@ -55,8 +54,7 @@ class Hints:
     series_only: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Struct, frozen=True):
     """Series that share their timestamps, as the series of one target do (k series, g timestamp rows).
 
     Attributes:
@@ -81,16 +79,14 @@ class Group:
     start_ms: Ints | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SeriesSet:
+class SeriesSet(Struct, frozen=True):
     """The answer to a select. Each row of ``labels`` is in exactly one group; ``__name__`` is a label like any."""
 
     labels: LabelTable
     groups: tuple[Group, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Metadata:
+class Metadata(Struct, frozen=True):
     """What an exposition says of a metric family."""
 
     type: MetricType | str
@@ -98,8 +94,7 @@ class Metadata:
     unit: str
 
 
-@dataclass(frozen=True, slots=True)
-class SeriesExemplars:
+class SeriesExemplars(Struct, frozen=True):
     """The exemplars of one series, in time order."""
 
     labels: Labels
@@ -153,8 +148,7 @@ class ExemplarQueryable(Protocol):
 # ---------------------------------------------------------------- metrics, writing
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(Struct, frozen=True):
     """How much of what somebody sent was stored."""
 
     samples: int = 0
@@ -275,8 +269,7 @@ class SeriesDeleter(Protocol):
 # ---------------------------------------------------------------- logs
 
 
-@dataclass(frozen=True, slots=True)
-class LogQuery:
+class LogQuery(Struct, frozen=True):
     """A search over log records.
 
     Attributes:
@@ -296,8 +289,7 @@ class LogQuery:
     cursor: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class LogRecord:
+class LogRecord(Struct, frozen=True):
     """One record as stored: the document id and the ECS document with dotted names (``{"log.level": "error"}``)."""
 
     id: str
@@ -305,8 +297,7 @@ class LogRecord:
     document: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class LogPage:
+class LogPage(Struct, frozen=True):
     """Some records in the order asked for, and the cursor behind the last ("" at the end of a search)."""
 
     records: tuple[LogRecord, ...]

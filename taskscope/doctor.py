@@ -5,10 +5,11 @@ import platform
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from discovery.docker.client import DockerClient
 from logship.config import ElasticsearchSinkConfig
@@ -28,8 +29,7 @@ class Verdict(Enum):
     BAD = "bad"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One thing looked at: what, how it is, and a sentence that says what to do if it is not good."""
 
     what: str

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from model.errors import TaskscopeError
+from taskscope.memory import one_arena
 from taskscope.wiring import Part, Stack
 
 _log = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ def run(stack: Stack, started: Callable[[], None]) -> None:
     HUP reads the configuration anew, as Prometheus does; but a terminal that is closed takes what
     runs in it along. A part that cannot start stops those before it; its error goes to the caller.
     """
+    one_arena()
     # readers of the store wait less long for a thread that parses (docs/adr/0002)
     sys.setswitchinterval(0.0005)
     # every log file that is followed stays open

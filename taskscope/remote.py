@@ -11,8 +11,11 @@ from collector.scrape.relabel import relabel
 from model.labels import Labels
 from storage.interface import Queryable
 from storage.remote.client import RemoteWriteClient
+from storage.remote.out.format_v1 import FormatV1
+from storage.remote.out.format_v2 import FormatV2
 from storage.remote.out.metrics import OutMetrics
-from storage.remote.out.queue import Relabel, RemoteWriteQueue
+from storage.remote.out.queue import RemoteWriteQueue
+from storage.remote.out.router import Relabel
 from storage.remote.out.shard import Pace
 from storage.remote.reader import RemoteQueryable
 from taskscope.remote_config import RemoteReadConfig, RemoteWriteConfig
@@ -63,6 +66,7 @@ def _queue(
             context,
             one.headers,
             queue.retry_on_http_429,
+            one.version,
         )
 
     return RemoteWriteQueue(
@@ -70,6 +74,7 @@ def _queue(
         data / "remote_write" / f"{one.called()}.json",
         connect,
         metrics.of(one.called(), url),
+        form=FormatV1() if one.version == 1 else FormatV2(),
         relabel=_relabel(one.write_relabel_configs, external_labels),
         metadata=metadata.metadata,
         pace=Pace(
@@ -82,6 +87,9 @@ def _queue(
         min_shards=queue.min_shards,
         max_shards=queue.max_shards,
         metadata_seconds=(one.metadata_config.send_interval if one.metadata_config.send else 0.0),
+        metadata_per_send=one.metadata_config.max_samples_per_send,
+        send_exemplars=one.send_exemplars,
+        send_histograms=one.send_native_histograms,
     )
 
 

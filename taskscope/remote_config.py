@@ -23,7 +23,7 @@ class QueueConfig(Section):
 
     Attributes:
         capacity: Samples that wait in one shard at most.
-        min_shards: Connections at the start.
+        min_shards: Connections at the start, and at least.
         max_shards: Connections at most.
         max_samples_per_send: Most samples of one request.
         batch_send_deadline: Longest time a sample waits for a request to be full.
@@ -55,11 +55,13 @@ class MetadataConfig(Section):
 
     Attributes:
         send: Whether types, helps and units of metrics are sent.
-        send_interval: How often.
+        send_interval: How often; 2.0 sends them with each series, and looks for new ones so often.
+        max_samples_per_send: Most metric families of one request (1.0).
     """
 
     send: bool = True
     send_interval: Duration = 60.0
+    max_samples_per_send: int = Field(2_000, ge=1)
 
 
 class RemoteStoreConfig(Section):
@@ -105,7 +107,9 @@ class RemoteWriteConfig(RemoteStoreConfig):
     Attributes:
         url: Where to.
         name: What metrics and state call it; made of the url if left out.
-        protobuf_message: The protocol's version; 1.0.
+        protobuf_message: The protocol's version: 1.0, or 2.0 as io.prometheus.write.v2.Request.
+        send_exemplars: Whether exemplars are sent.
+        send_native_histograms: Whether native histograms are sent.
         write_relabel_configs: Change or drop series on their way.
         queue_config: How requests are made.
         metadata_config: Whether metadata are sent.
@@ -113,7 +117,11 @@ class RemoteWriteConfig(RemoteStoreConfig):
 
     url: str
     name: str = ""
-    protobuf_message: Literal["prometheus.WriteRequest"] = "prometheus.WriteRequest"
+    protobuf_message: Literal["prometheus.WriteRequest", "io.prometheus.write.v2.Request"] = (
+        "prometheus.WriteRequest"
+    )
+    send_exemplars: bool = False
+    send_native_histograms: bool = False
     write_relabel_configs: tuple[RelabelConfig, ...] = ()
     queue_config: QueueConfig = QueueConfig()
     metadata_config: MetadataConfig = MetadataConfig()
@@ -125,6 +133,11 @@ class RemoteWriteConfig(RemoteStoreConfig):
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{value!r} is not a URL; write http://host:port/api/v1/write")
         return value
+
+    @property
+    def version(self) -> int:
+        """The protocol's version, 1 or 2."""
+        return 1 if self.protobuf_message == "prometheus.WriteRequest" else 2
 
     def called(self) -> str:
         """Return its name."""

@@ -5,10 +5,10 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlencode
 
+from msgspec.structs import asdict
 from prometheus_client import CollectorRegistry
 
 from alerting.dispatcher import Dispatcher

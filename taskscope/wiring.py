@@ -5,11 +5,11 @@ between them. Everything long-running has ``start()`` and ``stop(timeout_seconds
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
 from logship.config import ElasticsearchSinkConfig
@@ -17,7 +17,8 @@ from logship.sink.base import Sink
 from model.clock import Clock
 from promql.text import format_duration
 from storage.interface import Queryable
-from taskscope.config import TaskscopeConfig, load_config, split_listen
+from taskscope.config import TaskscopeConfig, split_listen
+from taskscope.reload import Reloader
 from taskscope.space import shortage
 from taskscope.version import version_text
 from web.app import create_app
@@ -37,8 +38,7 @@ class Part(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Stack:
+class Stack(Struct, frozen=True):
     """A whole process.
 
     Attributes:
@@ -93,7 +93,7 @@ def build_up(config: TaskscopeConfig, file: Path | None, clock: Clock) -> Stack:
     agent = Agent(
         config, tasks, server.tsdb, [*sinks, *elasticsearch_sinks(config)], clock, registry
     )
-    reload = partial(_reload, file, server, agent)  # the server first: it may refuse
+    reload = Reloader(file, (server, agent), clock, registry)  # the server first: it may refuse
     status = Status(config, "up", agent.status, server.status)
     parts = Parts(
         clock=clock, version=version_text(), exposition=agent.collector.exposition, status=status,
@@ -103,7 +103,7 @@ def build_up(config: TaskscopeConfig, file: Path | None, clock: Clock) -> Stack:
         otlp_metrics=OtlpReceiver(server.tsdb, registry).ingest,
         exemplars=server.tsdb.exemplars, delete_series=server.tsdb.delete_series, clean_tombstones=server.tsdb.clean_tombstones,
         cardinality=server.tsdb.cardinality, config_yaml=partial(_yaml, server),
-        flags=lambda: flags_of(config), runtime=lambda: runtime_of(config), allowed_hosts=config.web.allowed_hosts,
+        flags=lambda: flags_of(config), runtime=lambda: {**runtime_of(config), **reload.runtime()}, allowed_hosts=config.web.allowed_hosts,
     )  # fmt: skip
     web = _web(config, parts, registry)
     queues = remote_write_queues(config, server.tsdb, registry)
@@ -130,7 +130,7 @@ def build_server(config: TaskscopeConfig, file: Path | None, clock: Clock) -> St
         {"self": SelfSeries(registry, instance=config.listen)}, server.tsdb, clock,
         CollectorMetrics(registry), config.collector.interval_seconds,
     )  # fmt: skip
-    reload = partial(_reload, file, server)
+    reload = Reloader(file, (server,), clock, registry)
     status = Status(config, "server", server.status)
     parts = Parts(
         clock=clock, version=version_text(), exposition=lambda: _latest(registry), status=status,
@@ -140,7 +140,7 @@ def build_server(config: TaskscopeConfig, file: Path | None, clock: Clock) -> St
         otlp_metrics=OtlpReceiver(server.tsdb, registry).ingest,
         exemplars=server.tsdb.exemplars, delete_series=server.tsdb.delete_series, clean_tombstones=server.tsdb.clean_tombstones,
         cardinality=server.tsdb.cardinality, config_yaml=partial(_yaml, server),
-        flags=lambda: flags_of(config), runtime=lambda: runtime_of(config),
+        flags=lambda: flags_of(config), runtime=lambda: {**runtime_of(config), **reload.runtime()},
         ingest_logs=partial(ingest, store=server.logdb) if server.logdb is not None else None,
         ingest_state=pushed.ingest, allowed_hosts=config.web.allowed_hosts,
     )  # fmt: skip
@@ -168,12 +168,12 @@ def build_agent(config: TaskscopeConfig, file: Path | None, server_url: str, clo
         registry,
     )
     pusher = StatePusher(server_url, agent.tasks, agent.health, config.host_name())
-    reload = partial(_reload, file, agent)
+    reload = Reloader(file, (agent,), clock, registry)
     status = Status(config, "agent", agent.status)
     parts = Parts(
         clock=clock, version=version_text(), exposition=agent.collector.exposition, status=status,
         reload=reload, tasks=agent.tasks, health=agent.health, targets=agent.collector.scrapes.targets,
-        allowed_hosts=config.web.allowed_hosts,
+        runtime=lambda: {**runtime_of(config), **reload.runtime()}, allowed_hosts=config.web.allowed_hosts,
     )  # fmt: skip
     web = _web(config, parts, registry)
     return Stack((appender, web, agent, pusher), web, status, reload)
@@ -242,17 +242,6 @@ def runtime_of(config: TaskscopeConfig) -> dict[str, str]:
 
 def _retention(config: TaskscopeConfig) -> str:
     return format_duration(round(config.storage.retention_days * 86_400_000))
-
-
-def _reload(file: Path | None, *parts: Any) -> None:
-    """Read the configuration anew; the parts take up what they can, the rest needs a restart.
-
-    Raises:
-        ConfigError: With every problem of the file or of what it names; all stays as it was.
-    """
-    config = load_config(file)
-    for part in parts:
-        part.reload(config)
 
 
 def _yaml(server: Any) -> str:

@@ -27,9 +27,11 @@ from web.api import (
 from web.api.answers import sentence, sentence_of
 from web.api.envelope import failure, failure_of
 from web.api.gate import DEFAULT_LIMITS, QueryGate, QueryLimits
+from web.compress import compressed
 from web.console import docs, pages
 from web.metrics import WebMetrics
 from web.parts import Parts
+from web.short_way import ShortWay
 from web.tails import Tails
 from web.usage import TaskUsage
 
@@ -73,8 +75,11 @@ def create_app(
         usage = TaskUsage(parts.queryable, parts.engine, parts.clock)
     _count_requests(app, metrics)
     guard.install(app, parts.allowed_hosts, lambda reason: metrics.refused.labels(reason).inc())
+    queries = query.Queries(parts, gate)
+    short = ShortWay(app.wsgi_app, queries, allowed_hosts=parts.allowed_hosts, metrics=metrics)
+    app.wsgi_app = short  # type: ignore[method-assign]  # as Flask's documentation has it
     for routes in (
-        query.blueprint(parts, gate),
+        query.blueprint(queries),
         series.blueprint(parts),
         exemplars.blueprint(parts),
         rules.blueprint(parts),
@@ -92,6 +97,7 @@ def create_app(
     ):
         app.register_blueprint(routes)
     app.register_error_handler(Exception, _on_error)
+    app.wsgi_app = compressed(app.wsgi_app)  # type: ignore[method-assign,assignment]  # Flask's way
     return app
 
 

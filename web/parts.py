@@ -5,8 +5,9 @@ answer 404 with a sentence.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import Struct
 
 from model.alert import Alert
 from model.clock import Clock
@@ -20,8 +21,7 @@ if TYPE_CHECKING:  # only the shapes are needed; the alert engine itself would b
     from alerting.view import GroupView
 
 
-@dataclass(frozen=True)
-class Parts:
+class Parts(Struct, frozen=True):
     """Everything the endpoints ask.
 
     Attributes:

@@ -55,7 +55,7 @@ class WebServer:
             sockets=[self._listen()],
             threads=self._app.extensions["threads"],
             ident=None,  # no Server header
-            clear_untrusted_proxy_headers=True,
+            clear_untrusted_proxy_headers=False,  # nothing here reads them
             max_request_body_size=MAX_BODY_BYTES,
             # megabyte answers stay in memory until they are sent, not in a temporary file
             outbuf_overflow=MAX_BODY_BYTES,

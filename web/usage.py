@@ -3,8 +3,9 @@
 import logging
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from model.clock import Clock, now_ms
 from model.errors import TaskscopeError
@@ -19,8 +20,7 @@ _FRESH_SECONDS: Final = 2.0
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Struct, frozen=True):
     """What one task uses: cores, and bytes of working set; None where there is no sample."""
 
     cpu_cores: float | None = None

@@ -1,9 +1,10 @@
 """Writes notifications where a person reads along."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from alerting.notification import Notification
 from alerting.receiver.base import Receiver
@@ -14,8 +15,7 @@ _MOST_ALERTS: Final = 5
 _SHOWN_LABELS: Final = ("severity", "app", "task_name", "instance", "host")
 
 
-@dataclass(frozen=True)
-class ConsoleReceiver:
+class ConsoleReceiver(Struct, frozen=True):
     """One line per alert, its last log lines indented below it.
 
     Attributes:

@@ -1,8 +1,9 @@
 """Fills a parsed template in."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from alerting.template.functions import FUNCTIONS, truth
 from alerting.template.nodes import Action, Call, If, Literal, Node, Operand, Pipe, Text
@@ -14,8 +15,7 @@ class RenderError(TaskscopeError):
     """A template could not be filled in with these values."""
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(Struct, frozen=True):
     """A parsed template; ``source`` is the text it was made of."""
 
     source: str

@@ -1,8 +1,9 @@
 """Cuts a template into text and the tokens of its actions."""
 
 import re
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from model.errors import TaskscopeError
 
@@ -19,8 +20,7 @@ class TemplateError(TaskscopeError):
         self.offset = offset
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Struct, frozen=True):
     """One token.
 
     Attributes:

@@ -1,25 +1,22 @@
 """The tree of a parsed template."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Literal:
+class Literal(Struct, frozen=True):
     """A string, number or bool as written."""
 
     value: str | float | int | bool
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(Struct, frozen=True):
     """Fields of a variable ("$" and a name), of the dot (variable ".") or of a bracketed pipeline."""
 
     base: "str | Pipe"
     fields: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """A function with the arguments written behind it; a pipeline adds its value as the last one."""
 
     function: str
@@ -30,30 +27,26 @@ Operand = Literal | Chain | Call
 Command = Operand
 
 
-@dataclass(frozen=True, slots=True)
-class Pipe:
+class Pipe(Struct, frozen=True):
     """``commands[0] | commands[1] | ...``; the value goes to ``variable`` if that is named."""
 
     commands: tuple[Command, ...]
     variable: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(Struct, frozen=True):
     """Text to be copied."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(Struct, frozen=True):
     """A pipeline whose value is printed, unless it is assigned."""
 
     pipe: Pipe
 
 
-@dataclass(frozen=True, slots=True)
-class If:
+class If(Struct, frozen=True):
     """``{{ if }}``; ``else if`` is an If alone in ``otherwise``."""
 
     condition: Pipe

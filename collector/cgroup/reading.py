@@ -1,7 +1,8 @@
 """What one reading of a container gives: fixed figures, and lists by device and interface."""
 
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 # The fixed figures in order: metric name and the labels it has besides the identity.
 FIGURES: Final[tuple[tuple[str, tuple[tuple[str, str], ...]], ...]] = (
@@ -45,8 +46,7 @@ FIGURES: Final[tuple[tuple[str, tuple[tuple[str, str], ...]], ...]] = (
 Figure = float | None
 
 
-@dataclass(slots=True)
-class Cpu:
+class Cpu(Struct):
     """CPU time in seconds and CFS bandwidth control; None where the kernel does not say."""
 
     usage: Figure = None
@@ -68,8 +68,7 @@ class Cpu:
         ]
 
 
-@dataclass(slots=True)
-class Memory:
+class Memory(Struct):
     """Memory in bytes, events as counts."""
 
     usage: Figure = None
@@ -101,8 +100,7 @@ class Memory:
         ]
 
 
-@dataclass(slots=True)
-class Spec:
+class Spec(Struct):
     """Limits. cAdvisor's conventions: 0 for no memory limit, None for no CPU quota."""
 
     memory_limit: Figure = None
@@ -124,8 +122,7 @@ class Spec:
         ]
 
 
-@dataclass(slots=True)
-class Processes:
+class Processes(Struct):
     """Processes and threads."""
 
     processes: Figure = None
@@ -144,8 +141,7 @@ BlockIO = dict[str, tuple[float, float, float, float]]
 Network = dict[str, tuple[float, ...]]
 
 
-@dataclass(slots=True)
-class Reading:
+class Reading(Struct):
     """One container, once."""
 
     cpu: Cpu = field(default_factory=Cpu)

@@ -6,8 +6,9 @@ redirect is never followed.
 
 import math
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from collector.scrape.target import ScrapeJob, Target, make_target
 from configfile.duration import parse_duration

@@ -4,11 +4,11 @@ import glob
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import yaml
+from msgspec import Struct, field
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from collector.scrape.target import ScrapeJob
@@ -28,8 +28,7 @@ class TargetGroup(BaseModel):
 _GROUPS: Final = TypeAdapter(list[TargetGroup])
 
 
-@dataclass(frozen=True, slots=True)
-class StaticConfig:
+class StaticConfig(Struct, frozen=True):
     """Prometheus's ``static_config``: addresses and labels they share."""
 
     targets: tuple[str, ...]
@@ -40,8 +39,7 @@ class StaticConfig:
         return [{**self.labels, "__address__": target} for target in self.targets]
 
 
-@dataclass(slots=True)
-class FileConfig:
+class FileConfig(Struct):
     """Prometheus's ``file_sd_config``: JSON or YAML lists of ``{targets: [...], labels: {...}}``.
 
     A file that cannot be read or is wrong keeps its last good targets; one that is gone loses them.
@@ -100,8 +98,7 @@ def read_targets(name: str) -> list[Found]:
 Discoverer = StaticConfig | FileConfig
 
 
-@dataclass(frozen=True, slots=True)
-class ScrapeConfig:
+class ScrapeConfig(Struct, frozen=True):
     """One ``scrape_config``: how, and where the targets come from."""
 
     job: ScrapeJob

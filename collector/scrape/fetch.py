@@ -13,9 +13,10 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from threading import Thread
 from typing import Final
+
+from msgspec import Struct
 
 from collector.metrics import ScrapeMetrics
 from collector.scrape.connection import Connection, describe, tls_context
@@ -38,8 +39,7 @@ _MAX_REDIRECTS: Final = 10
 Done = Callable[[Response | FetchError], None]
 
 
-@dataclass(slots=True)
-class _Exchange:
+class _Exchange(Struct):
     """One scrape under way.
 
     Attributes:
@@ -59,8 +59,7 @@ class _Exchange:
     over: bool = False
 
 
-@dataclass(slots=True, eq=False)
-class _Link:
+class _Link(Struct, eq=False):
     """A connection as the selector has it: always registered, also between two scrapes.
 
     Between scrapes ``exchange`` is None; readable then means that the far side has closed it.

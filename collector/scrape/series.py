@@ -5,11 +5,11 @@ the same series, a scrape is one append of one column.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from collector.scrape.grammar import parse_series
 from collector.scrape.http import FetchError
@@ -37,8 +37,7 @@ REPORT: Final = (
 _SPARE_CACHE: Final = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What became of one scrape's samples.
 
     Attributes:
@@ -54,8 +53,7 @@ class Outcome:
     rejected: Mapping[str, int]
 
 
-@dataclass(slots=True)
-class _Plan:
+class _Plan(Struct):
     """What to do with the columns of an exposition whose series are ``series``.
 
     Attributes:

@@ -2,10 +2,13 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlencode, urljoin, urlsplit
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from collector.scrape.http import FetchError
 from collector.scrape.relabel import RelabelRule, relabel
@@ -46,8 +49,7 @@ class Credentials:
         return f"{self.scheme} {secret}"
 
 
-@dataclass(frozen=True, slots=True)
-class Tls:
+class Tls(Struct, frozen=True):
     """How a certificate is judged and which one is shown."""
 
     ca_file: str = ""
@@ -57,8 +59,7 @@ class Tls:
     insecure_skip_verify: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ScrapeJob:
+class ScrapeJob(Struct, frozen=True):
     """What the targets of one ``scrape_config`` have in common; words and meaning are Prometheus's.
 
     Limits of 0 are none.
@@ -86,8 +87,7 @@ class ScrapeJob:
     follow_redirects: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """One endpoint. Two targets with equal ``key`` are the same.
 
     Attributes:

@@ -7,11 +7,11 @@ split anew, and only the series that were never seen are parsed.
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 import numpy as np
+from msgspec import Struct, field
 
 from collector.scrape.grammar import parse_comment, parse_value, split_series
 from collector.scrape.skeleton import Skeleton
@@ -31,8 +31,7 @@ _TYPES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Exposition:
+class Exposition(Struct, frozen=True):
     """The samples of one exposition, as columns of n.
 
     Attributes:
@@ -58,8 +57,7 @@ _OR_NONE: Final = msgspec.json.Decoder(list[float | None])
 NO_TIMESTAMP: Final = np.iinfo(np.int64).min
 
 
-@dataclass(frozen=True, slots=True)
-class _Learned:
+class _Learned(Struct, frozen=True):
     """How the exposition before looked.
 
     Attributes:
@@ -75,8 +73,7 @@ class _Learned:
     openmetrics: bool
 
 
-@dataclass(slots=True)
-class ExpositionParser:
+class ExpositionParser(Struct):
     """Parses one target's expositions; not for use from two threads at once.
 
     Attributes:

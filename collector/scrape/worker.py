@@ -2,10 +2,11 @@
 
 import logging
 import time
-from dataclasses import dataclass, field
 from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Final
+
+from msgspec import Struct, field
 
 from collector.metrics import ScrapeMetrics
 from collector.scrape.http import FetchError, Response
@@ -22,8 +23,7 @@ _OPENMETRICS: Final = "application/openmetrics-text"
 _SMALL: Final = 1 << 20  # bytes of a body that takes the fetching thread a few milliseconds at most
 
 
-@dataclass(slots=True)
-class TargetState:
+class TargetState(Struct):
     """One target and how its scrapes go.
 
     Attributes:
@@ -47,8 +47,7 @@ class TargetState:
     told: dict[str, Metadata] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Fetched:
+class _Fetched(Struct, frozen=True):
     state: TargetState
     result: Response | FetchError
     at_ms: int
@@ -56,8 +55,7 @@ class _Fetched:
     found: Exposition | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Ended:
+class _Ended(Struct, frozen=True):
     state: TargetState
     at_ms: int
 

@@ -1,8 +1,9 @@
 """One container as a task: what events and inspections make of it, step by step; no I/O."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from discovery.docker.identity import container_identity
 from discovery.docker.inspect import Inspection, health_of

@@ -3,9 +3,10 @@
 import json
 import logging
 import queue
-from dataclasses import dataclass
 from threading import Thread
 from typing import Any, Final
+
+from msgspec import Struct
 
 from discovery.docker.client import DockerClient, DockerError
 
@@ -29,8 +30,7 @@ ACTIONS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerEvent:
+class ContainerEvent(Struct, frozen=True):
     """One event of one container; ``action`` is Docker's (``die``, ``health_status: healthy``)."""
 
     container_id: str

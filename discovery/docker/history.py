@@ -1,8 +1,9 @@
 """The containers known when Taskscope last ran, so that ended and removed ones stay listed."""
 
 import contextlib
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from discovery.docker.container import Container
 from discovery.wire import VERSION, WireVersionError, decode, encode
@@ -11,15 +12,13 @@ from model.task import Task
 from storage.files import replace_file
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
+class _Kept(Struct, frozen=True):
     task: Task
     removed: bool = False
     last_event_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
+class _File(Struct, frozen=True):
     version: int
     containers: tuple[_Kept, ...]
 

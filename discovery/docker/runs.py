@@ -6,8 +6,9 @@ remembers who has told of it, and both are matched by time.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from discovery.source import KEPT_RUNS
 from model.task import Exit, Run
@@ -18,8 +19,7 @@ _EVENT_DELAY_MS: Final = 5_000  # a start event comes at most this long after Do
 _SIGKILLED: Final = 137  # 128 + SIGKILL
 
 
-@dataclass(slots=True)
-class _Run:
+class _Run(Struct):
     number: int
     started_ms: int
     ended_ms: int | None = None

@@ -4,10 +4,12 @@ import contextlib
 import logging
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event, Thread
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from discovery.labels import ignored
 from discovery.proc import start_ticks
@@ -23,8 +25,7 @@ _log = logging.getLogger(__name__)
 _POLL_SECONDS: Final = 1.0
 
 
-@dataclass(slots=True)
-class _Known:
+class _Known(Struct):
     """A task directory as last read; ``stamp`` tells whether its file was replaced since."""
 
     stamp: tuple[int, int, int]

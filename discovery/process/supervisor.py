@@ -14,10 +14,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType, MappingProxyType
 from typing import Final
+
+from msgspec.structs import replace
 
 from discovery.proc import cgroup_path, start_ticks
 from discovery.process.cgroup import Cgroup, make_cgroup, refusal_sentence
@@ -262,7 +263,7 @@ class _Supervisor:
         return (*self.task.status.runs, run)[-KEPT_RUNS:]
 
     def _set(self, **changes: object) -> None:
-        status = replace(self.task.status, **changes)  # type: ignore[arg-type]  # names are ours
+        status = replace(self.task.status, **changes)
         self.task = replace(self.task, status=status)
         self.write()
 

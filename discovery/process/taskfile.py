@@ -1,8 +1,9 @@
 """``task.json``: what a supervisor writes of its task and everybody else reads."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from discovery.wire import VERSION, decode, encode
 from model.task import Task
@@ -11,8 +12,7 @@ from storage.files import replace_file
 FILE_NAME: Final = "task.json"
 
 
-@dataclass(frozen=True, slots=True)
-class TaskFile:
+class TaskFile(Struct, frozen=True):
     """The content of the file.
 
     Attributes:

@@ -1,8 +1,9 @@
 """What one probe gave."""
 
 import errno
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from model.health import Probe
 
@@ -20,8 +21,7 @@ _OURS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """The result of one probe.
 
     Attributes:

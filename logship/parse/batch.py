@@ -1,9 +1,10 @@
 """From understood records to ``LogBatch``: spans over one buffer, secrets out, one batch per stream and run."""
 
-from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from logship.parse.columns import Columns
 from logship.parse.join import Records
@@ -15,8 +16,7 @@ from model.samples import Ints
 from model.task import TaskIdentity
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """Whose records they are; ``run_starts_ns`` are the starts of the runs still known, rising."""
 
     identity: TaskIdentity
@@ -28,8 +28,7 @@ class Origin:
     tags: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(Struct):
     """What parsing met; the shipper adds it to its counters."""
 
     bad_times: int = 0

@@ -1,13 +1,12 @@
 """The understood form of records on their way into a batch: one list per column."""
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from logship.parse.timestamps import NO_TIME
 from model.samples import Ints
 
 
-@dataclass(slots=True)
-class Columns:
+class Columns(Struct):
     """n records: message and own fields as UTF-8 bytes, time (``NO_TIME`` if the record gave none), level.
 
     ``bad_times`` counts times that were there and cannot be meant (year 9999).

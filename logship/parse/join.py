@@ -6,9 +6,9 @@ and what is read after a restart is cut into the same records.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from logship.parse.levels import LevelFinder
 from logship.parse.lines import LINE_BYTES_MAX, Lines
@@ -20,8 +20,7 @@ from model.samples import Ints
 _DIGITS = ord("0"), ord("9")  # no trace starts with one, but most lines do: their time
 
 
-@dataclass(slots=True)
-class Records:
+class Records(Struct):
     """n records, before their text is understood.
 
     ``runtime`` gives the runtime's times, None where it gave none; ``levels`` (what plain lines name) where all
@@ -38,8 +37,7 @@ class Records:
     end: int
 
 
-@dataclass(slots=True)
-class _Open:
+class _Open(Struct):
     """A record that may go on."""
 
     row: int

@@ -2,11 +2,11 @@
 
 import re
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Self
 
 import msgspec
+from msgspec import Struct
 
 from logship.parse import keys
 from logship.parse.template import Place, Run, Slot, Template
@@ -38,8 +38,7 @@ def learn(line: bytes) -> Template | None:
     return sketch.template(HEAD + line + _TAIL, names) if len(sketch.pairs) == len(names) else None
 
 
-@dataclass(slots=True)
-class _Pair:
+class _Pair(Struct):
     """A pair of the outer object: where its key and its value are; ``gap`` where the value is one gap."""
 
     start: int
@@ -47,8 +46,7 @@ class _Pair:
     gap: int = -1
 
 
-@dataclass(slots=True)
-class _Sketch:
+class _Sketch(Struct):
     """One line's backslashes, gaps (start, end, is a text) and outer pairs, as positions in the line."""
 
     marks: list[int]

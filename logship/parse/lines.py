@@ -1,11 +1,11 @@
 """From bytes to lines: what a json-file wrapper or a raw file holds, before records are made of it."""
 
 import json
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 import numpy as np
+from msgspec import Struct
 
 from logship.parse import timestamps
 from model.samples import Ints
@@ -14,8 +14,7 @@ LINE_BYTES_MAX: Final = 1 << 20  # a record is cut here
 _NEWLINE, _OPEN, _CLOSE = b"\n{}"
 
 
-@dataclass(slots=True)
-class Lines:
+class Lines(Struct):
     """n physical lines of one source, in order.
 
     Attributes:

@@ -5,8 +5,9 @@ position in the file is all a restart needs.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from logship.parse import lines as unwrap
 from logship.parse import text_lines
@@ -24,8 +25,7 @@ Format = Literal["auto", "json", "logfmt", "plain"]
 Wrapping = Literal["json-file", "none"]
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(Struct, frozen=True):
     """What a read came to.
 
     Attributes:

@@ -8,11 +8,11 @@ scalars in its slots is JSON, because the first one was; then its messages, time
 are cut out by position.
 """
 
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
+from msgspec import Struct
 
 from logship.parse import known, timestamps
 from logship.parse.columns import Columns
@@ -46,8 +46,7 @@ class Place(NamedTuple):
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(Struct, frozen=True):
     """Where a value is; a text's place is between its quotes."""
 
     start: Place
@@ -59,8 +58,7 @@ class Slot:
         return pieces(lines.data, self.start.of(places), self.end.of(places))
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """Pairs that follow each other, from the first key to behind the last value."""
 
     start: Place
@@ -82,8 +80,7 @@ class Run:
         return rows_of(np.frombuffer(unescaped, dtype=np.uint8).reshape(len(chars), -1))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Template:
+class Template(Struct, frozen=True, eq=False):
     """What was learned.
 
     Attributes:

@@ -7,11 +7,12 @@ else (a torn line, a line of 16 KiB that goes on in the next) is for ``lines``.
 """
 
 import re
-from dataclasses import dataclass, replace
 from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
+from msgspec.structs import replace
 
 from logship.parse import timestamps
 from model.samples import Ints
@@ -29,8 +30,7 @@ Chars = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True)
-class Wrapped:
+class Wrapped(Struct, frozen=True):
     """n wrapped lines, each with at least one backslash.
 
     Attributes:

@@ -6,13 +6,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from threading import Event
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import orjson
+from msgspec.structs import replace
 
 from logship.parse.timestamps import scalar
 from logship.sink.elasticsearch.client import Connection, connect, explain

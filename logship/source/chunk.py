@@ -1,7 +1,8 @@
 """One read of one source: what passes from the reader to the lanes, and back as a position."""
 
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from logship.parse.batch import Tally
 from model.log import LogBatch
@@ -19,8 +20,7 @@ class Origin(Protocol):
     counted: int
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(Struct, frozen=True):
     """Records of one source between two positions.
 
     Attributes:

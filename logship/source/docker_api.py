@@ -9,8 +9,9 @@ sinks move together here: the runtime remembers, but there is no second reader.
 import logging
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct, field
 
 from logship.parse import timestamps
 from logship.parse.batch import Origin
@@ -33,8 +34,7 @@ class _GoneError(OSError):
     """Docker knows no such container any more."""
 
 
-@dataclass(slots=True)
-class ApiOrigin:
+class ApiOrigin(Struct):
     """Positions in a stream; see ``chunk.Origin`` and ``LogFile``."""
 
     inode: int = 0

@@ -8,10 +8,11 @@ read to its end.
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct, field
 
 FINGERPRINT_BYTES: Final = 1024
 MARKS_MAX: Final = 100
@@ -19,8 +20,7 @@ READ_BYTES: Final = 512 << 10  # less costs more per line, more costs memory and
 _FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
-@dataclass(slots=True)
-class LogFile:
+class LogFile(Struct):
     """An open log file.
 
     Attributes:

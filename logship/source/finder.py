@@ -1,9 +1,10 @@
 """From tasks to streams: which logs to follow for which task."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
+
+from msgspec import Struct, field
 
 from logship import events
 from logship.parse.batch import Origin
@@ -21,8 +22,7 @@ KEPT = frozenset({events.KEY})
 _FORMATS = get_args(Format)
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """A stream that a task should have; without ``base`` only the runtime's API has it."""
 
     key: str
@@ -57,8 +57,7 @@ def _labels(task: Task) -> Callable[[str, str], str]:
     return lambda name, default: task.status.labels.get(task_labels.LOGS_PREFIX + name, default)
 
 
-@dataclass(slots=True)
-class Origins:
+class Origins(Struct):
     """Makes the ``Origin`` of a read: identity, dataset and runs of the task as they are now."""
 
     dataset: str

@@ -1,13 +1,13 @@
 """What the catalog says of one metric."""
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 MetricType = Literal["counter", "gauge", "histogram", "summary", "info", "stateset"]
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(Struct, frozen=True):
     """One metric.
 
     Attributes:

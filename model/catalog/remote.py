@@ -7,29 +7,36 @@ from model.catalog.metric import Metric
 _QUEUE: Final = ("remote_name", "url")
 _P: Final = "taskscope_remote_storage_"
 
+
+def _kind(kind: str, words: str) -> tuple[Metric, ...]:
+    """Return the metrics that each kind of data has."""
+    metrics = [
+        Metric(_P + kind + "_total", "counter", "", f"{words} that a remote store has taken.", _QUEUE),
+        Metric(
+            _P + kind + "_failed_total", "counter", "",
+            f"{words} that a remote store has refused for good, by reason.", (*_QUEUE, "reason"),
+        ),
+        Metric(
+            _P + kind + "_retried_total", "counter", "",
+            f"{words} that were sent again, as the remote store could not take them.", _QUEUE,
+        ),
+    ]  # fmt: skip
+    if kind != "metadata":
+        metrics += [
+            Metric(
+                _P + kind + "_dropped_total", "counter", "",
+                f"{words} that were not to be sent or cannot be, by reason.", (*_QUEUE, "reason"),
+            ),
+            Metric(_P + kind + "_pending", "gauge", "", f"{words} that wait in the shards.", _QUEUE),
+        ]  # fmt: skip
+    return tuple(metrics)
+
+
 METRICS: Final[tuple[Metric, ...]] = (
-    Metric(_P + "samples_total", "counter", "", "Samples that a remote store has taken.", _QUEUE),
-    Metric(
-        _P + "samples_failed_total",
-        "counter",
-        "",
-        "Samples that a remote store has refused for good, by reason.",
-        (*_QUEUE, "reason"),
-    ),
-    Metric(
-        _P + "samples_retried_total",
-        "counter",
-        "",
-        "Samples that were sent again, as the remote store could not take them.",
-        _QUEUE,
-    ),
-    Metric(
-        _P + "samples_dropped_total",
-        "counter",
-        "",
-        "Samples that were not to be sent (write_relabel_configs) or cannot be, by reason.",
-        (*_QUEUE, "reason"),
-    ),
+    *_kind("samples", "Floats"),
+    *_kind("histograms", "Native histograms"),
+    *_kind("exemplars", "Exemplars"),
+    *_kind("metadata", "Metric families' metadata (1.0; 2.0 has them in each series)"),
     Metric(
         _P + "bytes_total", "counter", "bytes", "Bytes of samples sent, before compression.", _QUEUE
     ),
@@ -40,8 +47,14 @@ METRICS: Final[tuple[Metric, ...]] = (
         "Segments of the write-ahead log that were gone before they could be sent.",
         _QUEUE,
     ),
-    Metric(_P + "samples_pending", "gauge", "", "Samples that wait in the shards.", _QUEUE),
     Metric(_P + "shards", "gauge", "", "Connections that send at the same time.", _QUEUE),
+    Metric(
+        _P + "shards_desired",
+        "gauge",
+        "",
+        "Connections that the load of the last minutes asks for.",
+        _QUEUE,
+    ),
     Metric(
         _P + "queue_highest_timestamp_seconds",
         "gauge",

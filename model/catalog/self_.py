@@ -16,4 +16,16 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("process_open_fds", "gauge", "", "File descriptors that Taskscope has open."),
     Metric("process_max_fds", "gauge", "", "Most file descriptors Taskscope may have open."),
     Metric("process_threads", "gauge", "", "Threads of Taskscope."),
+    Metric(
+        "taskscope_config_last_reload_successful",
+        "gauge",
+        "",
+        "1 if the configuration was taken up when it was last read, 0 if it stayed as it was.",
+    ),
+    Metric(
+        "taskscope_config_last_reload_success_timestamp_seconds",
+        "gauge",
+        "seconds",
+        "When the configuration was last taken up, since the epoch.",
+    ),
 )

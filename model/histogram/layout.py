@@ -1,11 +1,11 @@
 """Bucket counts brought onto common columns: shifting, widening, coarser schemas, common custom bounds."""
 
-from dataclasses import replace
 from decimal import Decimal, localcontext
 from functools import lru_cache
 from typing import Final
 
 import numpy as np
+from msgspec.structs import replace
 
 from model.histogram.pool import CUSTOM_SCHEMA, HistogramPool, Int32s
 from model.samples import Bools, Floats

@@ -7,11 +7,11 @@ bucket i ends at 2 ** (i * 2 ** -schema); with custom buckets (schema -53) at ``
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from model.samples import Bools, Floats
 
@@ -22,8 +22,7 @@ CUSTOM_SCHEMA: Final = -53
 UNKNOWN, RESET, NOT_RESET, GAUGE = range(4)  # counter reset hints
 
 
-@dataclass(frozen=True, slots=True)
-class HistogramPool:
+class HistogramPool(Struct, frozen=True):
     """m histograms.
 
     Attributes:
@@ -71,7 +70,7 @@ class HistogramPool:
         return {name: getattr(self, name) for name in FIELDS}
 
 
-FIELDS: Final = tuple(HistogramPool.__dataclass_fields__)
+FIELDS: Final = HistogramPool.__struct_fields__
 _MATRICES: Final = {"positive": 0.0, "negative": 0.0, "bounds": np.nan}
 
 
@@ -96,8 +95,7 @@ def concat_pools(pools: Sequence[HistogramPool]) -> HistogramPool:
     return HistogramPool(**parts)
 
 
-@dataclass(frozen=True, slots=True)
-class HistogramColumn:
+class HistogramColumn(Struct, frozen=True):
     """The histograms of a vector.
 
     Attributes:

@@ -1,15 +1,13 @@
 """How far rates are extrapolated to the edges of a window (``promql/functions.go extrapolatedRate``)."""
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 
 from model.samples import Bools, Floats, Ints
 from promql.windows import Chunk, Index, Windows
 
 
-@dataclass(frozen=True, slots=True)
-class Edges:
+class Edges(Struct, frozen=True):
     """The times rates are worked out from.
 
     Attributes:

@@ -5,9 +5,9 @@ value at each end of the range: the last one before it, or one interpolated betw
 (``promql/functions.go`` extendedRate). Nothing is extrapolated.
 """
 
-from dataclasses import dataclass, replace
-
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from model.samples import Bools, Floats, Ints
 from promql.block import Block
@@ -20,8 +20,7 @@ from promql.histogram.rate import Task
 from promql.windows import Chunk, Extension, Index, Windows
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(Struct, frozen=True):
     """A sample of each window: value, time and start timestamp; arrays that broadcast to (k, S)."""
 
     value: Floats
@@ -42,8 +41,7 @@ def between(before: Point, after: Point, at_ms: Ints, *, counter: bool) -> Float
     return out
 
 
-@dataclass(frozen=True, slots=True)
-class Ends:
+class Ends(Struct, frozen=True):
     """What a chunk's windows have at the ends of the range.
 
     Attributes:

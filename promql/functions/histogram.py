@@ -1,9 +1,9 @@
 """Functions of histograms, native ones and classic ones side by side."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
+from msgspec.structs import replace
 
 from model.histogram.pool import HistogramPool
 from model.labels import LabelColumn

@@ -1,9 +1,9 @@
 """info: adds the labels of info metrics that describe the same target (``promql/info.go``)."""
 
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
+from msgspec.structs import replace
 
 from model.errors import QueryError
 from model.labels import METRIC_NAME, LabelColumn, Matcher, MatchOp, concat_tables, recode

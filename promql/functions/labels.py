@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from model.errors import QueryError
 from model.labels import METRIC_NAME, LabelColumn, LabelTable

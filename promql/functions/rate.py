@@ -1,8 +1,7 @@
 """The rate family: how counters rise and gauges move over a window."""
 
-from dataclasses import replace
-
 import numpy as np
+from msgspec.structs import replace
 
 from model.labels import METRIC_NAME, LabelTable
 from model.samples import Bools, Floats, Ints

@@ -1,9 +1,9 @@
 """Sums and extremes over windows: one pass in C where indices are shared, laid-out cells elsewhere."""
 
-from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
+from msgspec.structs import replace
 
 from model.samples import Bools, Floats, Ints
 from promql.windows import Chunk

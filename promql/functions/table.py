@@ -1,8 +1,9 @@
 """The table of functions: what each takes, gives and is for. The modules beside fill it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from promql.ast import ValueType
 
@@ -15,8 +16,7 @@ VECTOR, MATRIX = ValueType.VECTOR, ValueType.MATRIX
 Implementation = Callable[["CallContext"], "Value"]
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(Struct, frozen=True):
     """One function.
 
     Attributes:

@@ -4,10 +4,10 @@ Rules are those of Prometheus's ``model/histogram/float_histogram.go``: the coar
 wider zero bucket win, mismatched custom bounds are reduced to the common ones.
 """
 
-from dataclasses import dataclass, replace
-
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
+from msgspec.structs import replace
 
 from model.histogram.layout import (
     aligned,
@@ -23,8 +23,7 @@ from model.histogram.pool import GAUGE, UNKNOWN, Hints, HistogramPool, concat_po
 from model.samples import Bools, Floats
 
 
-@dataclass(frozen=True, slots=True)
-class Combined:
+class Combined(Struct, frozen=True):
     """What adding two pools row by row gave.
 
     Attributes:
@@ -157,8 +156,7 @@ def _chosen(rows: Bools, yes: HistogramPool, no: HistogramPool, width: int) -> H
     return both.take(np.where(rows, np.arange(len(rows)), len(rows) + np.arange(len(rows))))
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(Struct, frozen=True):
     """The sums of segments; fields as in Combined, one row per segment, and ``size``, how many were added."""
 
     pool: HistogramPool

@@ -6,10 +6,11 @@ arithmetic. Rules and tolerances are those of Prometheus's ``promql/quantile.go`
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from model.labels import LabelTable
 from model.samples import Bools, Floats
@@ -29,8 +30,7 @@ _NUMBER: Final = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Buckets:
+class Buckets(Struct, frozen=True):
     """Classic histograms: h of them, at most B buckets each, T steps.
 
     Attributes:
@@ -89,8 +89,7 @@ def classic_buckets(call: CallContext, block: Block, node: Expr) -> Buckets | No
     return Buckets(rows[first], bounds, counts, here.sum(axis=1))
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
+class _Plan(Struct, frozen=True):
     """Where the buckets of histograms stand that all have equally many.
 
     Attributes:
@@ -152,8 +151,7 @@ def _merge_equal_bounds(buckets: Buckets) -> Buckets:
     return Buckets(buckets.first, new_bounds, new_counts, fresh.sum(axis=1))
 
 
-@dataclass(frozen=True, slots=True)
-class Mended:
+class Mended(Struct, frozen=True):
     """Counts that rise, and what was done for it; arrays of shape (h, T) but for ``counts``."""
 
     counts: Floats
@@ -237,8 +235,7 @@ def bucket_quantile(q: Floats, buckets: Buckets) -> tuple[Floats, Buckets, Mende
     return value, buckets, replace(mended, forced=mended.forced & looked_at)
 
 
-@dataclass(slots=True)
-class Mendings:
+class Mendings(Struct):
     """What one call had to mend, by metric name, over all its quantiles.
 
     Attributes:

@@ -1,8 +1,8 @@
 """Native histograms over ``anchored`` and ``smoothed`` selectors (``promql/functions.go`` extendedHistogramRate)."""
 
-from dataclasses import dataclass, replace
-
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from model.histogram.pool import GAUGE, HistogramPool, concat_pools
 from model.histogram.resets import is_reset
@@ -19,8 +19,7 @@ _SUBTRACTION = "mismatched custom buckets were reconciled during subtraction"
 _ADDITION = "mismatched custom buckets were reconciled during addition"
 
 
-@dataclass(frozen=True, slots=True)
-class Samples:
+class Samples(Struct, frozen=True):
     """Histograms, row by row, and their times; shape (m,) each."""
 
     pool: HistogramPool
@@ -47,8 +46,7 @@ def between_histograms(
     return concat_pools(kinds).take(number * len(share) + np.arange(len(share)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Cells:
+class _Cells(Struct, frozen=True):
     """The windows worked on, one after the other: series, step, and the samples at their ends."""
 
     series: Index

@@ -1,16 +1,14 @@
 """Quantiles, fractions and spread of native histograms, all rows at once (``promql/quantile.go``)."""
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 
 from model.histogram.layout import negative_edges, positive_edges
 from model.histogram.pool import HistogramPool
 from model.samples import Bools, Floats
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """All buckets of each row from the lowest to the highest; shape (m, B).
 
     Attributes:

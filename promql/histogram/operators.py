@@ -1,9 +1,9 @@
 """Binary operators where a side holds histograms."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from model.histogram.pool import GAUGE, HistogramColumn, HistogramPool, Int32s, concat_pools
 from model.histogram.resets import is_equal
@@ -18,8 +18,7 @@ from promql.text import quote
 _INCOMPATIBLE = "incompatible sample types encountered for binary operator "
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
+class Side(Struct, frozen=True):
     """One side of an operation, element by element.
 
     Attributes:
@@ -37,8 +36,7 @@ class Side:
         return np.broadcast_to(self.hist.index >= 0, shape)
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Struct, frozen=True):
     """Something to be said about some elements (n, T); a warning or an info."""
 
     where: Bools
@@ -65,8 +63,7 @@ def say_last(node: ast.Binary, notes: list[tuple[Note, Index]], annotations: Ann
             (annotations.warn if note.warning else annotations.info)(note.text, node)
 
 
-@dataclass(frozen=True, slots=True)
-class Operands:
+class Operands(Struct, frozen=True):
     """What an operation on histograms is given: both sides, and the places (n, T) it is about."""
 
     node: ast.Binary
@@ -75,8 +72,7 @@ class Operands:
     where: Bools
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(Struct):
     """What came of an operation.
 
     Attributes:

@@ -5,10 +5,10 @@ rows of a matrix; nothing has to be brought onto common columns. Some series at 
 so that what lies between stays in the cache. Everything else is left to ``rate``.
 """
 
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+from msgspec import Struct
 
 from model.histogram.pool import CUSTOM_SCHEMA, GAUGE, RESET, UNKNOWN, HistogramPool, Int32s
 from model.histogram.resets import is_reset
@@ -23,8 +23,7 @@ _CELLS = 100_000  # bucket counts of a tile
 FIELDS = ("count", "sum", "zero_count", "positive", "negative")
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(Struct, frozen=True):
     """Histograms of some series at some steps: arrays of shape (b, S), buckets (b, S, B)."""
 
     count: Floats

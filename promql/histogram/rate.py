@@ -1,8 +1,8 @@
 """The rate family on native histograms: differences, with counter resets taken into account."""
 
-from dataclasses import dataclass, replace
-
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from model.histogram.layout import coarser
 from model.histogram.pool import GAUGE, HistogramPool, Int32s, concat_pools
@@ -31,8 +31,7 @@ def pair_marks(chunk: Chunk, pool: HistogramPool, *, falls: bool) -> Bools:
     return marks
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(Struct, frozen=True):
     """A call, the windows it is about and the chunk of them at hand; ``counter`` unless it is about gauges."""
 
     call: CallContext
@@ -53,8 +52,7 @@ class Task:
         return self.chunk.hist
 
 
-@dataclass(frozen=True, slots=True)
-class Rise:
+class Rise(Struct, frozen=True):
     """What histograms gained over windows: ``pool`` has a row for each mark in ``where`` (k, S)."""
 
     where: Bools

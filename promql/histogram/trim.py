@@ -1,8 +1,7 @@
 """The operators ``</`` and ``>/``: cutting a histogram off above or below a value."""
 
-from dataclasses import replace
-
 import numpy as np
+from msgspec.structs import replace
 
 from model.histogram.layout import negative_edges, positive_edges
 from model.histogram.pool import HistogramPool

@@ -1,13 +1,12 @@
 """Cursors as text. A search goes on by time and record, a tail by the order in which records were stored."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from model.errors import QueryError
 from storage.logdb.recent import Key
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Struct, frozen=True):
     """A place in the order of storing: batch number and offset."""
 
     seq: int

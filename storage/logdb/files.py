@@ -5,10 +5,12 @@ import errno
 import fcntl
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from model.errors import StorageError
 from storage.logdb.chunk import Chunk
@@ -20,8 +22,7 @@ from storage.logdb.wal import replay
 RESERVE_BYTES: Final = 1024 * 1024
 
 
-@dataclass(slots=True)
-class Recovered:
+class Recovered(Struct):
     """What opening the directory found.
 
     Attributes:

@@ -1,9 +1,10 @@
 """What the store does behind everybody's back: sealing, merging, forgetting."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from threading import Lock
 from typing import Final
+
+from msgspec.structs import replace
 
 from model.clock import Clock
 from storage.logdb.files import Files

@@ -5,12 +5,12 @@ does not name does not exist, whatever lies in the directory.
 """
 
 import zlib
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 import zstandard
+from msgspec import Struct, to_builtins
 
 from model.errors import StorageError
 from storage.files import replace_file
@@ -22,8 +22,7 @@ VERSION: Final = 1
 NAME: Final = "MANIFEST"
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(Struct, frozen=True):
     """The state on disk.
 
     Attributes:
@@ -49,7 +48,7 @@ def write_manifest(directory: Path, manifest: Manifest) -> None:
     Raises:
         OSError: If it could not be written; the old one stands then.
     """
-    line = orjson.dumps({"format": FORMAT, "version": VERSION, **asdict(manifest)})
+    line = orjson.dumps({"format": FORMAT, "version": VERSION, **to_builtins(manifest)})
     text = line + f"\n{zlib.crc32(line):08x}\n".encode()
     replace_file(directory / NAME, text)
 

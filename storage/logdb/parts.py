@@ -6,9 +6,10 @@ Whoever looks under the lock sees each record in exactly one of the two.
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Condition, Lock
+
+from msgspec import Struct
 
 from model.errors import StorageError
 from storage.logdb.chunk import Chunk
@@ -17,8 +18,7 @@ from storage.logdb.manifest import Manifest
 from storage.logdb.segment import Segment
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """The store at one moment.
 
     Attributes:

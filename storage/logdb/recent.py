@@ -5,12 +5,12 @@ newest first, until there are enough.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from model.identity import ecs_fields
 from model.log import Flag, LogBatch
@@ -28,8 +28,7 @@ _VARYING: Final = frozenset({MESSAGE, LEVEL, TIMESTAMP, "log.offset", "trace.id"
 _FLAGS: Final = tuple((flag.name.lower(), int(flag)) for flag in Flag)
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """Which part of the records is asked for, and in which order.
 
     Attributes:

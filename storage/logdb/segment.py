@@ -2,12 +2,12 @@
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import orjson
+from msgspec import Struct
 
 from model.log import LogBatch, Spans
 from storage.files import place
@@ -27,8 +27,7 @@ _ENCODINGS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(Struct, frozen=True):
     """What the manifest says of one segment. Ranges are closed.
 
     Attributes:

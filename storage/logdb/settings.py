@@ -1,13 +1,13 @@
 """What the log store can be told; set by code, made from ``storage.config`` by the wiring."""
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 DAY_NS: Final = 86_400 * 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class LogDbSettings:
+class LogDbSettings(Struct, frozen=True):
     """How much is kept, and how it is laid down.
 
     Attributes:

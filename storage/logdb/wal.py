@@ -9,13 +9,13 @@ loss. What follows a damaged record in its file cannot be told apart any more an
 import os
 import struct
 import zlib
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import orjson
 import zstandard
+from msgspec import Struct
 
 from model.errors import StorageError
 from model.log import LogBatch, Spans
@@ -29,7 +29,7 @@ VERSION: Final = 1
 _FILE_HEADER: Final = struct.Struct("<8sII")
 _RECORD_HEADER: Final = struct.Struct("<II")
 _MAX_RECORD: Final = 1 << 30
-_IDENTITY: Final = tuple(field.name for field in fields(TaskIdentity))
+_IDENTITY: Final = TaskIdentity.__struct_fields__
 
 
 class WalWriter:
@@ -98,8 +98,7 @@ class WalWriter:
             self._fd = -1
 
 
-@dataclass(frozen=True, slots=True)
-class Replay:
+class Replay(Struct, frozen=True):
     """What one file gave: its chunks, and how many bytes at its end could not be read and why."""
 
     chunks: list[Chunk]

@@ -1,7 +1,8 @@
 """The syntax tree of a log query. Field names in it are full ECS names; free text has the field ``message``."""
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 MESSAGE: Final = "message"
 LEVEL: Final = "log.level"
@@ -9,50 +10,43 @@ TIMESTAMP: Final = "@timestamp"
 OWN_FIELDS: Final = "fields."
 
 
-@dataclass(frozen=True, slots=True)
-class All:
+class All(Struct, frozen=True):
     """Every record."""
 
 
-@dataclass(frozen=True, slots=True)
-class And:
+class And(Struct, frozen=True):
     """Records that every child finds; at least two children, none of them And or All."""
 
     children: "tuple[Node, ...]"
 
 
-@dataclass(frozen=True, slots=True)
-class Or:
+class Or(Struct, frozen=True):
     """Records that any child finds; at least two children, none of them Or."""
 
     children: "tuple[Node, ...]"
 
 
-@dataclass(frozen=True, slots=True)
-class Not:
+class Not(Struct, frozen=True):
     """Records that the child does not find, also those that lack its field."""
 
     child: "Node"
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(Struct, frozen=True):
     """In ``message`` a word without regard to case; in any other field the whole value, exactly."""
 
     field: str
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class Phrase:
+class Phrase(Struct, frozen=True):
     """Words of ``message`` that follow each other, whatever stands between them that is no word."""
 
     field: str
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class Wildcard:
+class Wildcard(Struct, frozen=True):
     r"""``*`` for any characters, ``?`` for one, ``\`` before one that is meant as itself.
 
     In ``message`` it has to fit one word without regard to case, elsewhere the whole value exactly.
@@ -62,16 +56,14 @@ class Wildcard:
     pattern: str
 
 
-@dataclass(frozen=True, slots=True)
-class Regex:
+class Regex(Struct, frozen=True):
     """An RE2 pattern: anywhere in ``message``, elsewhere over the whole value. Case counts."""
 
     field: str
     pattern: str
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(Struct, frozen=True):
     """A value between two bounds; None is open. Numbers compare as numbers, anything else as text."""
 
     field: str
@@ -81,8 +73,7 @@ class Range:
     include_high: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Exists:
+class Exists(Struct, frozen=True):
     """Records that have the field with any value but the empty one."""
 
     field: str

@@ -1,8 +1,9 @@
 """Delta points summed up, so that what is stored is cumulative; streams that were silent longest go first."""
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from model.labels import Labels
 
@@ -11,15 +12,13 @@ class LateDeltaError(ValueError):
     """A delta point that ends before the one before it: it may be in the sum already."""
 
 
-@dataclass(slots=True)
-class _Stream:
+class _Stream(Struct):
     start: int
     until: int
     total: Any
 
 
-@dataclass(slots=True)
-class DeltaSums:
+class DeltaSums(Struct):
     """The running sums by stream; for one thread at a time.
 
     Attributes:

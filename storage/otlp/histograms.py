@@ -1,11 +1,11 @@
 """OpenTelemetry's two kinds of histograms, in a form that can be summed up."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
+from msgspec import Struct
 
 from model.histogram.pool import UNKNOWN, HistogramPool
 from model.samples import Floats
@@ -18,8 +18,7 @@ _MAX_BUCKETS: Final = 4096
 Buckets = dict[int, float]
 
 
-@dataclass(frozen=True, slots=True)
-class Explicit:
+class Explicit(Struct, frozen=True):
     """Counts between bounds; not cumulative.
 
     Attributes:
@@ -45,8 +44,7 @@ class Explicit:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Exponential:
+class Exponential(Struct, frozen=True):
     """Counts by Prometheus's bucket index: OpenTelemetry's plus one."""
 
     scale: int

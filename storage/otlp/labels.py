@@ -1,10 +1,10 @@
 """From attributes to labels: a resource becomes ``job``, ``instance``, the task's identity and ``target_info``."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
+from msgspec import Struct
 
 from model.identity import RESOURCE_ATTRIBUTES, labels_of_resource
 from model.labels import Labels
@@ -17,8 +17,7 @@ _NAMESPACE, _SERVICE, _INSTANCE = (
 _MAX_EXEMPLAR_RUNES: Final = 128  # as OpenMetrics
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
+class Resource(Struct, frozen=True):
     """What all series of a resource have in common.
 
     Attributes:

@@ -6,22 +6,25 @@ that was not sent is not in the dict.
 
 import base64
 import json
+import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
-from struct import Struct
 from typing import Any, Final
 
 import numpy as np
+from msgspec import Struct
 
 from storage.remote.packed import read_packed
 from storage.remote.wire import WireError, read_delimited, read_varint, signed, skip
 
-_FIXED: Final = {"double": Struct("<d"), "fixed64": Struct("<Q"), "sfixed64": Struct("<q")}
+_FIXED: Final = {
+    "double": struct.Struct("<d"),
+    "fixed64": struct.Struct("<Q"),
+    "sfixed64": struct.Struct("<q"),
+}
 _DEPTH: Final = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     """One field: its name, its kind (a scalar of protobuf or "message"), and how often it comes."""
 
     name: str

@@ -1,10 +1,10 @@
 """From OTLP's data points to rows of series, as Prometheus's receiver translates them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
+from msgspec import Struct, field
 
 from model.labels import Labels
 from model.samples import STALE, Exemplar
@@ -24,8 +24,7 @@ Value = float | np.float64 | Exponential
 _STALE: Final[np.float64] = STALE[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One sample."""
 
     labels: Labels
@@ -34,8 +33,7 @@ class Row:
     value: Value
 
 
-@dataclass(slots=True)
-class Translated:
+class Translated(Struct):
     """What a request holds.
 
     Attributes:
@@ -148,8 +146,7 @@ class Translator:
             at.put(labels, float(one.get("value", 0.0)))
 
 
-@dataclass(slots=True)
-class _Point:
+class _Point(Struct):
     """Where a data point's samples go, and what they have in common."""
 
     found: Translated

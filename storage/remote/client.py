@@ -3,14 +3,35 @@
 import http.client
 import ssl
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 import cramjam
 
 from model.errors import DeliveryError, reason_of
+from storage.interface import Written
 
 _TOO_MANY: Final = 429
+_UNSUPPORTED: Final = 415
+_WRITTEN: Final = "X-Prometheus-Remote-Write-{}-Written"
+
+
+class Protocol(NamedTuple):
+    """A version of the protocol."""
+
+    message: str
+    content_type: str
+    version: str
+
+
+PROTOCOLS: Final = {
+    1: Protocol("prometheus.WriteRequest", "application/x-protobuf", "0.1.0"),
+    2: Protocol(
+        "io.prometheus.write.v2.Request",
+        "application/x-protobuf;proto=io.prometheus.write.v2.Request",
+        "2.0.0",
+    ),
+}
 
 
 class RefusedError(DeliveryError):
@@ -18,13 +39,21 @@ class RefusedError(DeliveryError):
 
     Attributes:
         status: The HTTP status.
+        written: What it has stored all the same; None if it does not say.
     """
 
     def __init__(
-        self, message: str, status: int, *, retryable: bool, retry_after_seconds: float | None
+        self,
+        message: str,
+        status: int,
+        *,
+        retryable: bool,
+        retry_after_seconds: float | None,
+        written: Written | None = None,
     ) -> None:
         super().__init__(message, retryable=retryable, retry_after_seconds=retry_after_seconds)
         self.status = status
+        self.written = written
 
 
 class RemoteWriteClient:
@@ -37,6 +66,7 @@ class RemoteWriteClient:
         context: For https; the system's certificates if None.
         headers: Sent with each request beside those that the protocol asks for.
         retry_on_429: Whether 429 is worth another try.
+        version: Of the protocol, 1 or 2.
 
     Raises:
         ValueError: If the URL is not one of http or https.
@@ -50,6 +80,7 @@ class RemoteWriteClient:
         context: ssl.SSLContext | None = None,
         headers: Mapping[str, str] | None = None,
         retry_on_429: bool = True,
+        version: int = 1,
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -58,6 +89,7 @@ class RemoteWriteClient:
         self._authorization = authorization
         self._headers = dict(headers or {})
         self._retry_on_429 = retry_on_429
+        self._protocol = PROTOCOLS[version]
         self._connection: http.client.HTTPConnection
         if parts.scheme == "https":
             self._connection = http.client.HTTPSConnection(
@@ -71,17 +103,20 @@ class RemoteWriteClient:
                 parts.hostname, parts.port, timeout=timeout_seconds
             )
 
-    def post(self, message: bytes) -> None:
-        """Send one WriteRequest and return when the far side has taken it.
+    def post(self, message: bytes) -> Written | None:
+        """Send one request and return when the far side has taken it.
+
+        Returns:
+            How much it says that it has stored; None if it does not say, as with 1.0.
 
         Raises:
             DeliveryError: If it did not; says whether to try again. A RefusedError if it answered.
         """
         headers = self._headers | {
             "Content-Encoding": "snappy",
-            "Content-Type": "application/x-protobuf",
+            "Content-Type": self._protocol.content_type,
             "User-Agent": "Taskscope",
-            "X-Prometheus-Remote-Write-Version": "0.1.0",
+            "X-Prometheus-Remote-Write-Version": self._protocol.version,
         }
         body = bytes(cramjam.snappy.compress_raw(message))
         try:
@@ -99,19 +134,33 @@ class RemoteWriteClient:
             ) from error
         if not complete:  # what is left of a long answer would be taken for the next one
             self._connection.close()
+        written = _written(response)
         if response.status // 100 != 2:
             text = said.decode("utf-8", "replace").strip().partition("\n")[0][:200]
+            if response.status == _UNSUPPORTED:
+                text = f"it does not take {self._protocol.message} (protobuf_message): {text}"
             again = response.status >= 500 or (response.status == _TOO_MANY and self._retry_on_429)
             raise RefusedError(
                 f"the remote store answered {response.status}: {text}",
                 response.status,
                 retryable=again,
                 retry_after_seconds=_seconds(response.getheader("Retry-After")),
+                written=written,
             )
+        return written
 
     def close(self) -> None:
         """Close the connection; safe twice."""
         self._connection.close()
+
+
+def _written(response: http.client.HTTPResponse) -> Written | None:
+    """Return what the headers of 2.0 say; None without any of them."""
+    kinds = ("Samples", "Histograms", "Exemplars")
+    said = [response.getheader(_WRITTEN.format(kind)) for kind in kinds]
+    if not any(said):
+        return None
+    return Written(*(int(one) if one and one.isdecimal() and one.isascii() else 0 for one in said))
 
 
 def _seconds(text: str | None) -> float | None:

@@ -1,10 +1,10 @@
 """What one request holds, as columns; both versions of the protocol are decoded to this."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct, field
 
 from model.histogram.pool import HistogramPool, concat_pools
 from model.samples import Floats, Ints
@@ -17,8 +17,7 @@ class RemoteWriteError(BadWriteError):
     """A remote write request that will never be right, or something in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class HistogramRows:
+class HistogramRows(Struct, frozen=True):
     """The native histograms of a request; all arrays have shape (histograms,).
 
     Attributes:
@@ -59,8 +58,7 @@ def joined(parts: Sequence[HistogramRows], order: Rows) -> HistogramRows:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class RawExemplar:
+class RawExemplar(Struct, frozen=True):
     """An exemplar as it came: the number of its series, its labels in pairs, and what it says."""
 
     row: int
@@ -69,8 +67,7 @@ class RawExemplar:
     ts_ms: int
 
 
-@dataclass(slots=True)
-class Columns:
+class Columns(Struct):
     """What one request holds.
 
     Attributes:

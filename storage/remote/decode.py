@@ -5,10 +5,10 @@ is expected there again, so that a usual series costs one comparison. Values and
 with numpy afterwards.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 import cramjam
+from msgspec import Struct
 
 from model.labels import METRIC_NAME, Labels
 from storage.interface import Metadata
@@ -42,8 +42,7 @@ MAX_BODY_BYTES: Final = 128 << 20  # unpacked
 _USUAL: Final = bytes((SAMPLE_TAG, SAMPLE_BYTES - 2, VALUE_TAG))
 
 
-@dataclass(slots=True)
-class Series:
+class Series(Struct):
     """A series that has come before.
 
     Attributes:
@@ -63,8 +62,7 @@ class Series:
     following: "Series | None" = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
+class _Request(Struct, frozen=True):
     """What is being gathered of one request."""
 
     found: Columns

@@ -5,11 +5,11 @@ own, all references are decoded at once, and a series is known by its labels' nu
 The messages: io/prometheus/write/v2/types.proto of prometheus/prompb.
 """
 
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
 
 import numpy as np
+from msgspec import Struct, field
 
 from model.labels import METRIC_NAME, Labels
 from storage.interface import Metadata
@@ -50,8 +50,7 @@ _SUFFIXES: Final = {
 }
 
 
-@dataclass(slots=True)
-class _Request:
+class _Request(Struct):
     """What is being gathered of one request; series are numbered as they come in it."""
 
     symbols: list[bytes] = field(default_factory=list)

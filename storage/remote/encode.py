@@ -4,15 +4,17 @@ A layout is encoded once; a scrape of it is a copy of those bytes with values an
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Self
+from struct import Struct
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from model.labels import Labels
-from model.samples import Floats, Ints, is_no_sample
+from model.samples import Exemplar, Floats, Ints, is_no_sample
 from storage.interface import Metadata
 from storage.remote.wire import (
+    EXEMPLAR_TAG,
     LABEL_TAG,
     METADATA_TAG,
     METRIC_TYPES,
@@ -27,6 +29,8 @@ from storage.remote.wire import (
     delimited,
     varint,
 )
+
+_DOUBLE: Final = Struct("<d")
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -43,6 +47,17 @@ def encode_series(labels: bytes, ts_ms: int, value: bytes) -> bytes:
     """Encode one series with one sample; ``value`` is the float's eight bytes, so that its bits stay."""
     sample = bytes((VALUE_TAG,)) + value + bytes((TIME_TAG,)) + varint(ts_ms)
     return delimited(SERIES_TAG, labels + delimited(SAMPLE_TAG, sample))
+
+
+def encode_exemplar_series(labels: bytes, exemplar: Exemplar) -> bytes:
+    """Encode one series with an exemplar and no sample; ``labels`` are encoded."""
+    message = encode_labels(exemplar.labels) + encode_measurement(exemplar)
+    return delimited(SERIES_TAG, labels + delimited(EXEMPLAR_TAG, message))
+
+
+def encode_measurement(exemplar: Exemplar) -> bytes:
+    """Encode what stands behind an exemplar's labels, in both versions."""
+    return b"\x11" + _DOUBLE.pack(exemplar.value) + b"\x18" + varint(exemplar.ts_ms)
 
 
 class LayoutEncoder:

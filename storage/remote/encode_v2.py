@@ -1,14 +1,14 @@
 """Requests of remote write 2.0: a table of texts, and series that refer to it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from model.labels import Labels
 from storage.remote.wire import TIME_TAG, VALUE_TAG, delimited, varint
 
 
-@dataclass(slots=True)
-class RequestV2:
+class RequestV2(Struct):
     """A request that is being put together."""
 
     _symbols: dict[str, int] = field(default_factory=lambda: {"": 0})

@@ -5,11 +5,11 @@ them they are read one by one.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct, field
 
 from model.samples import Bools, Floats, Ints
 from storage.remote.walk import walk
@@ -29,8 +29,7 @@ _REPEATED: Final = frozenset(_SPANS)
 _FLOAT_COUNT: Final = 0x11
 
 
-@dataclass(slots=True)
-class _Message:
+class _Message(Struct):
     """One Histogram, its numbers and what is not decoded yet."""
 
     numbers: list[int] = field(default_factory=lambda: [0] * 6)
@@ -40,8 +39,7 @@ class _Message:
     kind: int = _INT
 
 
-@dataclass(frozen=True, slots=True)
-class Fields:
+class Fields(Struct, frozen=True):
     """The fields of n messages.
 
     Attributes:

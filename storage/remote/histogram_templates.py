@@ -8,11 +8,11 @@ is left to ``histogram_fields``, and gives a new one.
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from model.histogram.pool import HistogramPool
 from model.samples import Bools, Floats, Ints
@@ -38,8 +38,7 @@ _TIME_WEIGHTS: Final = 1 << np.arange(0, 7 * _TIME_BYTES, 7, dtype=np.int64)
 Bytes = npt.NDArray[np.uint8]
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(Struct, frozen=True):
     """The form of one message: ``08 <count> head [<zero count>] middle [<size> <deltas>] tail <time>``.
 
     Attributes:
@@ -143,8 +142,7 @@ class Templates:
             self._messages -= gone.size
 
 
-@dataclass(frozen=True, slots=True)
-class _Forms:
+class _Forms(Struct, frozen=True):
     """The templates of n messages, side by side.
 
     Attributes:
@@ -210,7 +208,7 @@ class _Forms:
         return _Forms(self.lengths[:, some], self.fixed[kept], self.mask[kept], columns, *each)
 
 
-_EACH: Final = tuple(_Forms.__dataclass_fields__)[4:]
+_EACH: Final = _Forms.__struct_fields__[4:]
 
 
 class _Sequence:

@@ -5,11 +5,11 @@ whole request is read and are then decoded with numpy.
 What is refused and how it is worded follows prometheus model/histogram, ``Validate``.
 """
 
-from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct, field
 
 from model.histogram.pool import CUSTOM_SCHEMA, HistogramPool
 from model.samples import Bools, Floats, Ints, is_stale
@@ -40,8 +40,7 @@ _MAX_BUCKETS: Final = 1 << 20
 _MAX_FORMS: Final = 65_536
 
 
-@dataclass(slots=True)
-class _Side:
+class _Side(Struct):
     """The buckets of one side of all histograms, one entry each.
 
     Attributes:
@@ -107,8 +106,7 @@ class SpanForms:
         return self._known[spans]
 
 
-@dataclass(slots=True)
-class HistogramReader:
+class HistogramReader(Struct):
     """Gathers the histograms of one request.
 
     Attributes:
@@ -240,8 +238,7 @@ class _Judge:
         return [self._texts[n] for n in self._what[rows].tolist()]
 
 
-@dataclass(frozen=True, slots=True)
-class _Histograms:
+class _Histograms(Struct, frozen=True):
     """All histograms of a request; arrays of shape (n,), ``bounds`` (n, C)."""
 
     schema: Ints

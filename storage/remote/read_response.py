@@ -1,10 +1,10 @@
 """From the bytes of a ReadResponse (remote read) to groups of columns."""
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from model.histogram.pool import HistogramColumn
 from model.labels import Labels, LabelTable
@@ -35,8 +35,7 @@ _HEAD: Final = np.array([SAMPLE_TAG, SAMPLE_BYTES - 2, VALUE_TAG], dtype=np.uint
 _SEVENS: Final = np.arange(0, 42, 7, dtype=np.int64)
 
 
-@dataclass(slots=True)
-class _Series:
+class _Series(Struct):
     labels: Labels
     ts_ms: Ints
     values: Floats

@@ -2,11 +2,11 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from threading import Lock
 from typing import Final
 
 import numpy as np
+from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
 from model.errors import StorageError, UnknownSeriesError
@@ -34,8 +34,7 @@ _RUN: Final = 8  # shorter runs are not worth a layout
 _THING: Final = ("job", "instance", "host", "task_id")
 
 
-@dataclass(slots=True)
-class _Run:
+class _Run(Struct):
     """Series that came behind each other at one time: what a sender scraped at once.
 
     Attributes:

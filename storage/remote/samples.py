@@ -1,10 +1,10 @@
 """Float samples of one request: where they stand is noted, then all are read with numpy."""
 
-from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct, field
 
 from model.samples import Floats, Ints
 from storage.remote.columns import Columns
@@ -23,8 +23,7 @@ _WEIGHTS: Final = 1 << np.arange(0, 42, 7, dtype=np.int64)
 _GO_ON: Final = np.array([0x80] * 5 + [0], dtype=np.uint8)  # the last digit has no such bit
 
 
-@dataclass(slots=True)
-class SampleReader:
+class SampleReader(Struct):
     """Gathers the samples of one request.
 
     Attributes:

@@ -5,11 +5,11 @@ send such requests; one comparison of all bytes then stands for looking at every
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from model.samples import Ints
 from storage.remote.columns import Columns, Rows
@@ -29,8 +29,7 @@ Key = tuple[int, bytes, bytes]
 Bytes = npt.NDArray[np.uint8]
 
 
-@dataclass(frozen=True, slots=True)
-class _Skeleton:
+class _Skeleton(Struct, frozen=True):
     """An earlier request: which bytes must be equal, and what they are."""
 
     mask: Bytes

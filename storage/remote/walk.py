@@ -4,10 +4,9 @@ Only what senders usually write is walked: fields once each (repeated messages b
 varints, doubles and delimited fields. Anything else is left to who reads message by message.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 Ints = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.uint64]
@@ -17,8 +16,7 @@ _VARINT, _DOUBLE, _DELIMITED = 0, 1, 2  # wire types
 _MOST_STEPS = 64  # fields of a message
 
 
-@dataclass(slots=True)
-class Walked:
+class Walked(Struct):
     """What stood in n messages, by tag.
 
     Attributes:

@@ -7,11 +7,11 @@ import logging
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from threading import Condition, Event, Thread
 from typing import Final
 
 import numpy as np
+from msgspec import Struct, field
 from prometheus_client import CollectorRegistry
 
 from model.errors import DeliveryError, StorageError
@@ -20,7 +20,13 @@ from model.labels import Labels
 from model.samples import Exemplar, Floats, Ints, ScrapeBatch
 from storage.interface import Metadata, Refs
 from storage.remote.client import RemoteWriteClient
-from storage.remote.encode import LayoutEncoder, encode_labels, encode_metadata, encode_samples
+from storage.remote.encode import (
+    LayoutEncoder,
+    encode_exemplar_series,
+    encode_labels,
+    encode_metadata,
+    encode_samples,
+)
 from storage.remote.encode_histograms import encode_histogram_series
 from storage.remote.metrics import WriterMetrics
 
@@ -59,8 +65,7 @@ class RemoteTicket:
         return True
 
 
-@dataclass(slots=True)
-class _Piece:
+class _Piece(Struct):
     """Encoded samples of one append."""
 
     data: bytes
@@ -68,8 +73,7 @@ class _Piece:
     ticket: RemoteTicket = field(default_factory=RemoteTicket)
 
 
-@dataclass(slots=True)
-class _Layout:
+class _Layout(Struct):
     labels: tuple[Labels, ...]
     encoder: LayoutEncoder | None
     used: float
@@ -206,10 +210,11 @@ class RemoteAppender:
             return self._put(data, count)
 
     def append_exemplars(self, refs: Refs, exemplars: Sequence[Exemplar]) -> RemoteTicket:
-        """See ``storage.interface.Appender``; exemplars are not sent."""
-        ticket = RemoteTicket()
-        ticket.finish()
-        return ticket
+        """See ``storage.interface.Appender``; they are sent behind the samples that came before."""
+        with self._changed:
+            labels = [self._encoded[ref] for ref in refs.tolist()]
+            data = b"".join(map(encode_exemplar_series, labels, exemplars))
+            return self._put(data, len(exemplars))
 
     def set_metadata(self, metadata: Mapping[str, Metadata]) -> None:
         """See ``storage.interface.Appender``; goes with the next samples, and again every ten minutes."""

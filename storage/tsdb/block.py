@@ -10,12 +10,12 @@ import threading
 import weakref
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from model.errors import StorageError
 from model.labels import LabelColumn, LabelTable
@@ -36,8 +36,7 @@ FRAMES_HEAD: Final = b"TSCPFRM" + bytes([BLOCK_VERSION])
 INDEX_HEAD: Final = b"TSCPIDX" + bytes([BLOCK_VERSION])
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
+class _File(Struct, frozen=True):
     """Frames in an open file."""
 
     fd: int

@@ -2,9 +2,11 @@
 
 import json
 import zlib
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from model.errors import StorageError
 from storage.tsdb.damage import DamagedError
@@ -14,8 +16,7 @@ BLOCK_VERSION: Final = 1
 _CRC: Final = "crc32"
 
 
-@dataclass(frozen=True, slots=True)
-class BlockMeta:
+class BlockMeta(Struct, frozen=True):
     """What ``meta.json`` says.
 
     Attributes:
@@ -52,6 +53,11 @@ class BlockMeta:
     order: int = 0
 
     @property
+    def late_ahead(self) -> bool:
+        """True if it may have late samples that came from the future."""
+        return self.late and self.maxt > self.taken_ms
+
+    @property
     def rank(self) -> int:
         """Where the block stands among others: of late samples those of the highest rank win."""
         return self.order or self.sequence
@@ -85,7 +91,7 @@ def decode_meta(text: bytes | str, place: str) -> BlockMeta:
                 f"(this Taskscope reads {BLOCK_VERSION}); use the version that wrote it"
             )
         found["replaces"] = tuple(found.get("replaces", ()))
-        if unknown := found.keys() - {field.name for field in fields(BlockMeta)}:
+        if unknown := found.keys() - set(BlockMeta.__struct_fields__):
             raise DamagedError(f"{place}: damaged: {', '.join(sorted(unknown))} is not known")
         return BlockMeta(**found)
     except (ValueError, TypeError, KeyError, AttributeError) as error:

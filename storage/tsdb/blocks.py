@@ -112,6 +112,11 @@ class Blocks:
         return max([*late, *(b.meta.late_until_ms for b in self.all)], default=-(2**63))
 
     @property
+    def ahead(self) -> tuple[tuple[int, int], ...]:
+        """Spans of late samples that came from the future: first and last time."""
+        return tuple((b.meta.taken_ms + 1, b.meta.maxt) for b in self.all if b.meta.late_ahead)
+
+    @property
     def size_bytes(self) -> int:
         """Size of all blocks."""
         return sum(b.size_bytes for b in self.all)
@@ -201,9 +206,10 @@ class Blocks:
                 if block.asked:
                     block.asked = False
                     self._asked_ms[number] = now_ms
-                elif (
-                    now_ms - self._asked_ms.get(number, now_ms) > _UNLOAD_MS and block.known_refs()
-                ):
+                    continue
+                asked_ms = self._asked_ms.get(number, now_ms)
+                self._asked_ms[number] = min(asked_ms, now_ms)  # the clock may have gone back
+                if now_ms - asked_ms > _UNLOAD_MS and block.known_refs():
                     block.unload()
                     some = True
         return some

@@ -4,11 +4,11 @@ import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct, field
 
 from model.histogram.pool import HistogramColumn
 from model.samples import Bools, Floats, Ints, is_no_sample, is_stale
@@ -37,8 +37,7 @@ class Frames(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryFrames:
+class MemoryFrames(Struct, frozen=True):
     """A chunk's bytes in memory; its timestamps stay as they are, they are few."""
 
     ts_ms: Ints
@@ -53,8 +52,7 @@ class MemoryFrames:
         return self.frames[number]
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(Struct, frozen=True):
     """Series that share their timestamps (one row) or not (a row of timestamps for each series).
 
     Attributes:
@@ -186,8 +184,7 @@ class FrameCache:
         return item
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """Some series of one chunk, cut to a range.
 
     Attributes:

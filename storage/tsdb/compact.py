@@ -22,7 +22,7 @@ from storage.tsdb.reserve import Reserve
 from storage.tsdb.samples import SAMPLE_BYTES, Samples
 from storage.tsdb.settings import TsdbSettings
 from storage.tsdb.wal import Wal
-from storage.tsdb.walgroup import SegmentInfo
+from storage.tsdb.walsegment import SegmentInfo
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +42,7 @@ class Compactor:
         self._wal = wal
         self._blocks = blocks
         self._settings = settings
+        self._late_segment = 0  # samples that the lane has frozen are in segments before this one
         self._reserve = Reserve(blocks.directory.with_name("reserve"), settings.reserve_bytes)
 
     def run(self, now_ms: int) -> int:
@@ -52,13 +53,13 @@ class Compactor:
                 the next try has the reserve to itself.
         """
         self._reserve.hold()
-        return self._tried(lambda: self._run(now_ms))
+        return self._tried(lambda: self._run(now_ms), frees_the_log=True)
 
     def merge(self, now_ms: int) -> bool:
         """Merge the blocks that are most due; False if none are.
 
         Raises:
-            StorageError: As ``run`` does.
+            StorageError: As ``run`` does; the reserve is not for this, which frees no log.
         """
         return self._tried(lambda: self._merger.run(now_ms))
 
@@ -70,11 +71,11 @@ class Compactor:
         """
         self._tried(lambda: self._merger.clean(now_ms))
 
-    def _tried(self, work: Callable[[], _T]) -> _T:
+    def _tried(self, work: Callable[[], _T], *, frees_the_log: bool = False) -> _T:
         try:
             return work()
         except OSError as error:
-            if error.errno == errno.ENOSPC and self._reserve.give_up():
+            if error.errno == errno.ENOSPC and frees_the_log and self._reserve.give_up():
                 log.warning("%s: the disk is full; its reserve is used now", self._blocks.directory)
             raise StorageError(
                 f"{self._blocks.directory}: cannot write: {error.strerror}"
@@ -90,11 +91,11 @@ class Compactor:
         if self._head.lane.size and (
             windows_over
             or self._head.lane.bytes >= self._settings.lane_samples * SAMPLE_BYTES
-            or now_ms - self._head.lane.since_ms >= block_ms
+            or self._head.lane.age_ms(now_ms) >= block_ms
         ):
             self._write_late(now_ms)
         if len(self._blocks.all) > before:
-            self._wal.drop(self._is_in_blocks, self._head)
+            self._wal.drop(self._is_in_blocks)
         return len(self._blocks.all) - before
 
     def _is_in_blocks(self, number: int, info: SegmentInfo) -> bool:
@@ -132,9 +133,12 @@ class Compactor:
 
     def _write_late(self, now_ms: int) -> None:
         with self._head.lock:
-            self._wal.flush()
-            segment = self._wal.rotate()
-            samples = self._head.lane.freeze()
+            samples = self._head.lane.frozen()  # could not be written the last time
+            if not samples.size:
+                self._wal.flush()
+                self._late_segment = self._wal.rotate()
+                samples = self._head.lane.freeze()
+        segment = self._late_segment
         blocks = self._blocks
         parts = self._windows_of(samples)
         made: list[Block] = []

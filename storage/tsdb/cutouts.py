@@ -1,16 +1,15 @@
 """Deleted samples taken out of the parts of an answer: columns left out, so that no series has a hole."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from model.samples import Bools
 from storage.tsdb.parts import Part, classes_of
 
 
-@dataclass(frozen=True, slots=True)
-class Cutout:
+class Cutout(Struct, frozen=True):
     """A deletion beside a selection.
 
     Attributes:

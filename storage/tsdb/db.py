@@ -81,21 +81,22 @@ class Tsdb:
         self._head = Head(self._index, settings.block_ms, settings.max_exemplars)
         self._metadata: dict[str, Metadata] = {}
         self._lock_file: DirectoryLock | None = None
-        self._wal = Wal(
-            directory / "wal", self._index, settings, self._metrics, self._head.lane.withdraw
-        )
+        self._wal = Wal(directory / "wal", self._head, settings, self._metrics)
         self._stopping = threading.Event()
         self._blocks = Blocks(directory / "blocks", settings, self._metrics.failed)
         self._deletions = Deletions(directory / "deletions")
         self._querier = Querier(
             self._head, self._blocks, self._deletions, FrameCache(settings.cache_bytes)
         )
-        merger = Merger(self._blocks, self._deletions, settings, self._stopping.is_set)
+        merger = Merger(
+            self._blocks, self._deletions, settings, self._stopping.is_set, self._metrics.failed
+        )
         self._compactor = Compactor(self._head, self._wal, self._blocks, merger, settings)
         self._thread: threading.Thread | None = None
         self._keeping = threading.Lock()
         self._running = False
         self._released_ms = 0
+        self._gone: Refs = np.empty(0, dtype=np.int64)  # released, but no new segment yet
 
     # ------------------------------------------------------------ life
 
@@ -122,6 +123,7 @@ class Tsdb:
             self._metrics.failures.labels("wal_damaged").inc(found.damaged)
             self._metrics.failures.labels("deletions_damaged").inc(lost_deletions)
             self._head.set_floor(self._blocks.late_until_ms)
+            self._head.ahead = self._blocks.ahead
             self._wal.segments = found.segments
             self._metadata = found.metadata
             # if somebody took the log away: what is written now is neither deleted nor in blocks
@@ -228,8 +230,10 @@ class Tsdb:
         with self._head.lock:
             self._check_running()
             known = self._index.handles.refs(refs)
-            new = self._head.append_exemplars(known, exemplars)
-            return self._wal.exemplars(known[new], [exemplars[number] for number in new])
+            tokens = self._head.append_exemplars(known, exemplars)
+            new = np.flatnonzero(tokens >= 0)
+            fresh = [exemplars[number] for number in new.tolist()]
+            return self._wal.exemplars(known[new], fresh, tokens[new])
 
     def set_metadata(self, metadata: Mapping[str, Metadata]) -> None:
         """See ``storage.interface.Appender``."""
@@ -322,6 +326,7 @@ class Tsdb:
         merged = self._compactor.merge(now)
         self._forget_deletions()
         unloaded = self._blocks.unload_idle(now)
+        self._head.ahead = self._blocks.ahead
         if written or merged or dropped or unloaded:
             self._blocks.forget_unused(self._index, self._head)
         self._release(now)
@@ -335,16 +340,20 @@ class Tsdb:
 
     def _release(self, now: int) -> None:
         """Let series that are gone for long make room for others."""
+        self._released_ms = min(self._released_ms, now)  # the clock may have gone back
         if now - self._released_ms < _RELEASE_MS:
             return
         self._released_ms = now
         with self._head.lock:
-            gone = self._blocks.release_unused(self._index, self._head)
+            released = self._blocks.release_unused(self._index, self._head)
+            self._head.reset(released)
+            self._head.set_floor(self._blocks.late_until_ms)
+            gone = self._gone = np.concatenate([self._gone, released])
             if not len(gone):
                 return
-            self._head.reset(gone)
             self._wal.flush()
             self._wal.begin_segment()  # within one segment a number means one series
+            self._gone = gone[:0]
         self._blocks.readers.afterwards(partial(self._index.recycle, gone))
         log.debug("%d series are gone and make room for others", len(gone))
 

@@ -25,11 +25,12 @@ import json
 import logging
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
+from msgspec.structs import replace
 
 from model.errors import StorageError
 from model.histogram.pool import HistogramColumn
@@ -46,8 +47,7 @@ log = logging.getLogger(__name__)
 Lookup = npt.NDArray[np.int32]
 
 
-@dataclass(frozen=True, slots=True)
-class Deletion:
+class Deletion(Struct, frozen=True):
     """One call of ``delete_series``.
 
     Attributes:
@@ -70,8 +70,7 @@ class Deletion:
         return np.concatenate([np.empty(0, dtype=np.int64), *found])
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(Struct, frozen=True):
     """A deletion beside a list of series: which of them, and when."""
 
     positions: Bools

@@ -1,4 +1,8 @@
-"""The newest exemplars of all series, in a ring of fixed size."""
+"""The newest exemplars of all series, in a ring of fixed size.
+
+They are seen as soon as they are added, and no more if it turns out that they could not be logged.
+What gave way to one of those does not come back.
+"""
 
 import threading
 from collections.abc import Sequence
@@ -7,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from model.labels import Labels
-from model.samples import Exemplar, Floats, Ints
+from model.samples import Bools, Exemplar, Floats, Ints
 from storage.interface import Refs, SeriesExemplars
 from storage.tsdb.index import SeriesIndex
+
+Tokens = npt.NDArray[np.int64]
 
 MAX_LABEL_CHARACTERS = 128  # OpenMetrics: of all label names and values of one exemplar
 
@@ -32,39 +38,60 @@ class Exemplars:
         self._labels: list[Labels] = []
         self._newest: dict[int, int] = {}
         self._added = 0
+        self._there: Bools = np.zeros(limit, dtype=np.bool_)
+        self._logged: Bools = np.zeros(limit, dtype=np.bool_)
 
     @property
     def size(self) -> int:
-        """Number of exemplars."""
+        """Number of places that were ever used."""
         return len(self._labels)
 
-    def add(self, refs: Refs, exemplars: Sequence[Exemplar]) -> list[bool]:
-        """Take exemplars, one for each ref, and tell which were taken.
+    def add(self, refs: Refs, exemplars: Sequence[Exemplar], *, logged: bool = False) -> Tokens:
+        """Take exemplars, one for each ref, and return what ``settle`` calls them; -1 for those left out.
 
         Left out are those that are there already, those older than the newest of their series
         (or as old and of a smaller value, as in Prometheus), and those with too long labels.
         """
         with self._lock:
-            return [self._add(ref, one) for ref, one in zip(refs.tolist(), exemplars, strict=True)]
+            rows = zip(refs.tolist(), exemplars, strict=True)
+            tokens = [self._add(ref, one, logged=logged) for ref, one in rows]
+            return np.array(tokens, dtype=np.int64)
 
-    def _add(self, ref: int, one: Exemplar) -> bool:
+    def settle(self, tokens: Tokens, *, logged: bool) -> None:
+        """Say that some were logged, or could not be and are to be seen no more."""
+        with self._lock:
+            places = tokens[tokens >= self._added - self._limit] % max(self._limit, 1)
+            if logged:
+                self._logged[places] = True
+                return
+            self._there[places] = False
+            there = np.flatnonzero(self._there[: self.size])
+            for ref in np.unique(self._refs[places]).tolist():
+                self._newest.pop(ref, None)
+                mine = there[self._refs[there] == ref]
+                if len(mine):
+                    age = (mine - self._added) % self.size
+                    self._newest[ref] = int(mine[age.argmax()])
+
+    def _add(self, ref: int, one: Exemplar, *, logged: bool) -> int:
         if not self._limit or sum(len(n) + len(v) for n, v in one.labels) > MAX_LABEL_CHARACTERS:
-            return False
+            return -1
         newest = self._newest.get(ref)
         if newest is not None and self._order(one) <= self._order(self._at(newest)):
-            return False
+            return -1
         place = self._added % self._limit
         if self.size == self._limit:
             gone = int(self._refs[place])
-            if self._newest[gone] == place:
+            if self._newest.get(gone) == place:
                 del self._newest[gone]
             self._labels[place] = one.labels
         else:
             self._labels.append(one.labels)
         self._refs[place], self._ts[place], self._values[place] = ref, one.ts_ms, one.value
         self._newest[ref] = place
+        self._there[place], self._logged[place] = True, logged
         self._added += 1
-        return True
+        return self._added - 1
 
     def _order(self, one: Exemplar) -> tuple[int, float, Labels]:
         return one.ts_ms, one.value, one.labels
@@ -76,10 +103,11 @@ class Exemplars:
             self._newest.clear()
 
     def every(self) -> tuple[Refs, list[Exemplar]]:
-        """Return all, oldest first."""
+        """Return all that were logged, oldest first."""
         with self._lock:
             size = self.size
             places = (np.arange(size) + self._added) % max(size, 1)
+            places = places[self._there[places] & self._logged[places]]
             return self._refs[places], [self._at(place) for place in places.tolist()]
 
     def refs(self) -> Refs:
@@ -93,6 +121,7 @@ class Exemplars:
             size = self.size
             ts = self._ts[:size]
             mask = np.isin(self._refs[:size], refs) & (ts >= mint) & (ts <= maxt)
+            mask &= self._there[:size]
             places = np.flatnonzero(mask)
             age = (places - self._added) % max(size, 1)
             places = places[np.lexsort((age, ts[places], self._refs[places]))]

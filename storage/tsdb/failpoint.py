@@ -12,6 +12,7 @@ PLACES: Final = (
     "wal.written",
     "wal.before_sync",
     "wal.synced",
+    "wal.segment_written",
     "wal.segment_made",
     "wal.segment_dropped",
     "block.begun",

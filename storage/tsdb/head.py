@@ -3,10 +3,10 @@
 import itertools
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from model.errors import StorageError, UnknownSeriesError
 from model.labels import Labels
@@ -14,7 +14,7 @@ from model.samples import Exemplar, Floats, Ints, ScrapeBatch, is_no_sample, no_
 from storage.interface import TS_PAD, Refs
 from storage.tsdb.chunk import Chunk, encode_chunk, frame_order
 from storage.tsdb.erase import erased
-from storage.tsdb.exemplars import Exemplars
+from storage.tsdb.exemplars import Exemplars, Tokens
 from storage.tsdb.growable import Growable
 from storage.tsdb.index import SeriesIndex
 from storage.tsdb.lane import Lane
@@ -24,8 +24,7 @@ from storage.tsdb.slab import KEPT, WIDTH, Slab
 _LOWEST = np.iinfo(np.int64).min
 
 
-@dataclass(slots=True)
-class Layout:
+class Layout(Struct):
     """The series of one target, in order.
 
     Attributes:
@@ -53,8 +52,7 @@ class Layout:
     parked_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(Struct, frozen=True):
     """How the head took a scrape: as a column of its layout, or what of it went through the lane.
 
     Attributes:
@@ -82,6 +80,8 @@ class Head:
         lane: Samples with their own timestamps, and late ones.
         sealed: Chunks in memory, oldest first; replaced as a whole.
         persisted_ms: Scrapes before this time go through the lane: their window is closed.
+        ahead: Scrapes of these spans of time do too: blocks have late samples of them, that came
+            before their time, and the later append must win.
     """
 
     def __init__(self, index: SeriesIndex, block_ms: int, max_exemplars: int = 0) -> None:
@@ -92,6 +92,7 @@ class Head:
         self.lane = Lane()
         self.sealed: tuple[Chunk, ...] = ()
         self.persisted_ms = _LOWEST
+        self.ahead: Sequence[tuple[int, int]] = ()
         self._block_ms = block_ms
         self._layouts: dict[int, Layout] = {}
         self._layout_ids: dict[bytes, int] = {}
@@ -151,11 +152,12 @@ class Head:
         layout.used_ms = now_ms
         ts = batch.ts_ms
         newest = self._newest.reserve(self.index.size)[layout.refs]
-        if ts >= self.persisted_ms and len(newest) and int(newest.max()) < ts:
+        closed = ts < self.persisted_ms or any(low <= ts <= high for low, high in self.ahead)
+        if not closed and len(newest) and int(newest.max()) < ts:
             self.put_column(layout, ts, values)
             return Taken(True, values, None)
         older = newest >= ts
-        if ts < self.persisted_ms or older.all():
+        if closed or older.all():
             return Taken(False, values, self._late(layout, ts, values, None, now_ms))
         late = self._late(layout, ts, values, older, now_ms)
         values = np.where(older, no_samples(len(values)), values)
@@ -186,11 +188,12 @@ class Head:
         np.maximum.at(newest, samples.refs, samples.ts_ms)
         self.lane.add(samples, now_ms)
 
-    def append_exemplars(self, refs: Refs, exemplars: Sequence[Exemplar]) -> list[int]:
-        """Take exemplars and return which ones of them were taken; the caller holds the lock."""
+    def append_exemplars(
+        self, refs: Refs, exemplars: Sequence[Exemplar], *, logged: bool = False
+    ) -> Tokens:
+        """Take exemplars, see ``Exemplars.add``; the caller holds the lock."""
         self.index.revive(refs)
-        taken = self.exemplars.add(refs, exemplars)
-        return [number for number, one in enumerate(taken) if one]
+        return self.exemplars.add(refs, exemplars, logged=logged)
 
     def oldest_ms(self) -> int:
         """Return the time of the oldest scrape in memory; a very late time if there is none."""
@@ -221,6 +224,8 @@ class Head:
         with self.lock:
             layouts = list(self._layouts.values())
         for layout in layouts:
+            layout.used_ms = min(layout.used_ms, now_ms)  # the clock may have gone back
+            layout.parked_ms = min(layout.parked_ms, now_ms)
             idle = now_ms - layout.used_ms
             if idle >= idle_ms and layout.slot >= 0:
                 with self.lock:

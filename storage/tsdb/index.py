@@ -57,6 +57,7 @@ class SeriesIndex:
         self._collided = False
         self._free: Refs = np.empty(0, dtype=np.int64)
         self._unused = BitMap()
+        self._released = BitMap()  # and not recycled yet
         self.handles = Handles()
         self.size = 0
         self.generation = 0
@@ -193,7 +194,7 @@ class SeriesIndex:
         """
         with self._lock:
             idle = BitMap(np.arange(self.size, dtype=np.uint32)) - self._live
-            idle -= BitMap(self._free.astype(np.uint32))
+            idle -= BitMap(self._free.astype(np.uint32)) | self._released
             for refs in keep:
                 idle -= BitMap(refs.astype(np.uint32))
             gone = np.asarray((idle & self._unused).to_array()).astype(np.int64)
@@ -203,7 +204,8 @@ class SeriesIndex:
             for key in self._hashes.data[gone].tolist():
                 del self._by_hash[key]
             self._hashes.data[gone] = 0
-            self._unused -= BitMap(gone.astype(np.uint32))
+            self._released |= BitMap(gone.astype(np.uint32))
+            self._unused -= self._released
             self.handles.end(gone)
             return gone
 
@@ -216,6 +218,7 @@ class SeriesIndex:
             self._verdicts.clear()
             self.generation += 1
             self.recycled += 1
+            self._released -= BitMap(refs.astype(np.uint32))
             self._free = np.sort(np.concatenate([self._free, refs]))
 
     def revive(self, refs: Refs) -> None:
@@ -340,8 +343,7 @@ class SeriesIndex:
         parts = []
         for matcher in matchers:
             label = self._names.get(matcher.name)
-            code = label.code_of.get(matcher.value, 0) if label else 0
-            if not label or not code:
+            if not label or not (code := label.code_of.get(matcher.value, 0)):
                 return BitMap()
             parts.append(label.postings[code])
         return BitMap.intersection(*parts) if parts else self._live.copy()

@@ -5,11 +5,12 @@ runs of like size are merged, so that a sample is moved a handful of times. What
 """
 
 import threading
-from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
+from msgspec.structs import replace
 
 from storage.interface import Refs
 from storage.tsdb.samples import (
@@ -24,8 +25,7 @@ _WAITING: Final = 65_536
 _FAN: Final = 4  # runs of like size that are merged into one
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """Settled samples with an index.
 
     Attributes:
@@ -61,8 +61,7 @@ def _positions(found: Samples, lookup: npt.NDArray[np.int32], mint: int, maxt: i
     return replace(found, refs=lookup[found.refs].astype(np.int64))
 
 
-@dataclass(frozen=True, slots=True)
-class LaneView:
+class LaneView(Struct, frozen=True):
     """What the lane held at one moment; for readers."""
 
     runs: tuple[Run, ...]
@@ -160,6 +159,11 @@ class Lane:
             self.tidy()
             self._frozen, self._runs = (*self._frozen, *self._runs), ()
             self._publish()
+            return self.frozen()
+
+    def frozen(self) -> Samples:
+        """Return what was frozen and not released."""
+        with self._lock:
             return settle(concat([run.samples for run in self._frozen]))
 
     def release(self, now_ms: int) -> None:
@@ -168,6 +172,12 @@ class Lane:
             self._frozen = ()
             self.since_ms = now_ms
             self._publish()
+
+    def age_ms(self, now_ms: int) -> int:
+        """Return how long the oldest sample has been here; after the clock went back it begins anew."""
+        with self._lock:
+            self.since_ms = min(self.since_ms, now_ms)
+            return now_ms - self.since_ms
 
     def erase(self, gone: npt.NDArray[np.bool_], mint: int, maxt: int) -> None:
         """Take the samples of some series (a mask over refs) in [mint, maxt] away."""

@@ -6,8 +6,9 @@ them: among late samples the later append is right, and late samples are right b
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from storage.tsdb.block import Block
 from storage.tsdb.settings import HOUR_MS, TsdbSettings
@@ -21,8 +22,7 @@ _MANY_LATE: Final = 4  # blocks of late samples in one window that are worth wri
 _MUCH_LATE: Final = 4  # ... or one over this part of the window's bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Merge:
+class Merge(Struct, frozen=True):
     """Blocks that should become one, by their rank."""
 
     blocks: tuple[Block, ...]

@@ -7,10 +7,11 @@ with their own timestamps, are samples sorted one by one.
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from model.histogram.pool import HistogramColumn
 from model.samples import Bools, Ints, is_no_sample, is_stale, no_samples
@@ -38,8 +39,7 @@ _numbers = itertools.count(-(2**62))
 _LOWEST = np.iinfo(np.int64).min
 
 
-@dataclass(slots=True)
-class Parts:
+class Parts(Struct):
     """What was found for a list of series; positions point into that list.
 
     Attributes:

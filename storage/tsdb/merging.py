@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -30,6 +31,7 @@ class Merger:
         deletions: What was deleted is left out of what is written.
         settings: Sizes and times.
         stopping: Asked now and then; a merge that is under way is given up then.
+        failed: Called with ``merge`` whenever there was no room for one.
     """
 
     def __init__(
@@ -38,7 +40,9 @@ class Merger:
         deletions: Deletions,
         settings: TsdbSettings,
         stopping: Callable[[], bool],
+        failed: Callable[[str], None] = lambda operation: None,
     ) -> None:
+        self._failed = failed
         self._blocks = blocks
         self._deletions = deletions
         self._settings = settings
@@ -46,29 +50,33 @@ class Merger:
         self._not_before_ms = -(2**63)
 
     def run(self, now_ms: int) -> bool:
-        """Do what is most due; False if nothing was.
+        """Do what is most due; False if nothing was, or there is no room for it.
 
         Raises:
             OSError: If the disk is full or broken; nothing is lost, and it is tried again later.
             StorageError: If a block cannot be read.
         """
-        if now_ms < self._not_before_ms:
+        if 0 < self._not_before_ms - now_ms <= _PAUSE_MS:  # more: the clock went back
             return False
         block_ms = self._settings.block_ms
         until = (now_ms - self._settings.block_delay_ms) // block_ms * block_ms
         whole = [block for block in self._blocks.all if not block.damaged]
         merge = next_merge(whole, self._settings, until)
         inputs = merge.blocks if merge else self._to_clean()
-        return bool(inputs) and self._merge(inputs, now_ms)
+        if not inputs or not self._has_room(inputs, now_ms):
+            return False
+        return self._merge(inputs, now_ms)
 
     def clean(self, now_ms: int) -> None:
         """Write every block anew from which something was deleted.
 
         Raises:
-            OSError: If the disk is full or broken.
+            OSError: If the disk is full or broken; housekeeping tries it again.
             StorageError: If a block cannot be read.
         """
         while inputs := self._to_clean():
+            if not self._has_room(inputs, now_ms):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             if not self._merge(inputs, now_ms):
                 return
 
@@ -78,12 +86,26 @@ class Merger:
                 return (block,)
         return ()
 
-    def _merge(self, inputs: Sequence[Block], now_ms: int) -> bool:
+    def _has_room(self, inputs: Sequence[Block], now_ms: int) -> bool:
         size = sum(block.size_bytes for block in inputs)
-        if shutil.disk_usage(self._blocks.directory).free < size * _ROOM:
-            log.warning("%s: no room to merge %d blocks", self._blocks.directory, len(inputs))
-            self._not_before_ms = now_ms + _PAUSE_MS
-            return False
+        free = shutil.disk_usage(self._blocks.directory).free
+        if free >= size * _ROOM:
+            return True
+        log.warning(
+            "%s: no room to merge %d blocks of %d bytes: %d bytes are free",
+            self._blocks.directory,
+            len(inputs),
+            size,
+            free,
+        )
+        self._no_room(now_ms)
+        return False
+
+    def _no_room(self, now_ms: int) -> None:
+        self._failed("merge")
+        self._not_before_ms = now_ms + _PAUSE_MS
+
+    def _merge(self, inputs: Sequence[Block], now_ms: int) -> bool:
         try:
             self._write(inputs)
         except InterruptedRewrite:
@@ -94,7 +116,7 @@ class Merger:
             log.warning("blocks are left unmerged: %s", error)
         except OSError as error:
             if error.errno == errno.ENOSPC:
-                self._not_before_ms = now_ms + _PAUSE_MS
+                self._no_room(now_ms)
             raise
         return True
 

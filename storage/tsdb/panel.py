@@ -8,11 +8,11 @@ the lane from the side.
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
 from model.samples import Bools, Ints
 from storage.interface import TS_PAD, Refs

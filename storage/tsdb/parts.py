@@ -1,10 +1,10 @@
 """Where series stand in a source, and what was cut out of it."""
 
-from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from model.samples import Bools, Floats, Ints
 from model.steady import rows_of
@@ -13,8 +13,7 @@ from storage.tsdb.stack import Stack
 Positions = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where series of a selection stand in one source.
 
     Attributes:
@@ -49,8 +48,7 @@ def as_slice(rows: Positions) -> Positions | slice:
 Rows = Positions | Bools | slice
 
 
-@dataclass(frozen=True, slots=True)
-class Cells:
+class Cells(Struct, frozen=True):
     """What stands in a matrix of samples.
 
     Attributes:
@@ -75,8 +73,7 @@ class Cells:
         return type(self)(self.values[:, columns][rows], self.dense, start, histograms)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """Some series of a selection with all their samples of one source in a range.
 
     Attributes:

@@ -5,11 +5,11 @@ Columns of like size are packed together: each pack finds a distribution of its 
 kept as what it differs from the sum of its buckets, which is nothing as a rule.
 """
 
-from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
 from model.errors import StorageError
 from model.histogram.pool import HistogramPool, Int32s

@@ -1,10 +1,10 @@
 """One pool for all histograms of an answer, so that merging moves nothing but int32 indices."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
 from model.histogram.layout import on_common_columns
 from model.histogram.pool import HistogramColumn, HistogramPool, concat_pools

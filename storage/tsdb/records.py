@@ -7,13 +7,13 @@ import itertools
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from model.errors import StorageError
 from model.histogram.pool import FIELDS, HistogramColumn, HistogramPool
@@ -50,8 +50,7 @@ class Kind(IntEnum):
 _KINDS: Final = frozenset(map(int, Kind))
 
 
-@dataclass(frozen=True, slots=True)
-class Damage:
+class Damage(Struct, frozen=True):
     """A part of a segment that cannot be read.
 
     Attributes:
@@ -65,8 +64,7 @@ class Damage:
     torn: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Scrape:
+class Scrape(Struct, frozen=True):
     """One scrape as logged."""
 
     layout_id: int

@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from model.errors import StorageError
 from storage.interface import Metadata, Refs
@@ -14,13 +15,12 @@ from storage.tsdb.growable import Growable
 from storage.tsdb.head import Head, Layout
 from storage.tsdb.records import Damage, Kind
 from storage.tsdb.samples import Samples
-from storage.tsdb.walgroup import SegmentInfo
+from storage.tsdb.walsegment import SegmentInfo
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Replayed:
+class Replayed(Struct):
     """What was found.
 
     Attributes:
@@ -139,7 +139,7 @@ class _Segment:
                 self._head.exemplars.clear()
             refs, exemplars = records.read_exemplars(payload)
             self._info.exemplars = True
-            self._head.append_exemplars(self._known(refs), exemplars)
+            self._head.append_exemplars(self._known(refs), exemplars, logged=True)
         else:
             self._found.metadata.update(records.read_metadata(payload))
 

@@ -5,11 +5,11 @@ in the pool*: NOT_RESET, FELL, or UNKNOWN where that was not looked at or is not
 Who takes rows out of a pool calls ``kept_hints``, who lays samples out anew calls ``told``.
 """
 
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
 from model.histogram.pool import GAUGE, NOT_RESET, RESET, UNKNOWN, HistogramColumn, HistogramPool
 from model.histogram.resets import is_reset

@@ -1,10 +1,10 @@
 """Samples with their own timestamps as columns: put behind one another, sorted, cut."""
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from model.samples import Floats, Ints
 from storage.interface import Refs
@@ -18,8 +18,7 @@ SAMPLE_BYTES: Final = 24  # of a float without a start timestamp
 Where = npt.NDArray[np.integer] | npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True)
-class Samples:
+class Samples(Struct, frozen=True):
     """Samples as columns of equal length.
 
     Attributes:

@@ -6,11 +6,11 @@ are no numbers (stale markers, NaN, infinities) and -0.0 are set aside, so that 
 does not spoil its row.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from model.samples import Bools, Floats, Ints
 
@@ -26,8 +26,7 @@ _MOST_SPECIAL: Final = 0.25  # share of special values in a row from which bits 
 Bytes = npt.NDArray[np.uint8]
 
 
-@dataclass(frozen=True, slots=True)
-class Scaled:
+class Scaled(Struct, frozen=True):
     """A matrix taken apart.
 
     Attributes:

@@ -8,10 +8,10 @@ until the index has other series.
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
+from msgspec import Struct, field
 
 from model.labels import LabelTable, Matcher
 from model.samples import Bools
@@ -24,8 +24,7 @@ _KEPT_PLACES: Final = 1024
 _KEPT_IDS: Final = 2048
 
 
-@dataclass(slots=True)
-class Selection:
+class Selection(Struct):
     """Series that pass some matchers.
 
     Attributes:

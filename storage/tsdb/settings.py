@@ -1,12 +1,11 @@
 """What the store can be told; set by code, made from ``storage.config`` by the wiring."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 HOUR_MS = 3_600_000
 
 
-@dataclass(frozen=True, slots=True)
-class TsdbSettings:
+class TsdbSettings(Struct, frozen=True):
     """How much is kept, and when it moves from memory to disk.
 
     Attributes:

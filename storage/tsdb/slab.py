@@ -9,12 +9,12 @@ work and even again afterwards, and a reader whose slots changed their sequence 
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from threading import RLock
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from model.samples import Floats, Ints, no_samples
 from storage.interface import TS_PAD, Refs
@@ -32,8 +32,7 @@ _HASTY_TRIES: Final = 20
 Lookup = npt.NDArray[np.int32]
 
 
-@dataclass(frozen=True, slots=True)
-class SlabPart:
+class SlabPart(Struct, frozen=True):
     """Series of some slots whose columns in range have the same indices.
 
     Attributes:

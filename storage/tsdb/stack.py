@@ -5,11 +5,12 @@ wide, pools hold rows of like width: their *level* is the power of two that thei
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
+from msgspec.structs import replace
 
 from model.histogram.pool import FIELDS, HistogramColumn, HistogramPool, concat_pools
 from model.samples import Floats
@@ -20,8 +21,7 @@ _NARROW: Final = 32  # columns that are not worth a level of their own
 Index = npt.NDArray[np.int32]
 
 
-@dataclass(frozen=True, slots=True)
-class Stack:
+class Stack(Struct, frozen=True):
     """See the module.
 
     Attributes:

@@ -1,11 +1,11 @@
 """How much is in the store: what ``/api/v1/status/tsdb`` shows."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class TsdbStats:
+class TsdbStats(Struct, frozen=True):
     """One look at the store.
 
     Attributes:
@@ -37,8 +37,7 @@ class TsdbStats:
     metric_series: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class HeadStats:
+class HeadStats(Struct, frozen=True):
     """Counts over the whole store; names as in Prometheus's ``headStats``.
 
     Attributes:
@@ -56,8 +55,7 @@ class HeadStats:
     max_time: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Dropped:
+class Dropped(Struct, frozen=True):
     """Series of one target that a limit kept out.
 
     Attributes:
@@ -71,8 +69,7 @@ class Dropped:
     series: int
 
 
-@dataclass(frozen=True, slots=True)
-class Cardinality:
+class Cardinality(Struct, frozen=True):
     """Where the series come from; what ``/api/v1/status/tsdb`` answers, the largest first.
 
     Attributes:

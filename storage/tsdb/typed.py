@@ -1,9 +1,8 @@
 """The part of a frame that only some have: start timestamps and native histograms."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from model.errors import StorageError
 from model.histogram.pool import HistogramColumn
@@ -25,8 +24,7 @@ from storage.tsdb.scaling import scale
 from storage.tsdb.stack import Stack, pool_bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(Struct, frozen=True):
     """A decoded frame.
 
     Attributes:

@@ -5,31 +5,27 @@ metadata. A group that cannot be written (disk full) is given up with an error o
 cut off the segment, so that the next one stands on clean ground.
 """
 
-import contextlib
 import errno
-import itertools
 import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
 
 from model.errors import StorageError
 from model.samples import Exemplar, Floats
 from storage.interface import Metadata, Refs
 from storage.tsdb import records
+from storage.tsdb.exemplars import Tokens
 from storage.tsdb.failpoint import reach
 from storage.tsdb.files import fsync_directory, write_all
 from storage.tsdb.head import Head, Layout
-from storage.tsdb.index import SeriesIndex
 from storage.tsdb.metrics import TsdbMetrics
-from storage.tsdb.samples import Samples, concat
+from storage.tsdb.samples import Samples
 from storage.tsdb.settings import TsdbSettings
-from storage.tsdb.walgroup import Group, SegmentInfo
+from storage.tsdb.walgroup import Group
+from storage.tsdb.walsegment import Definitions, SegmentInfo, remove_unnamed, write_segment
 
 log = logging.getLogger(__name__)
 
@@ -39,29 +35,25 @@ class Wal:
 
     Args:
         directory: Where the segments are; it exists.
-        index: Knows the labels of refs.
+        head: Knows the labels of refs; what could not be written is taken out of its lane and exemplars.
         settings: Sizes and times.
         metrics: What is counted.
-        withdraw: Called with samples whose group could not be written.
     """
 
     def __init__(
         self,
         directory: Path,
-        index: SeriesIndex,
+        head: Head,
         settings: TsdbSettings,
         metrics: TsdbMetrics,
-        withdraw: Callable[[Samples], None],
     ) -> None:
         self._directory = directory
-        self._index = index
+        self._head = head
         self._settings = settings
         self._metrics = metrics
-        self._withdraw = withdraw
         self._wake = threading.Condition()
         self._group = Group(self)
         self._urgent = False
-        self._sync_wanted = False
         self._stopping = False
         self._thread: threading.Thread | None = None
         self._io = threading.RLock()  # whoever touches the open segment
@@ -69,8 +61,8 @@ class Wal:
         self._trouble = ""
         self._unsynced: list[Group] = []
         self._unsynced_since = 0.0
-        self._series_defined: npt.NDArray[np.bool_] = np.zeros(0, dtype=np.bool_)
-        self._layouts_defined: set[int] = set()
+        self._distrusted = False  # an fsync failed: what is unsynced must be written again
+        self._definitions = Definitions(head.index)
         self._all_metadata: dict[str, Metadata] = {}
         self.segments: dict[int, SegmentInfo] = {}
         self.number = 0
@@ -91,7 +83,8 @@ class Wal:
         self._all_metadata = dict(metadata)
         self.number = max([first - 1, *self.segments])
         try:
-            self._open_next()
+            remove_unnamed(self._directory)
+            self._begin()
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise StorageError(f"{self._directory}: {error.strerror}") from error
@@ -126,11 +119,13 @@ class Wal:
             group.samples.append(samples)
             return self._grown(group, samples.nbytes)
 
-    def exemplars(self, refs: Refs, exemplars: list[Exemplar], *, whole: bool = False) -> Group:
-        """Log exemplars, one for each ref; if ``whole`` they are all that are kept."""
+    def exemplars(self, refs: Refs, exemplars: list[Exemplar], tokens: Tokens) -> Group:
+        """Log exemplars, one for each ref; ``tokens`` are what the head's ring calls them."""
         with self._wake:
-            self._group.add_exemplars(refs, exemplars, whole=whole)
-            return self._grown(self._group, 64 * len(refs))
+            group = self._group
+            group.exemplars.append((refs, exemplars))
+            group.tokens.append(tokens)
+            return self._grown(group, 64 * len(refs))
 
     def metadata(self, metadata: Mapping[str, Metadata]) -> Group:
         """Log what is known of metric families."""
@@ -155,23 +150,29 @@ class Wal:
         with self._wake:
             group = self._group
             group.bytes += 1  # an empty group is written too: it is the sign that all before it is
-            self._urgent = self._sync_wanted = True
+            group.sync = self._urgent = True
             if group.begun == 0.0:
                 group.begun = time.monotonic()
             self._wake.notify_all()
-        return group.wait(timeout_seconds)
+        done = group.wait(timeout_seconds)
+        if done and group.sync_error is not None:
+            raise group.sync_error
+        return done
 
     def rotate(self) -> int:
         """Begin a new segment and return its number; what is taken from now on is in it or later ones.
 
-        The caller sees to it that nothing is taken meanwhile and that ``flush`` came before.
+        The caller sees to it that nothing is taken meanwhile and that ``flush`` came before. All
+        that was taken before is durable in earlier ones: were it written again later, it would come
+        behind a deletion, or under numbers that stand for other series then.
 
         Raises:
-            OSError: If the segment cannot be made.
+            OSError: If what was taken cannot be made durable, or the segment cannot be made.
         """
         with self._io:
             self._sync()
-            self._open_next()
+            if self._fd < 0 or not self.segments[self.number].empty:
+                self._begin()
             return self.number
 
     def begin_segment(self) -> int:
@@ -185,21 +186,29 @@ class Wal:
         except OSError as error:
             raise StorageError(f"{self._directory}: {error.strerror}") from error
 
-    def drop(self, done: Callable[[int, SegmentInfo], bool], head: Head) -> None:
-        """Delete closed segments, from the oldest on, as long as ``done`` says that blocks have it all.
+    def drop(self, done: Callable[[int, SegmentInfo], bool]) -> None:
+        """Delete the closed segments of which ``done`` says that blocks have it all.
+
+        One that holds scrapes from before the clock went back stays until their time has come; it
+        does not keep those behind it.
 
         Exemplars are in no block: those that are still kept are written again first.
 
         Raises:
             StorageError: If they could not be written; nothing is deleted then.
+            OSError: If the log cannot be made durable, or a file not be deleted.
         """
-        closed = ((n, info) for n, info in sorted(self.segments.items()) if n != self.number)
-        gone = list(itertools.takewhile(lambda one: done(*one), closed))
+        closed = [(n, info) for n, info in sorted(self.segments.items()) if n != self.number]
+        gone = [(n, info) for n, info in closed if done(n, info)]
         if any(info.exemplars for _, info in gone):
-            with head.lock:  # nothing is appended between looking and logging
-                self.exemplars(*head.exemplars.every(), whole=True)
+            with self._wake:
+                group = self._group
+                group.all_exemplars = True
+                self._grown(group, 0)
+            group.wait()
             self.flush()
         with self._io:
+            self._sync()  # what stands behind them says what they said of metric families
             for number, _ in gone:
                 self.path(number).unlink(missing_ok=True)
                 del self.segments[number]
@@ -226,16 +235,25 @@ class Wal:
             if group is not None:
                 self._commit(group)
             due = time.monotonic() - self._unsynced_since >= self._settings.fsync_ms / 1000
-            try:
-                if self._unsynced and (due or self._sync_wanted or stopping):
-                    self._sync()
-            except Exception:  # the thread must live: others wait for it
-                log.exception("fsync of the write-ahead log failed")
-            finally:
-                if group is not None:
-                    group.done.set()
+            if self._unsynced and (due or stopping or (group is not None and group.sync)):
+                self._sync_of(group)
+            if group is not None:
+                group.done.set()
             if stopping:
                 return
+
+    def _sync_of(self, group: Group | None) -> None:
+        """Sync, and tell a group whose writer waits for that if it did not work."""
+        try:
+            self._sync()
+        except Exception as error:  # the thread must live: others wait for it
+            reason = error.strerror if isinstance(error, OSError) else repr(error)
+            failed = StorageError(f"{self._directory}: cannot be made durable: {reason}")
+            self._tell(str(failed))
+            if group is not None:
+                group.sync_error = failed
+        else:
+            self._tell("")
 
     def _next(self) -> tuple[Group | None, bool]:
         """Wait until there is something to write, or an fsync is due, or the end has come."""
@@ -260,6 +278,8 @@ class Wal:
 
     def _commit(self, group: Group) -> None:
         began = time.monotonic()
+        if group.all_exemplars:  # looked at here: what groups before this one had is settled
+            group.exemplars.insert(0, self._head.exemplars.every())
         try:
             with self._io:
                 self._write(group)
@@ -269,12 +289,11 @@ class Wal:
             self._metrics.failures.labels("wal_write").inc()
             self._tell(str(group.error))
             for samples in group.samples:
-                self._withdraw(samples)
+                self._head.lane.withdraw(samples)
         else:
             self._tell("")
-            if not self._unsynced:
-                self._unsynced_since = time.monotonic()
-            self._unsynced.append(group)
+        for tokens in group.tokens:
+            self._head.exemplars.settle(tokens, logged=group.error is None)
         self._metrics.commit_seconds.observe(time.monotonic() - began)
 
     def _tell(self, trouble: str) -> None:
@@ -286,12 +305,14 @@ class Wal:
         self._trouble = trouble
 
     def _write(self, group: Group) -> None:
-        if self._fd < 0 or self.segments[self.number].bytes >= self._settings.segment_bytes:
-            if self._fd >= 0:
-                self._sync()
-            self._open_next()
+        if self._distrusted:
+            self._sync()
+        if self._fd >= 0 and self._full:
+            self._sync()
+        if self._fd < 0 or self._full:
+            self._begin()
         info = self.segments[self.number]
-        data, refs = self._encode(group)
+        data, refs = self._definitions.encode(group)
         reach("wal.before_write")
         try:
             write_all(self._fd, data)
@@ -300,90 +321,64 @@ class Wal:
                 os.ftruncate(self._fd, info.bytes)
                 os.lseek(self._fd, info.bytes, os.SEEK_SET)
             except OSError:
-                self._close()
+                self._distrusted = True
             raise
         reach("wal.written")
-        info.bytes += len(data)
+        self._definitions.add(group, refs)
+        info.add(group, len(data))
         self._metrics.wal_bytes.inc(len(data))
-        self._series_defined[refs] = True
-        self._layouts_defined.update(group.layouts)
         self._all_metadata.update(group.metadata)
-        if group.scrapes:
-            info.max_ts_ms = max(info.max_ts_ms, *(s.ts_ms for s in group.scrapes))
-        info.late = info.late or bool(group.samples)
-        info.exemplars = info.exemplars or bool(group.exemplars)
+        if not self._unsynced:
+            self._unsynced_since = time.monotonic()
+        self._unsynced.append(group)
 
-    def _encode(self, group: Group) -> tuple[bytes, npt.NDArray[np.int64]]:
-        """Return the group's bytes and the refs it defines."""
-        parts = []
-        fresh = [lay for lay in group.layouts.values() if lay.id not in self._layouts_defined]
-        used = [lay.refs for lay in fresh] + [np.unique(s.refs) for s in group.samples]
-        used += [refs for refs, _ in group.exemplars]
-        refs = np.empty(0, dtype=np.int64)
-        if used:
-            if self._index.size > len(self._series_defined):
-                grown = np.zeros(self._index.size * 2, dtype=np.bool_)
-                grown[: len(self._series_defined)] = self._series_defined
-                self._series_defined = grown
-            refs = np.unique(np.concatenate(used))
-            refs = refs[~self._series_defined[refs]]
-            if len(refs):
-                parts.append(records.series_record(refs, self._index.table(refs)))
-        parts.extend(records.layout_record(lay.id, lay.refs) for lay in fresh)
-        if group.scrapes:
-            parts.append(records.scrapes_record(group.scrapes))
-        if group.samples:
-            parts.append(records.samples_record(concat(group.samples)))
-        if group.exemplars:
-            found = group.every_exemplar()
-            parts.append(records.exemplars_record(*found, whole=group.all_exemplars))
-        if group.metadata:
-            parts.append(records.metadata_record(group.metadata))
-        return b"".join(parts), refs
+    @property
+    def _full(self) -> bool:
+        return self.segments[self.number].bytes >= self._settings.segment_bytes
 
-    def _open_next(self) -> None:
+    def _begin(self, groups: Sequence[Group] = ()) -> None:
+        """Begin the next segment, with groups that are written again."""
         path = self.path(self.number + 1)
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         head = records.SEGMENT_HEAD
         if self._all_metadata:
             head += records.metadata_record(self._all_metadata)
-        try:
-            write_all(fd, head)
-            fsync_directory(self._directory)
-        except OSError:
-            os.close(fd)
-            path.unlink()
-            raise
+        fd, info, definitions = write_segment(path, head, groups, self._head.index)
         reach("wal.segment_made")
         self._close()
         self._fd = fd
         self.number += 1
-        self.segments[self.number] = SegmentInfo(bytes=len(head))
-        self._series_defined = np.zeros(0, dtype=np.bool_)
-        self._layouts_defined = set()
+        self.segments[self.number] = info
+        self._definitions = definitions
 
     def _sync(self) -> None:
-        """Fsync; after a failure the descriptor is not trusted any more: its unsynced groups are written again."""
+        """Make durable what was written.
+
+        After a failed fsync the kernel may have dropped the pages, and the next fsync of that file
+        would succeed without them. So the file is not trusted any more: what it had not synced is
+        written again, to a new segment. Until that is durable no group is taken.
+
+        Raises:
+            OSError: If that fails too; it is tried again before the next group and at the next fsync.
+        """
         with self._io:
-            if self._fd < 0:
-                return
-            self._sync_wanted = False
             reach("wal.before_sync")
-            try:
-                os.fdatasync(self._fd)
-            except OSError as error:
-                log.warning("%s: fsync failed: %s", self.path(self.number), error.strerror)
-                self._metrics.failures.labels("wal_fsync").inc()
-                again, self._unsynced = self._unsynced, []
-                with contextlib.suppress(OSError):
-                    self._open_next()
-                    for group in again:
-                        self._write(group)
-                    self._unsynced = again
+            if self._fd >= 0 and not self._distrusted:
+                try:
+                    os.fdatasync(self._fd)
+                except OSError as error:
+                    log.warning("%s: fsync failed: %s", self.path(self.number), error.strerror)
+                    self._metrics.failures.labels("wal_fsync").inc()
+                    self._distrusted = True
+            if self._distrusted:
+                try:
+                    self._begin(self._unsynced)
+                except OSError:
+                    self._metrics.failures.labels("wal_fsync").inc()
                     self._unsynced_since = time.monotonic()
-            else:
-                reach("wal.synced")
-                self._unsynced = []
+                    raise
+                self._distrusted = False
+            reach("wal.synced")
+            self._unsynced = []
 
     def _close(self) -> None:
         if self._fd >= 0:

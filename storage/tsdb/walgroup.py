@@ -1,34 +1,18 @@
-"""What the write-ahead log writes at once, and what it knows of its segments."""
+"""What the write-ahead log writes at once."""
 
 import threading
-from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
+from msgspec import Struct, field
 
 from model.errors import StorageError
 from model.samples import Exemplar
 from storage.interface import Metadata, Refs
 from storage.tsdb import records
+from storage.tsdb.exemplars import Tokens
 from storage.tsdb.head import Layout
 from storage.tsdb.samples import Samples
-
-
-@dataclass(slots=True)
-class SegmentInfo:
-    """What must be in blocks before a segment may go.
-
-    Attributes:
-        max_ts_ms: Newest scrape in it.
-        late: True if it holds samples with their own timestamps.
-        exemplars: True if it holds exemplars.
-        bytes: Its size.
-    """
-
-    max_ts_ms: int = np.iinfo(np.int64).min
-    late: bool = False
-    exemplars: bool = False
-    bytes: int = 0
 
 
 class Log(Protocol):
@@ -39,8 +23,7 @@ class Log(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Group:
+class Group(Struct):
     """What is written at once; also the ticket of everything in it."""
 
     wal: Log
@@ -48,11 +31,14 @@ class Group:
     layouts: dict[int, Layout] = field(default_factory=dict)
     samples: list[Samples] = field(default_factory=list)
     exemplars: list[tuple[Refs, list[Exemplar]]] = field(default_factory=list)
+    tokens: list[Tokens] = field(default_factory=list)  # what their ring calls them
     all_exemplars: bool = False  # ``exemplars`` begin with all that are kept
     metadata: dict[str, Metadata] = field(default_factory=dict)
     bytes: int = 0
     begun: float = 0.0
+    sync: bool = False  # somebody waits until it is durable
     error: StorageError | None = None
+    sync_error: StorageError | None = None
     done: threading.Event = field(default_factory=threading.Event)
 
     def wait(self, timeout_seconds: float | None = None) -> bool:
@@ -64,12 +50,6 @@ class Group:
         if self.error is not None:
             raise self.error
         return True
-
-    def add_exemplars(self, refs: Refs, exemplars: list[Exemplar], *, whole: bool) -> None:
-        """Add exemplars; if ``whole`` they stand for all that were added before."""
-        if whole:
-            self.exemplars, self.all_exemplars = [], True
-        self.exemplars.append((refs, exemplars))
 
     def every_exemplar(self) -> tuple[Refs, list[Exemplar]]:
         """Return all exemplars."""

@@ -1,9 +1,9 @@
 """``taskscope doctor``."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import click
+from msgspec.structs import asdict
 
 from taskscope.cli import client, output
 

@@ -32,6 +32,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 # numpy's matrix routines are not used, and their idle threads would cost CPU and memory; to be said
 # before a command imports numpy for the first time
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# looking for pydantic's plugins reads the metadata of all packages installed
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
 
 _DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 

@@ -1,5 +1,6 @@
 """``taskscope up``, ``taskscope agent``, ``taskscope server``."""
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -42,10 +43,10 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
 @_options
 def up(file: Path | None, listen: str, data_dir: Path | None) -> None:
     """Observe the tasks of this host and serve console and API, until interrupted."""
+    config = _prepare(file, listen, data_dir)
     from taskscope.clock import SystemClock
     from taskscope.wiring import build_up
 
-    config = _prepare(file, listen, data_dir)
     _run(build_up(config, file, SystemClock()))
 
 
@@ -53,10 +54,10 @@ def up(file: Path | None, listen: str, data_dir: Path | None) -> None:
 @_options
 def server(file: Path | None, listen: str, data_dir: Path | None) -> None:
     """Store, alert and serve what agents on this host send, until interrupted."""
+    config = _prepare(file, listen, data_dir)
     from taskscope.clock import SystemClock
     from taskscope.wiring import build_server
 
-    config = _prepare(file, listen, data_dir)
     _run(build_server(config, file, SystemClock()))
 
 
@@ -74,19 +75,22 @@ def agent(server_url: str, file: Path | None, listen: str, data_dir: Path | None
     """Collect from the tasks of this host and send everything to a server, until interrupted."""
     from urllib.parse import urlsplit
 
-    from taskscope.clock import SystemClock
     from taskscope.config import LOOPBACK
-    from taskscope.wiring import build_agent
 
     if urlsplit(server_url).hostname not in LOOPBACK:
         raise OperatorError(
             f"--server {server_url}: only a server on this host, like http://127.0.0.1:9800; there are no logins yet"
         )
     config = _prepare(file, listen or "127.0.0.1:9801", data_dir)
+    from taskscope.clock import SystemClock
+    from taskscope.wiring import build_agent
+
     _run(build_agent(config, file, server_url.rstrip("/"), SystemClock()))
 
 
 def _prepare(file: Path | None, listen: str, data_dir: Path | None) -> Any:
+    # what start-up makes stays: to look through it for garbage again and again is a tenth of its time
+    gc.disable()
     from taskscope import journal
     from taskscope.config import load_config
 
@@ -108,7 +112,12 @@ def _prepare(file: Path | None, listen: str, data_dir: Path | None) -> Any:
 def _run(stack: Any) -> None:
     from taskscope.life import run
 
-    run(stack, started=lambda: _greet(stack.web.url, stack.status()))
+    def started() -> None:
+        gc.freeze()
+        gc.enable()
+        _greet(stack.web.url, stack.status())
+
+    run(stack, started)
 
 
 def _greet(url: str, status: Mapping[str, Any]) -> None:

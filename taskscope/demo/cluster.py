@@ -1,16 +1,16 @@
 """What the demo cluster is made of: one list, run as containers or as plain processes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 MARK: Final = "taskscope.demo"  # the label by which `demo --stop` finds what is its own
 NAMESPACE: Final = "demo"
 SICK_AFTER_SECONDS: Final = 40
 
 
-@dataclass(frozen=True, slots=True)
-class DemoTask:
+class DemoTask(Struct, frozen=True):
     """One task of the demo.
 
     Attributes:

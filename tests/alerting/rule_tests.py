@@ -1,12 +1,12 @@
 """Runs unit tests of rules, in promtool's format, on our own engine."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from alerting.alert_store import AlertStore

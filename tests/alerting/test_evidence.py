@@ -3,11 +3,11 @@
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from alerting.evidence import EvidenceFinder, subject_of

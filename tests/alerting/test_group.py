@@ -1,10 +1,10 @@
 """Groups on a virtual clock: order, series, errors, and what survives on disk."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from alerting import state_file
 from alerting.group import GroupRun

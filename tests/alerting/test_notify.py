@@ -1,10 +1,10 @@
 """From alerts to a real HTTP server and a console: retry, restart, the document itself."""
 
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from alerting import notify

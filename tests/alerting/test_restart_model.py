@@ -1,11 +1,11 @@
 """Any history with restarts at any place is the history without them."""
 
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from alerting.group import GroupRun
 from model.alert import Alert

@@ -2,10 +2,10 @@
 
 import re
 import subprocess
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import pytest
+from msgspec import Struct
 
 from alerting.check import check
 from alerting.loading import load_groups
@@ -37,8 +37,8 @@ def selected(node: object) -> set[str]:
         return {node.name}
     if isinstance(node, tuple | list):
         return {name for item in node for name in selected(item)}
-    if is_dataclass(node):
-        return {name for field in fields(node) for name in selected(getattr(node, field.name))}
+    if isinstance(node, Struct):
+        return {name for field in node.__struct_fields__ for name in selected(getattr(node, field))}
     return set()
 
 

@@ -14,8 +14,9 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from storage.tsdb.failpoint import PLACES
 from tests.storage.tsdb.crash_ledger import Verdict
@@ -26,8 +27,7 @@ _LONGEST_SECONDS = 6.0  # a failpoint that is not reached by then counts as a ki
 _RARE = {"wal.segment_dropped", "block.removing", "delete.noted", "compact.merged"}
 
 
-@dataclass(frozen=True)
-class Kill:
+class Kill(Struct, frozen=True):
     """One kill and what was found afterwards.
 
     Attributes:

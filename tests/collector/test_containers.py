@@ -5,10 +5,10 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from collector.containers import ContainerSeries

@@ -1,10 +1,10 @@
 """The loop that appends the series of all sources."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+from msgspec import Struct, field
 from prometheus_client import CollectorRegistry
 
 from collector.loop import CollectionLoop
@@ -20,8 +20,7 @@ B = Labels.of({"__name__": "b"})
 NAN = float(NO_SAMPLE[0])
 
 
-@dataclass
-class Blocks:
+class Blocks(Struct):
     """A source that gives what the test puts in."""
 
     blocks: list[SeriesBlock] = field(default_factory=list)

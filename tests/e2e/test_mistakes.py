@@ -116,10 +116,15 @@ def test_a_bad_file_at_reload_keeps_the_old_rules(stack: Stack) -> None:
     assert status == 400
     assert all(f"{file}{problem}" in text for problem in RULES_PROBLEMS)
     assert rules() == {"Good"}
+    before = stack.get("/api/v1/status/runtimeinfo")["data"]
+    assert before["reloadConfigSuccess"] is False
 
     file.write_text(GOOD_RULES.replace("Good", "Better"))
     assert reload(stack)[0] == 200
     assert rules() == {"Better"}
+    after = stack.get("/api/v1/status/runtimeinfo")["data"]
+    assert after["reloadConfigSuccess"] is True
+    assert after["lastConfigTime"] > before["lastConfigTime"]
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from model.histogram.pool import (
     GAUGE,
@@ -21,8 +22,7 @@ from model.samples import NO_SAMPLE, Exemplar, Floats, Ints, ScrapeBatch, is_no_
 from storage.interface import Group, Hints, Metadata, Refs, SeriesExemplars, SeriesSet
 
 
-@dataclass
-class Point:
+class Point(Struct):
     """One sample: a float, or a pool of one histogram."""
 
     value: float

@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from threading import Event
 from typing import Any
+
+from msgspec.structs import replace
 
 from model.task import ContainerID, Run, Task, TaskID, TaskIdentity, TaskState, TaskStatus
 

@@ -4,10 +4,10 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from healthcheck.check import Check, CheckType, Policy
@@ -33,7 +33,7 @@ def server_task(name: str, port: int) -> Task:
 def http(app: str = "*", policy: Policy = FAST, **options: object) -> DeclaredCheck:
     """Declare an HTTP check."""
     check = Check("http", CheckType.HTTP, policy=policy)
-    return DeclaredCheck(TaskMatch(app=app), replace(check, **options))  # type: ignore[arg-type]  # names are the test's
+    return DeclaredCheck(TaskMatch(app=app), replace(check, **options))
 
 
 class Lab:

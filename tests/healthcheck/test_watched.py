@@ -1,8 +1,7 @@
 """One task under watch: when its checks begin, end and begin anew."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from healthcheck.check import Check, CheckType, Policy
 from healthcheck.select import DeclaredCheck, TaskMatch
@@ -17,7 +16,7 @@ CHECKS = [DeclaredCheck(TaskMatch(app="*"), Check("tcp", CheckType.TCP))]
 
 def shown(task: Task, **status: object) -> Task:
     """Return the task with another status."""
-    return Task(task.identity, replace(task.status, **status))  # type: ignore[arg-type]  # names are the test's
+    return Task(task.identity, replace(task.status, **status))
 
 
 def watch(task: Task, at_ms: int = T0) -> tuple[Watched, Slot]:

@@ -7,11 +7,11 @@ import subprocess
 import tarfile
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from logship.shipper import Settings
 from logship.source.frames import Frames

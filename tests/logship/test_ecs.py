@@ -1,12 +1,12 @@
 """The document of a record: valid JSON that says what the record says, whatever its text holds."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from logship import ecs
 from tests.logship.harness import parse

@@ -1,7 +1,8 @@
 """What happened to tasks is shipped among their own lines."""
 
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from logship.events import DATASET, FILE_BYTES_MAX, EventLog
 from model.log import Level

@@ -167,7 +167,7 @@ def test_shape_is_learned_and_left() -> None:
 
 def test_a_run_ends_where_the_next_starts() -> None:
     """Lines of one file that two runs wrote carry their runs, in batches that do not overlap."""
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     origin = replace(ORIGIN, run_starts_ns=(1_795_338_000_000_000_000, 1_795_338_005_000_000_000), run_numbers=(7, 8))  # fmt: skip
     data = wrap("a\n") + wrap("b\n", at="2026-11-22T09:00:06Z")

@@ -1,10 +1,10 @@
 """A store of columns for the engine's tests: one group per metric name, holes and all, histograms too."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from msgspec import Struct
 
 from model.histogram.pool import HistogramColumn
 from model.labels import Labels, LabelTable, Matcher, MatchOp
@@ -14,8 +14,7 @@ from storage.interface import Group, Hints, Metadata, SeriesSet
 from tests.promql.histograms import Hist, to_pool
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """A float or a histogram, with its start timestamp (0 for none)."""
 
     value: np.float64 | Hist

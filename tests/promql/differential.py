@@ -17,8 +17,9 @@ import random
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from tests.promql.columns import ColumnStore
 from tests.promql.mutations import damaged, mutated
@@ -32,8 +33,7 @@ from tests.promql.walk import LOADS, PARTS
 ORDERED = re.compile(r"\s*(sort|sort_desc|sort_by_label|sort_by_label_desc|topk|bottomk)\b")
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """One query at its times, and how the answers differ."""
 
     query: str

@@ -3,17 +3,17 @@
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 
 import numpy as np
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from model.histogram.pool import CUSTOM_SCHEMA, HistogramPool
 
 HINTS = ("unknown", "reset", "not_reset", "gauge")
 
 
-@dataclass(frozen=True)
-class Hist:
+class Hist(Struct, frozen=True):
     """One float histogram; buckets by index."""
 
     schema: int = 0

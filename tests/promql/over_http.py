@@ -9,9 +9,10 @@ import re
 import statistics
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from model.labels import Labels
 from tests.promql.columns import ColumnStore
@@ -24,8 +25,7 @@ from tests.promql.served import InProcess, Process, Server
 Bucket = tuple[int, float, float, float]
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """A histogram as the API shows it."""
 
     count: float
@@ -37,8 +37,7 @@ Point = float | Seen
 Points = dict[int, Point]
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """One case and what was wrong with it ("" if nothing)."""
 
     file: str

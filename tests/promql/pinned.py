@@ -1,6 +1,6 @@
 """Queries with ``@`` added to each selector, as upstream's test runner rewrites them."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from model.errors import QueryError
 from promql import ast

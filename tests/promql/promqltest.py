@@ -9,11 +9,12 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from model.errors import QueryError
 from model.histogram.pool import HistogramColumn
@@ -36,8 +37,7 @@ class WrongError(Exception):
     """What differs."""
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """One case, and by check what was wrong with it ("" if nothing); checks that spare it are not there."""
 
     case: Case

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from model.histogram.resets import is_reset
 from model.labels import Labels
@@ -26,8 +27,7 @@ _PLAIN = re.compile(rf"({_NUMBER}|stale|_)(?:([+-])({_NUMBER[5:]}))?(?:x(\d+))?"
 _START = re.compile(r"(_|[+-]?[0-9a-z]+?)(?:([+-])([0-9a-z]+?))?(?:x(\d+))?")
 
 
-@dataclass
-class Case:
+class Case(Struct):
     """One eval command."""
 
     line: int
@@ -53,8 +53,7 @@ class Case:
         return "{{" in self.text
 
 
-@dataclass
-class Block:
+class Block(Struct):
     """A store's content as loaded so far, and a case to be run on it."""
 
     case: Case

@@ -10,7 +10,6 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import Struct
 
 from model.errors import ParseError, QueryError
 from model.labels import Labels
@@ -58,8 +58,7 @@ h_bucket{le="+Inf",job="a"} 0+6x30
 h_bucket{le="x",job="b"} 0+3x30"""
 
 
-@dataclass(frozen=True)
-class Peer:
+class Peer(Struct, frozen=True):
     """A running Prometheus."""
 
     url: str

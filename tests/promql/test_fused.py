@@ -1,12 +1,12 @@
 """What is worked out tile by tile is what is worked out step by step."""
 
-from dataclasses import replace
 from unittest.mock import patch
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from model.labels import LabelTable
 from model.samples import NO_SAMPLE_BITS, STALE_BITS

@@ -1,11 +1,11 @@
 """Printing and looking through trees."""
 
-from dataclasses import fields, is_dataclass
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import Struct
 
 from promql import ast
 from promql.parser import parse
@@ -86,9 +86,9 @@ def without_places(node: Any) -> Any:
         return (
             tuple(sorted(parts, key=repr)) if parts and isinstance(parts[0], str) else tuple(parts)
         )
-    if not is_dataclass(node):
+    if not isinstance(node, Struct):
         return node
-    kept = {f.name: getattr(node, f.name) for f in fields(node) if f.name not in ("start", "end")}
+    kept = {f: getattr(node, f) for f in node.__struct_fields__ if f not in ("start", "end")}
     if isinstance(node, ast.VectorSelector):
         kept["matchers"] = tuple(sorted(map(repr, node.matchers)))
     if isinstance(node, ast.NumberLiteral):

@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 
 import numpy as np
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from model.histogram.pool import GAUGE, NOT_RESET, RESET, UNKNOWN, HistogramColumn, HistogramPool
 
@@ -12,8 +13,7 @@ HINTS = {"": UNKNOWN, "reset": RESET, "not_reset": NOT_RESET, "gauge": GAUGE}
 NAMES = {number: name for name, number in HINTS.items()}
 
 
-@dataclass(frozen=True)
-class Histogram:
+class Histogram(Struct, frozen=True):
     """One native histogram; buckets by their index, those that are empty left out."""
 
     positive: Mapping[int, float] = field(default_factory=dict)

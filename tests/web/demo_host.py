@@ -4,11 +4,12 @@ import math
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from msgspec import Struct, field
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry, generate_latest
 
 from alerting.view import GroupView, RuleView
@@ -81,8 +82,7 @@ def make_identity(number: int, app: str, name: str, image: str, framework: str) 
     )
 
 
-@dataclass
-class Demo:
+class Demo(Struct):
     """The made-up host: what it has and how to add to it."""
 
     now_ms: int

@@ -10,10 +10,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
+
+from msgspec import Struct
 
 from model.labels import Labels
 from storage.remote.client import RemoteWriteClient
@@ -39,8 +40,7 @@ READY_SECONDS = 20.0
 Points = Sequence[tuple[int, float]]
 
 
-@dataclass(frozen=True)
-class Written:
+class Written(Struct, frozen=True):
     """What one series is sent, all with times in ms."""
 
     points: Points = ()
@@ -63,8 +63,7 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What came back."""
 
     status: int
@@ -75,8 +74,7 @@ class Answer:
         return json.loads(self.text) if self.text else None
 
 
-@dataclass(frozen=True)
-class Peer:
+class Peer(Struct, frozen=True):
     """A server and how to ask it; ``pid`` is 0 for one in this process."""
 
     url: str
@@ -158,6 +156,7 @@ def prometheus(folder: Path, *, config: str, flags: Sequence[str] = ()) -> Itera
         "--web.enable-admin-api",
         "--log.level=error",
         "--enable-feature=exemplar-storage,promql-experimental-functions,promql-duration-expr",
+        "--enable-feature=promql-per-step-stats",
         *flags,
     ]
     with (folder / "log").open("wb") as log, subprocess.Popen(command, stderr=log) as process:

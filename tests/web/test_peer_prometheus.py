@@ -451,10 +451,65 @@ def test_stats_have_the_same_fields(peers: tuple[Peer, Peer]) -> None:
     theirs, ours = (peer.ask("query", asked).json() for peer in peers)
 
     assert shape(ours) == shape(theirs)
+    assert list(ours["data"]["stats"]["samples"]) == list(theirs["data"]["stats"]["samples"])
     assert ours["data"]["stats"]["samples"]["seriesTouched"] == 8
 
     theirs, ours = (peer.ask("query", {**asked, "stats": "x"}).json() for peer in peers)
     assert ours["warnings"] == theirs["warnings"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "requests_total",
+        "nothing",
+        "rate(nothing[5m])",
+        "42",
+        "vector(1)",
+        "sum by (app) (rate(requests_total[5m]))",
+        "requests_total offset 3m + requests_total",
+        "topk(2, requests_total) or absent(nothing)",
+        "timestamp(requests_total)",
+        "requests_total @ end()",
+        f"sum(rate(requests_total[5m] @ {NOW - 60})) + sum(requests_total)",
+        "max_over_time(sum(requests_total)[5m:30s])",
+        "max_over_time(sum(requests_total)[20s:1m])",
+        "min_over_time(sum_over_time(requests_total[90s])[5m:30s] offset 1m)",
+        "rate(requests_total[75s])",
+        "sum_over_time((requests_total @ end())[5m:1m])",
+        "avg_over_time(max_over_time(requests_total[2m])[4m:1m])",
+        "hist",
+        "hist offset 2m",
+        "rate(hist[5m])",
+        "histogram_count(hist)",
+        "timestamp(mixed)",
+        "mixed",
+        "sum_over_time(mixed[10m])",
+    ],
+)
+def test_samples_are_counted_alike(peers: tuple[Peer, Peer], query: str) -> None:
+    """All in all and at each step, of instant and range queries; also where a step is no whole second."""
+    window = {"start": NOW - 600, "end": NOW + 400, "step": 37.5}
+    for path, when in (("query", {"time": NOW - 0.5}), ("query_range", window)):
+        asked = {"query": query, "stats": "all", **when}
+        theirs, ours = (peer.ask(path, asked).json()["data"]["stats"]["samples"] for peer in peers)
+        for samples in (ours, theirs):
+            del samples["peakSamples"]  # engines hold what they need
+        assert ours == theirs
+        del asked["stats"]
+        assert "stats" not in peers[1].ask(path, asked).json()["data"]
+
+
+def test_a_range_vector_is_counted(peers: tuple[Peer, Peer]) -> None:
+    """By itself, and what a sub-query read."""
+    for query in ("requests_total[5m]", "requests_total[5m:1m]", "hist[3m]"):
+        asked = {"query": query, "stats": "all", "time": NOW}
+        theirs, ours = (
+            peer.ask("query", asked).json()["data"]["stats"]["samples"] for peer in peers
+        )
+        for samples in (ours, theirs):
+            del samples["peakSamples"]
+        assert ours == theirs
 
 
 def test_deleted_samples_are_gone(peers: tuple[Peer, Peer]) -> None:

@@ -21,7 +21,7 @@ def blueprint(parts: Parts) -> Blueprint:
     @routes.route("/delete_series", methods=_METHODS)
     def delete_series() -> Response:
         delete = need(parts.delete_series, _NO_STORE)
-        if not params.texts("match[]"):
+        if not params.asked().texts("match[]"):
             raise BadParameterError("no match[] parameter provided")
         start, end = window()
         delete(matcher_sets('invalid parameter "match[]": '), start, end)

@@ -1,12 +1,12 @@
 """The answers of queries as the JSON of Prometheus's API: arrays to bytes in bulk."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import repeat
 from typing import Any, TypeVar
 
 import numpy as np
 import orjson
+from msgspec.structs import replace
 
 from model.samples import is_no_sample
 from promql.result import Matrix, Scalar, String, Vector

@@ -5,11 +5,12 @@ from typing import Any, Final
 
 import orjson
 from flask import Response
+from msgspec import Struct
 
 from web.api.answers import cause_of
 from web.api.label_text import json_text
 
-_JSON: Final = "application/json"
+JSON: Final = "application/json"
 _LARGE_BYTES: Final = 256 * 1024
 _MOST_ANNOTATIONS: Final = 10  # as Prometheus
 
@@ -17,7 +18,7 @@ _MOST_ANNOTATIONS: Final = 10  # as Prometheus
 def success(data: bytes, warnings: Sequence[str] = (), infos: Sequence[str] = ()) -> Response:
     """Wrap data that is JSON already."""
     body = b'{"status":"success","data":' + data + _tail(warnings, infos) + b"}"
-    return Response(body, content_type=_JSON)
+    return Response(body, content_type=JSON)
 
 
 def _tail(warnings: Sequence[str], infos: Sequence[str]) -> bytes:
@@ -31,18 +32,35 @@ def _tail(warnings: Sequence[str], infos: Sequence[str]) -> bytes:
     return tail
 
 
-def whole(data: Iterable[bytes], warnings: Sequence[str], infos: Sequence[str]) -> Response:
+class Answer(Struct, frozen=True):
+    """What is answered, whoever sends it.
+
+    Attributes:
+        body: JSON, in pieces.
+        size: Their length in bytes, -1 where they are made while they are sent.
+        status: The HTTP status.
+    """
+
+    body: Iterable[bytes]
+    size: int
+    status: int = 200
+
+    def response(self) -> Response:
+        """Return it as Flask's."""
+        response = Response(self.body, status=self.status, content_type=JSON)
+        if self.size >= 0:
+            response.content_length = self.size
+        return response
+
+
+def whole(data: Iterable[bytes], warnings: Sequence[str], infos: Sequence[str]) -> Answer:
     """Wrap data that comes in pieces; all are made first, and large ones are not copied."""
     body = [b'{"status":"success","data":', *data, _tail(warnings, infos) + b"}"]
     size = sum(map(len, body))
-    if size < _LARGE_BYTES:
-        return Response(b"".join(body), content_type=_JSON)
-    response = Response(body, content_type=_JSON)
-    response.content_length = size
-    return response
+    return Answer([b"".join(body)] if size < _LARGE_BYTES else body, size)
 
 
-def streamed(data: Iterable[bytes], warnings: Sequence[str], infos: Sequence[str]) -> Response:
+def streamed(data: Iterable[bytes], warnings: Sequence[str], infos: Sequence[str]) -> Answer:
     """Wrap data that comes in pieces; they are sent as they are made."""
 
     def pieces() -> Iterator[bytes]:
@@ -50,7 +68,7 @@ def streamed(data: Iterable[bytes], warnings: Sequence[str], infos: Sequence[str
         yield from data
         yield _tail(warnings, infos) + b"}"
 
-    return Response(pieces(), content_type=_JSON)
+    return Answer(pieces(), -1)
 
 
 def success_of(data: Any) -> Response:
@@ -58,11 +76,16 @@ def success_of(data: Any) -> Response:
     return success(orjson.dumps(data))
 
 
-def failure(status: int, error_type: str, message: str) -> Response:
+def refused(status: int, error_type: str, message: str) -> Answer:
     """Say what went wrong."""
     body = b'{"status":"error","errorType":' + json_text(error_type)
     body += b',"error":' + json_text(message) + b"}"  # which may quote bytes that are no UTF-8
-    return Response(body, status=status, content_type=_JSON)
+    return Answer([body], len(body), status)
+
+
+def failure(status: int, error_type: str, message: str) -> Response:
+    """Say what went wrong, as Flask's."""
+    return refused(status, error_type, message).response()
 
 
 def failure_of(error: Exception) -> Response:

@@ -30,7 +30,7 @@ def blueprint(parts: Parts) -> Blueprint:
         start, end = window()
         if end < start:
             raise BadParameterError("end timestamp must not be before start timestamp")
-        wanted = [one.matchers for one in selectors(parse(params.text("query")))]
+        wanted = [one.matchers for one in selectors(parse(params.asked().text("query")))]
         if not wanted:
             return Response(status=204)
         found: Callable[..., Sequence[Any]] = parts.exemplars or (lambda *asked: ())

@@ -3,8 +3,9 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from model.clock import Clock
 from model.errors import QueryLimitError
@@ -16,8 +17,7 @@ class QueryCanceledError(QueryLimitError):
     """Whoever asked has hung up (HTTP 499, which nobody reads; it is counted)."""
 
 
-@dataclass(frozen=True, slots=True)
-class QueryLimits:
+class QueryLimits(Struct, frozen=True):
     """What one query, and all of them together, may use.
 
     Attributes:

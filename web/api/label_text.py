@@ -8,6 +8,7 @@ import orjson
 
 from model.labels import LabelTable
 
+_REMEMBERED: Final = 5_000  # rows, some hundred bytes each, for as long as the table is
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -20,7 +21,13 @@ def json_text(text: str) -> bytes:
 
 
 def label_objects(table: LabelTable) -> list[bytes]:
-    """Return each row's labels as a JSON object, names in order."""
+    """Return each row's labels as a JSON object, names in order; not to be written to."""
+    if table.size > _REMEMBERED:
+        return _label_objects(table)
+    return table.once("json", lambda: _label_objects(table))
+
+
+def _label_objects(table: LabelTable) -> list[bytes]:
     if not table.columns:
         return [b"{}"] * table.size
     pieces = []

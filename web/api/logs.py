@@ -41,7 +41,7 @@ def blueprint(parts: Parts, tails: Tails) -> Blueprint:
     def search() -> Response:
         page = need(parts.logs, _NO_LOGS).search(
             _query(
-                limit=params.number("limit", DEFAULT_LIMIT, low=1, high=MAX_LIMIT),
+                limit=params.asked().number("limit", DEFAULT_LIMIT, low=1, high=MAX_LIMIT),
                 ascending=_ascending(),
             )
         )
@@ -49,7 +49,7 @@ def blueprint(parts: Parts, tails: Tails) -> Blueprint:
 
     @routes.get("/api/logs/histogram")
     def histogram() -> Response:
-        buckets = params.number("buckets", DEFAULT_BUCKETS, low=1, high=MAX_BUCKETS)
+        buckets = params.asked().number("buckets", DEFAULT_BUCKETS, low=1, high=MAX_BUCKETS)
         query = _query(end_default_ms=now_ms(parts.clock))
         edges_ns, counts = need(parts.logs, _NO_LOGS).histogram(query, buckets)
         levels = {level: counts[level] for level in sorted(counts)}
@@ -58,8 +58,8 @@ def blueprint(parts: Parts, tails: Tails) -> Blueprint:
     @routes.get("/api/logs/tail")
     def tail() -> Response:
         reader = need(parts.logs, _NO_LOGS)
-        text = params.text("query")
-        cursor = request.headers.get("Last-Event-ID") or params.text("cursor")
+        text = params.asked().text("query")
+        cursor = request.headers.get("Last-Event-ID") or params.asked().text("cursor")
         is_gone = request.environ.get("waitress.client_disconnected", _never)
         stop = tails.take(is_gone)
         if stop is None:
@@ -119,24 +119,24 @@ def _record(record: LogRecord) -> dict[str, Any]:
 def _query(
     *, limit: int = DEFAULT_LIMIT, ascending: bool = False, end_default_ms: int | None = None
 ) -> LogQuery:
-    start_ms = params.time_ms("start", 0)
+    start_ms = params.asked().time_ms("start", 0)
     last_ms = LogQuery().end_ns // _NS_PER_MS
-    end_ms = params.time_ms("end", last_ms if end_default_ms is None else end_default_ms)
+    end_ms = params.asked().time_ms("end", last_ms if end_default_ms is None else end_default_ms)
     if end_ms < start_ms:
         raise params.BadParameterError('invalid parameter "end": it is before "start"')
     return LogQuery(
-        text=params.text("query"),
+        text=params.asked().text("query"),
         start_ns=max(0, start_ms) * _NS_PER_MS,
         # the whole last millisecond: times of records are finer than those of requests
         end_ns=max(0, min(end_ms, last_ms - 1)) * _NS_PER_MS + _NS_PER_MS - 1,
         limit=limit,
         ascending=ascending,
-        cursor=params.text("cursor"),
+        cursor=params.asked().text("cursor"),
     )
 
 
 def _ascending() -> bool:
-    direction = params.text("direction", "backward")
+    direction = params.asked().text("direction", "backward")
     if direction not in ("backward", "forward"):
         raise params.BadParameterError(
             f'invalid parameter "direction": {direction!r}; it is backward or forward'

@@ -5,14 +5,14 @@ docs/querying/api.md and web/api/v1/api.go.
 """
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Final
 
 import orjson
 from flask import Blueprint, Response, request
+from msgspec import Struct
 
 from model.clock import now_ms
 from model.errors import ParseError
@@ -20,13 +20,15 @@ from promql.ast import ValueType
 from promql.engine import Engine
 from promql.parser import parse
 from promql.result import Matrix, Result
+from promql.tally import Tally
 from promql.typecheck import type_of
 from storage.interface import Queryable
 from web.api import encoding, params
 from web.api.answers import need
-from web.api.envelope import streamed, whole
+from web.api.envelope import Answer, streamed, whole
 from web.api.gate import QueryGate, Watch
-from web.api.params import BadParameterError
+from web.api.params import BadParameterError, Form
+from web.api.query_stats import query_stats
 from web.api.selectors import TRUNCATED
 from web.api.series_count import CountedQueryable
 from web.parts import Parts
@@ -39,60 +41,40 @@ NO_STORE: Final = (
 _STREAM_POINTS: Final = 500_000  # from here on an answer is sent while it is made
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One query on its way.
+class Queries:
+    """Evaluates what ``/query`` and ``/query_range`` are asked.
 
-    Attributes:
-        engine: With the lookback that the client asked for.
-        series: The store, counted.
-        watch: Stops it.
-        began: When it arrived.
+    Args:
+        parts: What stands behind them.
+        gate: Lets queries in.
     """
 
-    engine: Engine
-    series: CountedQueryable
-    watch: Watch
-    began: float
+    def __init__(self, parts: Parts, gate: QueryGate) -> None:
+        self._parts = parts
+        self._gate = gate
 
+    def instant(self, form: Form, is_gone: Callable[[], bool]) -> Answer:
+        """Answer ``/query``; ``is_gone`` tells whether whoever asked has hung up.
 
-def blueprint(parts: Parts, gate: QueryGate) -> Blueprint:
-    """Make the endpoints."""
-    routes = Blueprint("query", __name__, url_prefix="/api/v1")
-
-    def arrived() -> Run:
-        engine = need(parts.engine, NO_STORE)
-        store: Queryable = need(parts.queryable, NO_STORE)
-        is_gone: Callable[[], bool] = request.environ.get("waitress.client_disconnected", bool)
-        watch = gate.watch(_timeout_seconds(), is_gone)
-        if params.text("lookback_delta"):
-            lookback = params.seconds_or_duration(params.text("lookback_delta"))
-            if lookback is None:
-                raise BadParameterError(
-                    "error parsing lookback delta duration: cannot parse "
-                    f'"{params.text("lookback_delta")}" to a valid duration'
-                )
-            engine = engine.with_lookback(lookback) if lookback > 0 else engine
-        counted = CountedQueryable(store, gate.limits.max_series, engine.limits.max_samples)
-        return Run(engine, counted, watch, perf_counter())
-
-    @routes.route("/query", methods=BOTH)
-    def query() -> Response:
-        limit = params.limit()
-        at = params.time_ms("time", now_ms(parts.clock))
-        run = arrived()
-        expr = params.text("query")
-        with gate.place(run.watch), query_parameter():
+        Raises:
+            BadParameterError, QueryError, NotHereError: See ``web.api.answers.cause_of``.
+        """
+        limit = form.limit()
+        at = form.time_ms("time", now_ms(self._parts.clock))
+        run = self._arrived(form, is_gone)
+        with self._gate.place(run.watch), query_parameter():
             queued = perf_counter()
-            result = run.engine.instant(run.series, expr, at, cancelled=run.watch)
-        return _answer(result, limit, run, queued)
+            result = run.engine.instant(
+                run.series, form.text("query"), at, cancelled=run.watch, tally=run.tally
+            )
+        return _answer(result, limit, run, queued, range(at, at + 1))
 
-    @routes.route("/query_range", methods=BOTH)
-    def query_range() -> Response:
-        limit = params.limit()
-        start, end, step = _range()
-        run = arrived()
-        expr = params.text("query")
+    def range(self, form: Form, is_gone: Callable[[], bool]) -> Answer:
+        """Answer ``/query_range``; see ``instant``."""
+        limit = form.limit()
+        start, end, step = _range(form)
+        run = self._arrived(form, is_gone)
+        expr = form.text("query")
         with query_parameter():
             kind = type_of(parse(expr))
         if kind not in (ValueType.VECTOR, ValueType.SCALAR):
@@ -100,19 +82,75 @@ def blueprint(parts: Parts, gate: QueryGate) -> Blueprint:
                 f'invalid parameter "query": invalid expression type "{kind.value}" for range '
                 "query, must be Scalar or instant Vector"
             )
-        with gate.place(run.watch):
+        with self._gate.place(run.watch):
             queued = perf_counter()
-            result = run.engine.range(run.series, expr, start, end, step, cancelled=run.watch)
-        return _answer(result, limit, run, queued)
+            result = run.engine.range(
+                run.series, expr, start, end, step, cancelled=run.watch, tally=run.tally
+            )
+        return _answer(result, limit, run, queued, range(start, end + 1, step))
+
+    def _arrived(self, form: Form, is_gone: Callable[[], bool]) -> "_Run":
+        engine = need(self._parts.engine, NO_STORE)
+        store: Queryable = need(self._parts.queryable, NO_STORE)
+        watch = self._gate.watch(_timeout_seconds(form), is_gone)
+        if lookback_delta := form.text("lookback_delta"):
+            lookback = params.seconds_or_duration(lookback_delta)
+            if lookback is None:
+                raise BadParameterError(
+                    "error parsing lookback delta duration: cannot parse "
+                    f'"{lookback_delta}" to a valid duration'
+                )
+            engine = engine.with_lookback(lookback) if lookback > 0 else engine
+        counted = CountedQueryable(store, self._gate.limits.max_series, engine.limits.max_samples)
+        asked = form.text("stats")
+        return _Run(engine, asked, Tally() if asked else None, counted, watch, perf_counter())
+
+
+class _Run(Struct, frozen=True):
+    """One query on its way.
+
+    Attributes:
+        engine: With the lookback that the client asked for.
+        asked: Which statistics the client asked for, "" for none.
+        tally: Counts samples for them.
+        series: The store, counted.
+        watch: Stops it.
+        began: When it arrived.
+    """
+
+    engine: Engine
+    asked: str
+    tally: Tally | None
+    series: CountedQueryable
+    watch: Watch
+    began: float
+
+
+def blueprint(queries: Queries) -> Blueprint:
+    """Make the endpoints."""
+    routes = Blueprint("query", __name__, url_prefix="/api/v1")
+
+    @routes.route("/query", methods=BOTH)
+    def query() -> Response:
+        return queries.instant(params.asked(), is_gone(request.environ)).response()
+
+    @routes.route("/query_range", methods=BOTH)
+    def query_range() -> Response:
+        return queries.range(params.asked(), is_gone(request.environ)).response()
 
     return routes
 
 
-def _timeout_seconds() -> float | None:
-    raw = params.text("timeout")
-    if not raw:
+def is_gone(environ: Mapping[str, Any]) -> Callable[[], bool]:
+    """Return what tells whether the client of a request has hung up."""
+    tells: Callable[[], bool] = environ.get("waitress.client_disconnected", bool)
+    return tells
+
+
+def _timeout_seconds(form: Form) -> float | None:
+    if not form.text("timeout"):
         return None
-    ms = params.duration_ms("timeout")
+    ms = form.duration_ms("timeout")
     if ms <= 0:
         raise BadParameterError(
             'invalid parameter "timeout": timeout must be positive, '
@@ -121,13 +159,13 @@ def _timeout_seconds() -> float | None:
     return ms / 1000
 
 
-def _range() -> tuple[int, int, int]:
-    start, end = params.time_ms("start"), params.time_ms("end")
+def _range(form: Form) -> tuple[int, int, int]:
+    start, end = form.time_ms("start"), form.time_ms("end")
     if end < start:
         raise BadParameterError(
             'invalid parameter "end": end timestamp must not be before start time'
         )
-    step = params.duration_ms("step")
+    step = form.duration_ms("step")
     if step <= 0:
         raise BadParameterError(
             'invalid parameter "step": zero or negative query resolution step widths are not '
@@ -150,42 +188,22 @@ def query_parameter() -> Iterator[None]:
         raise BadParameterError(f'invalid parameter "query": {error}') from error
 
 
-def _answer(result: Result, limit: int, run: Run, queued: float) -> Response:
+def _answer(result: Result, limit: int, run: _Run, queued: float, steps: range) -> Answer:
     evaluated = perf_counter()
     kind, data, cut = encoding.value(result.value, limit)
     warnings = [*result.warnings]
     if cut:
         warnings.append(TRUNCATED)
-    asked = params.text("stats")
-    if asked not in ("", "true", "all"):
+    if run.asked not in ("", "true", "all"):
         warnings.append(
-            f'value "{asked}" for parameter "stats" is deprecated and will be rejected in the next '
+            f'value "{run.asked}" for parameter "stats" is deprecated and will be rejected in the next '
             'major release, use "true" or "all"'
         )
     tail = b"}"
-    if asked:
-        tail = b',"stats":' + orjson.dumps(_stats(result, run, queued, evaluated)) + b"}"
+    if run.tally is not None:
+        spent = queued - run.began, evaluated - queued
+        stats = query_stats(run.tally, steps, result.stats.samples, *spent, each=run.asked == "all")
+        tail = b',"stats":' + orjson.dumps(stats) + b"}"
     pieces = itertools.chain([b'{"resultType":"' + kind.encode() + b'","result":'], data, [tail])
     large = isinstance(result.value, Matrix) and result.value.values.size > _STREAM_POINTS
     return (streamed if large else whole)(pieces, warnings, result.infos)
-
-
-def _stats(result: Result, run: Run, queued: float, evaluated: float) -> dict[str, Any]:
-    """Return Prometheus's ``stats``; of its timings those that there are here, the others 0."""
-    wait, work = queued - run.began, evaluated - queued
-    return {
-        "timings": {
-            "evalTotalTime": work,
-            "resultSortTime": 0,
-            "queryPreparationTime": 0,
-            "innerEvalTime": work,
-            "execQueueTime": wait,
-            "execTotalTime": wait + work,
-        },
-        "samples": {
-            "totalQueryableSamples": result.stats.samples,
-            "samplesRead": run.series.samples,
-            "seriesTouched": run.series.series,
-            "peakSamples": result.stats.samples,
-        },
-    }

@@ -2,11 +2,11 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from flask import Blueprint, Response, request
+from msgspec import Struct
 
 from model.alert import Alert
 from model.clock import rfc3339
@@ -52,8 +52,7 @@ def blueprint(parts: Parts) -> Blueprint:
     return routes
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """Which rules are asked for; empty collections are no condition.
 
     Attributes:
@@ -85,9 +84,9 @@ class Choice:
             raise BadParameterError(f'invalid parameter "type": not supported value "{kind}"')
         return cls(
             kind={"alert": "alerting", "record": "recording"}.get(kind),
-            names=frozenset(params.texts("rule_name[]")),
-            groups=frozenset(params.texts("rule_group[]")),
-            files=frozenset(params.texts("file[]")),
+            names=frozenset(params.asked().texts("rule_name[]")),
+            groups=frozenset(params.asked().texts("rule_group[]")),
+            files=frozenset(params.asked().texts("file[]")),
             selectors=selectors,
             alerts=not _exclude_alerts(),
         )
@@ -127,8 +126,7 @@ def _exclude_alerts() -> bool:
     return _BOOLEANS[raw]
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(Struct, frozen=True):
     """Some groups of many: ``group_limit`` of them, from the one that ``group_next_token`` names."""
 
     limit: int

@@ -16,7 +16,7 @@ _TYPE_CHECK: Final = "vector selector must contain at least one non-empty matche
 
 def window() -> tuple[int, int]:
     """Return ``start`` and ``end`` in ms; without bounds where they are not given."""
-    return params.time_ms("start", MIN_MS), params.time_ms("end", MAX_MS)
+    return params.asked().time_ms("start", MIN_MS), params.asked().time_ms("end", MAX_MS)
 
 
 def matcher_sets(prefix: str = "") -> list[Sequence[Matcher]]:
@@ -28,7 +28,7 @@ def matcher_sets(prefix: str = "") -> list[Sequence[Matcher]]:
     Raises:
         BadParameterError: If one cannot be parsed or would match every series.
     """
-    return [_matchers(text, prefix) for text in params.texts("match[]")]
+    return [_matchers(text, prefix) for text in params.asked().texts("match[]")]
 
 
 def _matchers(text: str, prefix: str) -> Sequence[Matcher]:

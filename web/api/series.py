@@ -33,9 +33,9 @@ def blueprint(parts: Parts) -> Blueprint:
     @routes.route("/series", methods=BOTH)
     def series() -> Response:
         series_of = store().select
-        if not params.texts("match[]"):
+        if not params.asked().texts("match[]"):
             raise BadParameterError("no match[] parameter provided")
-        limit = params.limit()
+        limit = params.asked().limit()
         start, end = window()
         hints = Hints(func="series", series_only=True)
         selectors = matcher_sets('invalid parameter "match[]": ')
@@ -61,9 +61,9 @@ def blueprint(parts: Parts) -> Blueprint:
 
     @routes.get("/metadata")
     def metadata() -> Response:
-        limit = params.plain_limit("limit")
-        params.plain_limit("limit_per_metric")  # one is kept for each metric
-        known = sorted(store().metadata(params.text("metric")).items())
+        limit = params.asked().plain_limit("limit")
+        params.asked().plain_limit("limit_per_metric")  # one is kept for each metric
+        known = sorted(store().metadata(params.asked().text("metric")).items())
         shown = known if limit < 0 else known[:limit]
         return success_of({name: [metadata_json(one)] for name, one in shown})
 
@@ -98,7 +98,7 @@ def unescaped(name: str) -> str:
 
 
 def _texts(of: Callable[[Sequence[Matcher], int, int], list[str]]) -> Response:
-    limit = params.limit()
+    limit = params.asked().limit()
     start, end = window()
     selectors = matcher_sets()
     if len(selectors) > 1:

@@ -6,8 +6,9 @@ than a query may have.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from model.errors import QueryLimitError
 from model.labels import Matcher
@@ -40,7 +41,6 @@ class CountedQueryable:
         self._max_series = max_series
         self._max_samples = max_samples
         self.series = 0
-        self.samples = 0
 
     def select(self, matchers: Sequence[Matcher], mint: int, maxt: int, hints: Hints) -> SeriesSet:
         """Select and count.
@@ -52,7 +52,6 @@ class CountedQueryable:
             self._look(matchers, mint, maxt, hints)
         found = self._store.select(matchers, mint, maxt, hints)
         self.series += found.labels.size
-        self.samples += _cells(found)
         if 0 < self._max_series < self.series:
             raise QueryLimitError(TOO_MANY_SERIES)
         return found

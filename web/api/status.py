@@ -77,7 +77,7 @@ def blueprint(parts: Parts) -> Blueprint:
 
 
 def _rows() -> int:
-    raw = params.text("limit")
+    raw = params.asked().text("limit")
     rows = params.whole_number(raw or "10")
     if rows is None or rows < 1:
         raise BadParameterError("limit must be a positive number")

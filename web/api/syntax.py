@@ -18,12 +18,12 @@ def blueprint() -> Blueprint:
     @routes.route("/format_query", methods=BOTH)
     def format_query() -> Response:
         with query_parameter():
-            return success(orjson.dumps(prettify(params.text("query"))))
+            return success(orjson.dumps(prettify(params.asked().text("query"))))
 
     @routes.route("/parse_query", methods=BOTH)
     def parse_query() -> Response:
         with query_parameter():
-            tree = tree_of(parse(params.text("query")))
+            tree = tree_of(parse(params.asked().text("query")))
         # Go writes its maps in the order of the names
         return success(orjson.dumps(tree, option=orjson.OPT_SORT_KEYS))
 

@@ -58,7 +58,7 @@ def blueprint(parts: Parts) -> Blueprint:
 
     @routes.get("/targets/metadata")
     def targets_metadata() -> Response:
-        limit = params.plain_limit("limit")
+        limit = params.asked().plain_limit("limit")
         matchers = _target_matchers()
         found: list[dict[str, Any]] = []
         for target in known()["activeTargets"]:
@@ -105,7 +105,7 @@ def _active(one: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _target_matchers() -> Sequence[Matcher]:
-    text = params.text("match_target")
+    text = params.asked().text("match_target")
     if not text:
         return ()
     try:
@@ -120,7 +120,7 @@ def _metadata_of(labels: Labels, store: Queryable | None, now: int) -> Iterator[
         return
     own = [Matcher(name, MatchOp.EQUAL, value) for name, value in labels]
     families = _families(store, own, now)
-    metric = params.text("metric")
+    metric = params.asked().text("metric")
     for name in sorted(families) if not metric else families.keys() & {metric}:
         named = {} if metric else {"metric": name}
         about = metadata_json(families[name])

@@ -1,10 +1,10 @@
 """The tasks as JSON: ``/api/tasks`` and ``/api/tasks/<id>``."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any, Final
 
 from flask import Blueprint, Response
+from msgspec.structs import asdict
 
 from model.health import HealthResult, TaskHealth
 from model.task import Exit, Run, Task

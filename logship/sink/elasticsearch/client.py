@@ -1,14 +1,14 @@
 """The official client, made late and lean.
 
 Importing ``elasticsearch`` imports pyarrow and pandas where they are installed, which would cost
-the agent 60 MB for nothing; they are hidden from this one import, in this one thread.
+the agent 60 MB for nothing, and requests and OpenTelemetry, of which it would use neither here; they
+are hidden from this one import, in this one thread.
 """
 
 import re
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from msgspec import Struct
 
 from model.errors import DeliveryError
 
@@ -23,12 +24,11 @@ if TYPE_CHECKING:
     from elastic_transport import Serializer
     from elasticsearch import Elasticsearch
 
-_HIDDEN = {"pyarrow", "pandas"}
+_HIDDEN = {"pyarrow", "pandas", "requests", "opentelemetry"}
 _BULK_HEAD = 128
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
+class Connection(Struct, frozen=True):
     """How to reach Elasticsearch. Secrets are read from their files at each connect, never kept in a repr."""
 
     endpoints: tuple[str, ...]

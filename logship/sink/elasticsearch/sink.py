@@ -2,11 +2,12 @@
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
+from msgspec import Struct
+from msgspec.structs import replace
 
 from logship import ecs
 from logship.sink.base import Sink
@@ -23,8 +24,7 @@ DEFAULT_DATASET = "task"
 TEMPLATE_NAME = "taskscope-logs"
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(Struct, frozen=True):
     """What a batch adds to a request: the ``_bulk`` lines of so many records."""
 
     body: bytes

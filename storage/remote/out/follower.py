@@ -7,12 +7,13 @@ store has dropped the segment is in its blocks, and is not sent.
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from msgspec import Struct, field
+
 from model.labels import Labels
-from model.samples import Floats
+from model.samples import Exemplar, Floats
 from storage.tsdb import records
 from storage.tsdb.records import Damage, Kind
 from storage.tsdb.samples import Samples
@@ -32,27 +33,29 @@ class Position(NamedTuple):
     offset: int
 
 
-@dataclass(eq=False, slots=True)
-class FollowedLayout:
+class FollowedLayout(Struct, eq=False):
     """The series of one layout of one segment, in order; the same object each time."""
 
     labels: tuple[Labels, ...]
 
 
-@dataclass(slots=True)
-class Taken:
+class Taken(Struct):
     """What was read at once.
 
     Attributes:
         position: The place behind it.
+        bytes: How many bytes it was.
         scrapes: Layout, time and values.
         samples: Samples with their own times; ``refs`` lead into ``labels``.
+        exemplars: Each with its series' ref.
         labels: Labels by ref.
     """
 
     position: Position
+    bytes: int = 0
     scrapes: list[tuple[FollowedLayout, int, Floats]] = field(default_factory=list)
     samples: list[Samples] = field(default_factory=list)
+    exemplars: list[tuple[int, Exemplar]] = field(default_factory=list)
     labels: dict[int, Labels] = field(default_factory=dict)
 
 
@@ -103,6 +106,7 @@ class WalFollower:
         advanced = self._advance(path, max(offset, _HEAD if size >= _HEAD else 0), taken)
         if advanced:
             self.position, self._stuck = taken.position, 0
+            taken.bytes = max(taken.position.offset - offset, 0)
             return taken
         if later:
             if size > self._read_until:
@@ -116,6 +120,13 @@ class WalFollower:
             ):  # nobody writes for that long: we stand within a record
                 self.position = Position(segment, self._resume(path, offset))
         return None
+
+    def unread_bytes(self) -> int:
+        """Return how much of the log is behind the place."""
+        segment, offset = self.position
+        later = [number for number in self._segments() if number >= segment]
+        sizes = [self._path(number).stat().st_size for number in later]
+        return max(sum(sizes) - offset, 0)
 
     def _segments(self) -> list[int]:
         return sorted(int(path.stem) for path in self._directory.glob("*.wal"))
@@ -176,6 +187,9 @@ class WalFollower:
             taken.samples.append(records.read_samples(payload))
         elif kind is Kind.TYPED_SAMPLES:
             taken.samples.append(records.read_typed_samples(payload))
+        elif kind is Kind.EXEMPLARS:  # ALL_EXEMPLARS repeats what was there before
+            refs, exemplars = records.read_exemplars(payload)
+            taken.exemplars += zip(refs.tolist(), exemplars, strict=True)
 
 
 def _whole(data: bytes) -> Iterator[tuple[Kind, memoryview, int]]:

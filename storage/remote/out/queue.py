@@ -1,63 +1,50 @@
 """Remote write to one endpoint: follows the write-ahead log and spreads what is new over shards.
 
-A series is always sent by the same shard, so that its samples stay in order. The place in the log
-is remembered in a file once everything before it has been taken (or refused for good): after a
-``kill -9`` what the log holds behind that place is sent, some of it a second time.
+The place in the log is remembered in a file once everything before it has been taken (or refused
+for good): after a ``kill -9`` what the log holds behind that place is sent, some of it a second time.
 """
 
 import json
 import logging
 import time
-import zlib
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Final
 
 import numpy as np
+from msgspec import Struct
 
 from model.errors import StorageError, reason_of
-from model.labels import Labels
-from model.samples import Bools, Floats, is_no_sample
+from model.samples import Floats
 from storage.files import replace_file
 from storage.interface import Metadata
 from storage.remote.client import RemoteWriteClient
-from storage.remote.encode import LayoutEncoder, encode_labels, encode_metadata, encode_samples
-from storage.remote.encode_histograms import encode_histogram_series
 from storage.remote.out.follower import FollowedLayout, Position, Taken, WalFollower
+from storage.remote.out.format import Format
+from storage.remote.out.format_v1 import FormatV1
 from storage.remote.out.metrics import EndpointMetrics
+from storage.remote.out.plan import Backlog, Flow, ShardPlan
+from storage.remote.out.router import Relabel, Routed, Router
 from storage.remote.out.shard import Pace, Piece, Shard
 from storage.tsdb.samples import Samples
 
 log: Final = logging.getLogger(__name__)
 
-Relabel = Callable[[Labels], Labels | None]
-
 _POLL_SECONDS: Final = 0.1
 _SAVE_SECONDS: Final = 0.5
 _RESHARD_SECONDS: Final = 10.0
-_BEHIND_SECONDS: Final = 2.0  # waiting this long for room in ten seconds asks for more shards
 _PACE: Final = Pace()
-_MAX_KNOWN: Final = 2_000_000
 
 
-@dataclass(slots=True)
-class _Unit:
+class _Unit(Struct):
     """What was read at once, and how many pieces of it are still on their way."""
 
     position: Position
     outstanding: int = 1
-
-
-@dataclass(slots=True)
-class _Sent:
-    """One layout as it is sent: rows of the shards, and their encoders."""
-
-    rows: list[tuple[int, Bools, LayoutEncoder]]
-    dropped: int
 
 
 class RemoteWriteQueue:
@@ -66,14 +53,19 @@ class RemoteWriteQueue:
     Args:
         wal: Folder of the write-ahead log.
         state: File that remembers the place.
-        connect: Makes a connection for one shard.
+        connect: Makes a connection for one shard; of the format's version.
+        metrics: Where it counts.
+        form: The protocol's version; 1.0 if None.
         relabel: Gives a series the labels it is sent with, None if it is not sent.
         metadata: What is known of metric families.
-        metrics: Where it counts.
         pace: How requests are made.
-        min_shards: Connections at the start ...
+        min_shards: Connections at the start and at least ...
         max_shards: ... and at most.
-        metadata_seconds: How often metadata are sent, 0 for never.
+        metadata_seconds: How often metadata are sent (1.0) or looked at (2.0), 0 for never.
+        metadata_per_send: Most metric families of one request.
+        send_exemplars: Whether exemplars are sent.
+        send_histograms: Whether native histograms are sent.
+        monotonic: Tells the time for what is done now and then.
     """
 
     def __init__(
@@ -83,35 +75,50 @@ class RemoteWriteQueue:
         connect: Callable[[], RemoteWriteClient],
         metrics: EndpointMetrics,
         *,
+        form: Format | None = None,
         relabel: Relabel = lambda labels: labels,
         metadata: Callable[[], Mapping[str, Metadata]] = dict,
         pace: Pace = _PACE,
         min_shards: int = 1,
         max_shards: int = 50,
         metadata_seconds: float = 60.0,
+        metadata_per_send: int = 2_000,
+        send_exemplars: bool = False,
+        send_histograms: bool = False,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._wal = wal
         self._state = state
         self._connect = connect
         self._metrics = metrics
-        self._relabel = relabel
+        self._format = form or FormatV1()
         self._metadata = metadata
         self._pace = pace
         self._count = max(1, min(min_shards, max_shards))
-        self._max_shards = max_shards
+        self._plan = ShardPlan(self._count, max_shards)
+        self._router = Router(
+            self._format,
+            relabel,
+            metrics,
+            self._count,
+            max_samples=pace.max_samples_per_send,
+            send_exemplars=send_exemplars,
+            send_histograms=send_histograms,
+        )
+        self._flow = Flow(monotonic)
+        self._backlog = Backlog()
         self._metadata_seconds = metadata_seconds
-        self._metadata_due = 0.0
+        self._metadata_per_send = metadata_per_send
+        self._metadata_due = monotonic()
+        self._monotonic = monotonic
+        self._looked_at = monotonic()
         self._shards: list[Shard] = []
-        self._layouts: dict[FollowedLayout, _Sent] = {}
-        self._series: dict[Labels, tuple[int, bytes] | None] = {}
         self._units: deque[_Unit] = deque()
         self._lock = Lock()
         self._stop = Event()
         self._settled: Position | None = None
         self._unsaved = False
         self._saved_at = 0.0
-        self._waited = 0.0
-        self._looked_at = 0.0
         self._thread: Thread | None = None
 
     def start(self) -> None:
@@ -152,12 +159,13 @@ class RemoteWriteQueue:
                 lost = follower.lost_segments
                 taken = follower.read()
                 self._metrics.lost.inc(follower.lost_segments - lost)
+                self._tell_metadata()
                 if taken is not None:
+                    self._backlog.read(taken.bytes)
                     self._dispatch(taken)
                 else:
                     self._stop.wait(_POLL_SECONDS)
-                self._send_metadata()
-                self._reshard()
+                self._reshard(follower)
                 with self._lock:
                     self._settle()
             except Exception as error:  # the thread must live; the log is still there
@@ -169,125 +177,82 @@ class RemoteWriteQueue:
         unit = _Unit(taken.position)
         with self._lock:
             self._units.append(unit)
-        newest = 0
+        router, newest = self._router, 0
+        exemplars = [(taken.labels[ref], one) for ref, one in taken.exemplars]
+        if exemplars and self._format.version != 1:
+            router.wait_for_samples(exemplars)
         for ts_ms, item in _in_time_order(taken):
             newest = max(newest, ts_ms)
             if isinstance(item, Samples):
-                self._loose(item, taken.labels, unit)
+                self._backlog.took(item.size)
+                self._put(router.loose(item, taken.labels), unit)
             else:
-                self._scrape(item[0], ts_ms, item[1], unit)
+                self._backlog.took(len(item[1]))
+                self._put(router.scrape(item[0], ts_ms, item[1]), unit)
+        if exemplars and self._format.version == 1:
+            self._put(router.exemplars(exemplars), unit)
         if newest:
             self._metrics.highest.set(newest / 1000)
         self._done(unit)
 
-    def _scrape(self, layout: FollowedLayout, ts_ms: int, values: Floats, unit: _Unit) -> None:
-        sent = self._layouts.get(layout)
-        if sent is None:
-            if len(self._layouts) > 10_000:
-                self._layouts.clear()
-            sent = self._layouts[layout] = self._learn(layout)
-        if sent.dropped:
-            self._metrics.dropped.labels("relabel").inc(sent.dropped)
-        for shard, rows, encoder in sent.rows:
-            data, count = encoder.encode(ts_ms, values[rows])
-            self._put(shard, data, count, ts_ms, unit)
+    def _put(self, routed: Iterable[Routed], unit: _Unit) -> None:
+        for one in routed:
+            if one.counts.total:
+                with self._lock:
+                    unit.outstanding += 1
+                done = partial(self._done, unit)
+                self._shards[one.shard].put(Piece(one.content, one.counts, one.newest_ms, done))
 
-    def _learn(self, layout: FollowedLayout) -> _Sent:
-        places = [self._place(labels) for labels in layout.labels]
-        shards = np.array([-1 if place is None else place[0] for place in places])
-        rows = []
-        for shard in sorted(set(shards.tolist()) - {-1}):
-            mine = np.equal(shards, shard)
-            labels = [place[1] for place in places if place is not None and place[0] == shard]
-            rows.append((int(shard), mine, LayoutEncoder.of_encoded(labels)))
-        return _Sent(rows, int((shards < 0).sum()))
-
-    def _place(self, labels: Labels) -> tuple[int, bytes] | None:
-        """Return shard and encoded labels of a series, None if it is not sent."""
-        if labels in self._series:
-            return self._series[labels]
-        if len(self._series) > _MAX_KNOWN:
-            self._series.clear()
-        found = self._relabel(labels)
-        place = None
-        if found is not None and found:
-            encoded = encode_labels(found)
-            place = (zlib.crc32(encoded) % self._count, encoded)
-        self._series[labels] = place
-        return place
-
-    def _loose(self, samples: Samples, labels: Mapping[int, Labels], unit: _Unit) -> None:
-        """Send samples with their own times."""
-        refs, inverse = np.unique(samples.refs, return_inverse=True)
-        places = [self._place(labels[ref]) for ref in refs.tolist()]
-        shards = np.array([-1 if place is None else place[0] for place in places])[inverse]
-        unsent = int((shards < 0).sum())
-        if unsent:
-            self._metrics.dropped.labels("relabel").inc(unsent)
-        for shard in sorted(set(shards.tolist()) - {-1}):
-            rows = np.flatnonzero(shards == shard)
-            for start in range(0, len(rows), self._pace.max_samples_per_send):
-                some = rows[start : start + self._pace.max_samples_per_send]
-                held = [places[n] for n in inverse[some].tolist()]
-                encoded = [place[1] for place in held if place is not None]
-                self._put_loose(int(shard), encoded, samples.take(some), unit)
-
-    def _put_loose(self, shard: int, labels: list[bytes], samples: Samples, unit: _Unit) -> None:
-        floats = ~is_no_sample(samples.values)
-        chosen = [one for one, is_float in zip(labels, floats.tolist(), strict=True) if is_float]
-        data, count = encode_samples(chosen, samples.ts_ms[floats], samples.values[floats])
-        column = None if samples.histograms is None else samples.histograms.gathered()
-        if column is not None:
-            for n in np.flatnonzero(column.index >= 0).tolist():
-                row, ts_ms = int(column.index[n]), int(samples.ts_ms[n])
-                data += encode_histogram_series(labels[n], column.pool, row, ts_ms)
-                count += 1
-        self._put(shard, data, count, int(samples.ts_ms.max(initial=0)), unit)
-
-    def _put(self, shard: int, data: bytes, count: int, newest_ms: int, unit: _Unit) -> None:
-        if not count:
-            return
-        with self._lock:
-            unit.outstanding += 1
-        began = time.monotonic()
-        self._shards[shard].put(Piece(data, count, newest_ms, partial(self._done, unit)))
-        self._waited += time.monotonic() - began
-
-    def _send_metadata(self) -> None:
-        now = time.monotonic()
+    def _tell_metadata(self) -> None:
+        """Send what is known of metric families (1.0), or know it for what is sent next (2.0)."""
+        now = self._monotonic()
         if not self._metadata_seconds or now < self._metadata_due:
             return
         self._metadata_due = now + self._metadata_seconds
         known = self._metadata()
-        if known:
-            self._shards[0].put(Piece(encode_metadata(known), 0, 0, lambda: None))
+        if not isinstance(self._format, FormatV1):
+            self._router.tell(known)
+            return
+        for some in _batches(known, self._metadata_per_send):
+            content, counts = self._format.metadata(some)
+            self._shards[0].put(Piece(content, counts, 0, lambda: None))
 
     # ------------------------------------------------------------ shards
 
     def _open_shards(self) -> None:
         self._shards = [
-            Shard(self._connect(), self._pace, self._metrics, self._stop)
+            Shard(self._connect(), self._format, self._pace, self._metrics, self._flow, self._stop)
             for _ in range(self._count)
         ]
         self._metrics.shards.set(self._count)
 
-    def _reshard(self) -> None:
-        """Double the shards while they hold reading up; halve them when they never do."""
-        now = time.monotonic()
-        if now < self._looked_at + _RESHARD_SECONDS:
+    def _reshard(self, follower: WalFollower) -> None:
+        """Have as many shards as the load asks for."""
+        now = self._monotonic()
+        seconds = now - self._looked_at
+        if seconds < _RESHARD_SECONDS:
             return
-        waited, self._waited, self._looked_at = self._waited, 0.0, now
-        if waited < _BEHIND_SECONDS or self._count >= self._max_shards:
-            return
+        self._looked_at = now
+        passed = self._flow.collect()
+        waiting = sum(shard.waiting for shard in self._shards)
+        arrived, unread = self._backlog.look(follower.unread_bytes())
+        dropped, self._router.dropped = self._router.dropped, 0
+        wanted = self._plan.desired(
+            self._count, seconds, arrived, dropped, passed, unread + waiting
+        )
+        self._metrics.desired_shards.set(wanted)
+        if wanted == self._count or (waiting and not passed.taken):
+            return  # while the far side is away, the shards would not get empty
+        for shard in self._shards:
+            shard.finish()
         for shard in self._shards:  # a series must not be in two shards at a time
             while not shard.close(0.2):
                 if self._stop.is_set():
                     return
-        self._count = min(self._count * 2, self._max_shards)
-        self._layouts.clear()
-        self._series.clear()
+        log.info("remote write: %d shards send now, not %d", wanted, self._count)
+        self._count = wanted
+        self._router.spread(wanted)
         self._open_shards()
-        log.info("remote write: %d shards send now", self._count)
 
     # ------------------------------------------------------------ the place
 
@@ -342,3 +307,9 @@ def _in_time_order(
             items.append((int(part.ts_ms[-1]), part))
     items.sort(key=lambda item: item[0])
     return items
+
+
+def _batches(known: Mapping[str, Metadata], size: int) -> Iterator[dict[str, Metadata]]:
+    items = iter(known.items())
+    while some := dict(islice(items, size)):
+        yield some

@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from model.labels import Labels
 from promql import ast
@@ -37,8 +38,7 @@ SIMPLE: Final[Mapping[str, Callable[[float], float]]] = {
 }
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(Struct, frozen=True):
     """Evaluates at one step of a query."""
 
     store: ColumnStore

@@ -1,7 +1,8 @@
 """What the row-wise evaluator works on: samples of series, and elements of vectors."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from model.labels import METRIC_NAME, Labels, Matcher, MatchOp
 from model.samples import is_stale
@@ -18,8 +19,7 @@ class RowError(Exception):
     """The query cannot be evaluated."""
 
 
-@dataclass(frozen=True)
-class Element:
+class Element(Struct, frozen=True):
     """One series of a vector at one step; ``unnamed`` if its name is to go in the end."""
 
     labels: Labels
@@ -27,8 +27,7 @@ class Element:
     unnamed: bool = False
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(Struct, frozen=True):
     """One series of a range vector at one step: the samples in (start, end]."""
 
     labels: Labels

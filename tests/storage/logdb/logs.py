@@ -1,11 +1,11 @@
 """Batches of log lines for tests, from plain tuples."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from model.log import LEVEL_NAMES, LogBatch, Spans

@@ -78,11 +78,20 @@ class Prometheus:
 
     def query(self, expression: str, at_ms: int) -> list[Any]:
         """Return the result of an instant query."""
-        form = urlencode({"query": expression, "time": f"{at_ms / 1000:.3f}"})
-        status, body = self._get(f"/api/v1/query?{form}")
-        assert status == 200, body
-        found: list[Any] = json.loads(body)["data"]["result"]
+        form = {"query": expression, "time": f"{at_ms / 1000:.3f}"}
+        found: list[Any] = self._data("query", form)["result"]
         return found
+
+    def exemplars(self, selector: str, from_ms: int, to_ms: int) -> list[Any]:
+        """Return the exemplars of some series; it must have been started with exemplar-storage."""
+        form = {"query": selector, "start": f"{from_ms / 1000:.3f}", "end": f"{to_ms / 1000:.3f}"}
+        found: list[Any] = self._data("query_exemplars", form)
+        return found
+
+    def _data(self, path: str, form: dict[str, str]) -> Any:
+        status, body = self._get(f"/api/v1/{path}?{urlencode(form)}")
+        assert status == 200, body
+        return json.loads(body)["data"]
 
     def _get(self, path: str) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)

@@ -17,6 +17,8 @@ from model.samples import STALE, ScrapeBatch, is_stale, no_samples
 from storage.interface import Hints, Metadata
 from storage.remote.client import RemoteWriteClient
 from storage.remote.columns import RemoteWriteError
+from storage.remote.out.format_v1 import FormatV1
+from storage.remote.out.format_v2 import FormatV2
 from storage.remote.out.metrics import OutMetrics
 from storage.remote.out.queue import RemoteWriteQueue
 from storage.remote.out.shard import Pace
@@ -39,6 +41,9 @@ class Far:
         self.statuses: list[int] = []
         self.headers: list[dict[str, str]] = []
         self.refuse: Callable[[bytes], bool] = lambda body: False
+        self.version = 1
+        self.silent = False
+        self.before: Callable[[], None] = lambda: None
         self.receiver = RemoteWriteReceiver(self.store, CollectorRegistry())
         outer = self
 
@@ -47,11 +52,15 @@ class Far:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                outer.before()
                 outer.headers.append(dict(self.headers.items()))
                 status = outer.statuses.pop(0) if outer.statuses else 204
+                said: dict[str, str] = {}
                 if status == 204:
-                    status = outer.take(body)
+                    status, said = outer.take(body)
                 self.send_response(status)
+                for name, value in said.items():
+                    self.send_header(name, value)
                 if status == 429:
                     self.send_header("Retry-After", "0")
                 self.send_header("Content-Length", "0")
@@ -64,14 +73,20 @@ class Far:
         self.http.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.http.server_address[1]}/api/v1/write"
 
-    def take(self, body: bytes) -> int:
+    def take(self, body: bytes) -> tuple[int, dict[str, str]]:
         if self.refuse(body):
-            return 400
+            return 400, {}
         try:
-            self.receiver.ingest(body)
-        except RemoteWriteError:
-            return 400
-        return 204
+            status, written = 204, self.receiver.ingest(body, self.version)
+        except RemoteWriteError as error:
+            status, written = 400, error.written
+        if self.version == 1 or self.silent:
+            return status, {}
+        return status, {
+            "X-Prometheus-Remote-Write-Samples-Written": str(written.samples),
+            "X-Prometheus-Remote-Write-Histograms-Written": str(written.histograms),
+            "X-Prometheus-Remote-Write-Exemplars-Written": str(written.exemplars),
+        }
 
 
 @contextmanager
@@ -120,17 +135,36 @@ class Sender:
         metadata: Callable[[], dict[str, Metadata]] = dict,
         shards: int = 2,
         headers: dict[str, str] | None = None,
+        version: int = 1,
+        exemplars: bool = True,
+        histograms: bool = True,
+        max_shards: int = 50,
+        max_samples_per_send: int = 2_000,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> Iterator[RemoteWriteQueue]:
         self.registry = CollectorRegistry()
         queue = RemoteWriteQueue(
             self.folder / "tsdb" / "wal",
             self.folder / "state.json",
-            lambda: RemoteWriteClient(self.url, 2.0, lambda: "Bearer t", headers=headers),
+            lambda: RemoteWriteClient(
+                self.url, 2.0, lambda: "Bearer t", headers=headers, version=version
+            ),
             OutMetrics(self.registry).of("far", self.url),
             relabel=relabel,
             metadata=metadata,
-            pace=Pace(batch_send_deadline=0.02, min_backoff=0.01, max_backoff=0.05),
+            pace=Pace(
+                max_samples_per_send=max_samples_per_send,
+                batch_send_deadline=0.02,
+                min_backoff=0.01,
+                max_backoff=0.05,
+            ),
             min_shards=shards,
+            max_shards=max_shards,
+            form=FormatV1() if version == 1 else FormatV2(),
+            metadata_per_send=2,
+            send_exemplars=exemplars,
+            send_histograms=histograms,
+            monotonic=monotonic,
         )
         queue.start()
         try:
@@ -156,7 +190,7 @@ def scrape(store: Tsdb, step: int, rows: list[Labels] = ROWS) -> None:
     store.append(ScrapeBatch(store.layout(rows), NOW + step * 1000, values)).wait()
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 10.0) -> bool:
+def eventually(holds: Callable[[], bool], seconds: float = 30.0) -> bool:
     """Wait until something holds."""
     until = time.monotonic() + seconds
     while not holds():
@@ -186,7 +220,8 @@ def test_what_is_stored_is_sent(sender: Sender, far: Far, store: Tsdb) -> None:
         store.append_samples(refs, times, values, histograms=column).wait()
 
         assert eventually(lambda: points(far) == 2003)
-        assert eventually(lambda: sender.count("samples_total") == 2003)
+        assert eventually(lambda: sender.count("samples_total") == 2002)
+        assert sender.count("histograms_total") == 1
     assert len(list((sender.folder / "tsdb" / "wal").glob("*.wal"))) > 1
     assert far.store.samples[ROWS[3]][NOW + 7000] == 703.0
     assert is_stale(np.array([far.store.samples[ROWS[1]][NOW + 500_000]])).all()
@@ -280,9 +315,10 @@ def test_series_are_relabelled_or_dropped(sender: Sender, far: Far, store: Tsdb)
 
 def test_metadata_are_sent(sender: Sender, far: Far, store: Tsdb) -> None:
     """Types, helps and units of what the store knows."""
-    about = {"m1": Metadata("gauge", "One.", "")}
+    about = {f"m{n}": Metadata("gauge", f"{n}.", "") for n in range(5)}
     with sender.sending(metadata=lambda: about):
         assert eventually(lambda: far.store.metadata() == about)
+        assert eventually(lambda: sender.count("metadata_total") == 5)
 
 
 def test_a_log_that_goes_before_it_is_sent_is_counted(

@@ -12,11 +12,14 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from model.errors import DeliveryError
+from model.histogram.pool import HistogramColumn
 from model.labels import Labels, Matcher, MatchOp
-from model.samples import ScrapeBatch
-from storage.interface import Hints, SeriesSet
+from model.samples import Exemplar, ScrapeBatch, no_samples
+from storage.interface import Hints, Metadata, SeriesSet
 from storage.remote.client import RemoteWriteClient
 from storage.remote.encode import LayoutEncoder
+from storage.remote.out.format_v1 import FormatV1
+from storage.remote.out.format_v2 import FormatV2
 from storage.remote.out.metrics import OutMetrics
 from storage.remote.out.queue import RemoteWriteQueue
 from storage.remote.out.shard import Pace
@@ -24,6 +27,7 @@ from storage.remote.reader import RemoteQueryable
 from storage.tsdb.db import Tsdb
 from storage.tsdb.settings import TsdbSettings
 from tests.fakes.clock import FakeClock
+from tests.storage.histograms import Histogram, pool_of
 from tests.storage.points import points
 from tests.storage.remote.prometheus import Prometheus
 
@@ -82,6 +86,64 @@ def test_outages_cost_nothing(tmp_path: Path) -> None:
         queue.stop()
         store.stop()
         far.close()
+        prometheus.stop()
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("version", [1, 2])
+def test_prometheus_takes_all_of_it(tmp_path: Path, version: int) -> None:
+    """Floats, native histograms, exemplars, with metadata and start timestamps; it confirms each of 2.0."""
+    prometheus = Prometheus(tmp_path / "prometheus")
+    prometheus.start("--enable-feature=exemplar-storage,metadata-wal-records")
+    store = Tsdb(tmp_path / "tsdb", TsdbSettings(commit_ms=5), FakeClock(), CollectorRegistry())
+    store.start()
+    url = f"{prometheus.url}/api/v1/write"
+    registry = CollectorRegistry()
+    queue = RemoteWriteQueue(
+        tmp_path / "tsdb" / "wal",
+        tmp_path / "state.json",
+        lambda: RemoteWriteClient(url, 5.0, version=version),
+        OutMetrics(registry).of("far", url),
+        form=FormatV1() if version == 1 else FormatV2(),
+        metadata=lambda: {"latency": Metadata("histogram", "How long it takes.", "seconds")},
+        pace=Pace(batch_send_deadline=0.05),
+        send_exemplars=True,
+        send_histograms=True,
+    )
+    queue.start()
+    latency = Labels.of({"__name__": "latency", "job": "x"})
+    pool = pool_of([Histogram(positive={0: 2.0, 3: 6.0}, negative={1: 1.0}, sum=5.0, zero=1.0)])
+    trace = Exemplar(Labels.of({"trace_id": "abc"}), 0.5, NOW)
+
+    def sent(kind: str) -> float | None:
+        labels = {"remote_name": "far", "url": url}
+        return registry.get_sample_value(f"taskscope_remote_storage_{kind}_total", labels)
+
+    try:
+        layout = store.layout(ROWS)
+        for step in range(5):
+            store.append(ScrapeBatch(layout, NOW + step * 1000, np.full(50, float(step))))
+        refs = store.series([latency, ROWS[0]])
+        values = no_samples(2)
+        values[1] = 9.0
+        column = HistogramColumn(np.array([0, -1], dtype=np.int32), pool)
+        times = np.array([NOW, NOW + 9000])
+        starts = np.array([NOW - 1000, NOW - 1000])
+        store.append_samples(refs, times, values, start_ms=starts, histograms=column)
+        store.append_exemplars(refs, [trace, trace]).wait()
+
+        assert eventually(lambda: sent("samples") == 251)
+        assert eventually(lambda: (sent("histograms"), sent("exemplars")) == (1, 2))
+        assert len(prometheus.query('{job="x"}', NOW + 4000)) == 51
+        assert prometheus.query("histogram_count(latency)", NOW)[0]["value"][1] == "10"
+        quantile = prometheus.query("histogram_quantile(0.9, latency)", NOW)[0]["value"][1]
+        assert 4 < float(quantile) <= 8
+        found = prometheus.exemplars('{job="x"}', NOW - 1000, NOW + 1000)
+        assert sorted(one["seriesLabels"]["__name__"] for one in found) == ["latency", "m0"]
+        assert {one["exemplars"][0]["labels"]["trace_id"] for one in found} == {"abc"}
+    finally:
+        queue.stop()
+        store.stop()
         prometheus.stop()
 
 

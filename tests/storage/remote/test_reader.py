@@ -2,11 +2,11 @@
 
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec import Struct
 
 from model.errors import StorageError
 from model.histogram.pool import HistogramColumn
@@ -38,8 +38,7 @@ LATENCY = Labels.of({"__name__": "latency", "job": "api"})
 EQ, NE, RE, NR = MatchOp.EQUAL, MatchOp.NOT_EQUAL, MatchOp.REGEX, MatchOp.NOT_REGEX
 
 
-@dataclass(frozen=True)
-class Both:
+class Both(Struct, frozen=True):
     """A Prometheus and a store in memory that hold the same."""
 
     far: RemoteQueryable

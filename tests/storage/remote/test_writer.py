@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry
 from model.errors import StorageError
 from model.histogram.pool import HistogramColumn
 from model.labels import Labels
-from model.samples import NO_SAMPLE, STALE, ScrapeBatch, is_stale, no_samples
-from storage.interface import Hints, Metadata
+from model.samples import NO_SAMPLE, STALE, Exemplar, ScrapeBatch, is_stale, no_samples
+from storage.interface import Hints, Metadata, SeriesExemplars
 from storage.remote.client import RemoteWriteClient
 from storage.remote.receiver import RemoteWriteReceiver
 from storage.remote.writer import RemoteAppender
@@ -225,3 +225,14 @@ def test_histograms_are_sent() -> None:
         Histogram(positive={1: 2.0, 4: 1.0}, sum=5.0)
     ]
     assert server.store.samples[B] == {NOW: 1.5}
+
+
+def test_exemplars_are_sent() -> None:
+    """Behind the samples of their series."""
+    trace = Exemplar(Labels.of({"trace_id": "abc"}), 0.5, NOW)
+    with serving() as server, sending(server.url) as appender:
+        refs = appender.series([A])
+        appender.append_samples(refs, np.array([NOW]), np.array([1.0]))
+        assert appender.append_exemplars(refs, [trace]).wait(5)
+
+    assert server.store.exemplars([[]], 0, 1 << 62) == [SeriesExemplars(A, (trace,))]

@@ -2,10 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from msgspec import Struct, field
 
 from model.labels import Labels
 from model.samples import Floats, Ints, is_no_sample
@@ -17,8 +17,7 @@ from tests.storage.tsdb.crash_writer import LATE, SERIES, STEP_MS, histogram
 _LAST_METRIC = (SERIES - 1) // 12 * 12  # first series of the metric that deletions take
 
 
-@dataclass
-class Verdict:
+class Verdict(Struct):
     """What is not as it should be; all lists are empty if all is well.
 
     Attributes:

@@ -29,7 +29,8 @@ class Opened:
         self.db = self._open()
 
     def _open(self) -> Tsdb:
-        db = Tsdb(self.directory, self.settings, self.clock, CollectorRegistry())
+        self.registry = CollectorRegistry()
+        db = Tsdb(self.directory, self.settings, self.clock, self.registry)
         db.start()
         return db
 
@@ -53,6 +54,11 @@ class Opened:
         samples = found.get(LOAD, [])
         assert all(value == ts / 1000 for ts, value in samples)
         return [(ts - START_MS) // 1000 for ts, _ in samples]
+
+    def failures(self, operation: str) -> float:
+        """Return how often something failed since the store was opened."""
+        name = "taskscope_storage_failures_total"
+        return self.registry.get_sample_value(name, {"operation": operation}) or 0.0
 
     def blocks(self) -> list[str]:
         """Return the names of the blocks on disk."""

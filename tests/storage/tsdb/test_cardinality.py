@@ -1,9 +1,8 @@
 """Where series come from, and what limits keep out."""
 
-import dataclasses
-
 import numpy as np
 import pytest
+from msgspec.structs import astuple, replace
 
 from model.errors import StorageError
 from model.labels import Labels
@@ -35,7 +34,7 @@ def test_counts_are_prometheus_s(opened: Opened) -> None:
 
     found = opened.db.cardinality(limit=2)
 
-    assert dataclasses.astuple(found.head_stats)[:2] == (9, 2 + 1 + 2 + 6)
+    assert astuple(found.head_stats)[:2] == (9, 2 + 1 + 2 + 6)
     assert (found.head_stats.min_time, found.head_stats.max_time) == (START_MS + 15_000,) * 2
     assert found.series_count_by_metric_name == (("requests", 5), ("errors", 4))
     assert found.label_value_count_by_label_name == (("path", 6), ("__name__", 2))
@@ -48,13 +47,13 @@ def test_an_empty_store_counts_nothing(opened: Opened) -> None:
     """There are no times where there are no samples."""
     found = opened.db.cardinality()
 
-    assert dataclasses.astuple(found.head_stats) == (0, 0, 0, None, None)
+    assert astuple(found.head_stats) == (0, 0, 0, None, None)
     assert found.series_count_by_label_value_pair == ()
 
 
 def test_one_target_too_large_is_named_and_the_rest_goes_on(opened: Opened) -> None:
     """A target above its limit is refused by name; series it has already and other targets are not."""
-    opened.settings = dataclasses.replace(opened.settings, max_series_per_target=5)
+    opened.settings = replace(opened.settings, max_series_per_target=5)
     opened.again()
     known = opened.db.layout(of_target("a:1", 5))
 
@@ -75,7 +74,7 @@ def test_one_target_too_large_is_named_and_the_rest_goes_on(opened: Opened) -> N
 
 def test_the_limit_in_all_names_who_was_refused(opened: Opened) -> None:
     """Above the limit in all nothing new is taken, and the targets that offered it are named."""
-    opened.settings = dataclasses.replace(opened.settings, max_series=8)
+    opened.settings = replace(opened.settings, max_series=8)
     opened.again()
     opened.db.layout(of_target("a:1", 6))
 

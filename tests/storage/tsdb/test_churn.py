@@ -2,15 +2,15 @@
 
 import math
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import cramjam
 import numpy as np
 import pytest
+from msgspec import Struct, field
 from prometheus_client import CollectorRegistry
 
-from model.errors import UnknownSeriesError
+from model.errors import StorageError, UnknownSeriesError
 from model.labels import Labels, Matcher, MatchOp
 from model.samples import ScrapeBatch, stale_markers
 from storage.interface import Hints
@@ -34,8 +34,7 @@ def container(number: int) -> list[Labels]:
     return [Labels.of({"__name__": f"container_{i}", **name}) for i in range(SERIES)]
 
 
-@dataclass
-class Day:
+class Day(Struct):
     """A store with containers that come and go, and a target that stays.
 
     Attributes:
@@ -163,6 +162,35 @@ def test_who_was_away_for_long_registers_again(
         **{labels: [(1000, 1.0), (7000, 3.0)] for labels in container(1)},
         **{labels: [(9000, 2.0)] for labels in container(2)},
     }
+
+
+def test_what_is_forgotten_on_a_full_disk_makes_room_later(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When no segment can be begun, the places of series that are gone are given away once one can."""
+    monkeypatch.setattr("storage.tsdb.index._FEW_GONE", 1)
+    monkeypatch.setattr("storage.tsdb.index._FEW_PART", 10**9)
+    refs = opened.db.series(container(1))
+    opened.db.append_samples(refs, np.full(SERIES, 1000), np.ones(SERIES))
+
+    def full() -> int:
+        raise StorageError("No space left on device")
+
+    failed = 0
+    with monkeypatch.context() as patch:
+        patch.setattr(opened.db._wal, "begin_segment", full)
+        for _ in range(9):
+            opened.scrape(2 * 3600, step=600)
+            try:
+                opened.db.maintain()
+            except StorageError:
+                failed += 1
+    opened.clock.advance(601)
+    opened.db.maintain()
+    others = opened.db.series(container(2))
+
+    assert failed > 2
+    assert set(others & 0xFFFFFFFF) == set(refs), "the places were given away"
 
 
 def test_a_remote_writer_that_paused_is_taken_again(

@@ -2,11 +2,11 @@
 
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from model.errors import StorageError
@@ -287,7 +287,8 @@ def test_many_writers_and_readers(opened: Opened) -> None:
 
     opened.db.maintain()
     assert problems == []
-    assert int(max(opened.blocks())) >= 5, "blocks were written and merged meanwhile"
+    written = [name for name in opened.blocks() if name.isdigit()]  # one more may be begun
+    assert int(max(written)) >= 5, "blocks were written and merged meanwhile"
 
 
 def test_what_it_tells_of_itself(opened: Opened) -> None:

@@ -1,10 +1,10 @@
 """Deleting series: at once, for good, and only what was there."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from model.errors import QueryError, StorageError
 from model.labels import Labels, Matcher, MatchOp

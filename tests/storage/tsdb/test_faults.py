@@ -4,14 +4,16 @@ import errno
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from model.errors import StorageError
+from model.labels import Labels
+from model.samples import Exemplar
 from storage.interface import Hints
 from storage.tsdb.blockmeta import encode_meta, read_meta
 from storage.tsdb.db import Tsdb
@@ -41,6 +43,34 @@ def test_a_full_disk_is_said_and_overcome(opened: Opened, monkeypatch: pytest.Mo
 
     assert during == {UP: [(1000, 1.0)]}
     assert points(opened.db.select([], 0, 10_000, Hints())) == {UP: [(1000, 1.0), (3000, 3.0)]}
+
+
+def test_an_exemplar_that_could_not_be_written_is_not_shown(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After its ticket failed it is not there, now or after a restart; the same one may come again."""
+    refs = opened.db.series([UP])
+    first, second = (Exemplar(Labels(), 1.0, ts) for ts in (1000, 2000))
+    opened.db.append_exemplars(refs, [first]).wait()
+
+    def shown() -> list[Exemplar]:
+        return [one for row in opened.db.exemplars([[]], 0, 2**62) for one in row.exemplars]
+
+    def full(fd: int, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("storage.tsdb.wal.write_all", full)
+        ticket = opened.db.append_exemplars(refs, [second])
+        with pytest.raises(StorageError, match="No space left"):
+            ticket.wait()
+        during = shown()
+    opened.again()
+    after = shown()
+    opened.db.append_exemplars(refs, [second]).wait()
+
+    assert during == after == [first]
+    assert shown() == [first, second]
 
 
 def test_blocks_wait_for_room(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:

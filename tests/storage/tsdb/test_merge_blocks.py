@@ -4,11 +4,11 @@ import errno
 import logging
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from model.errors import StorageError
 from model.labels import Labels, Matcher, MatchOp

@@ -1,13 +1,13 @@
 """Histograms and start timestamps: as bytes of a frame, and through random histories of a store."""
 
 import random
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from model.errors import StorageError

@@ -3,12 +3,12 @@
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from msgspec import Struct, field
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 from prometheus_client import CollectorRegistry
 
@@ -54,8 +54,7 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
-@dataclass
-class Console:
+class Console(Struct):
     """A page and what went wrong in it."""
 
     page: Page

@@ -1,9 +1,9 @@
 """The task list and the task page in a browser."""
 
 import re
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 from playwright.sync_api import Browser, expect
 from prometheus_client import CollectorRegistry
 
