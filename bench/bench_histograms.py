@@ -269,6 +269,7 @@ def show_floats(end: int, reps: int, series: int) -> None:
         ("with start timestamps", "late", "start", False, False),
         ("with start timestamps, in a block", "late", "start", True, False),
         ("deleted for 1 %, in a block", "scrape", "scrape", True, True),
+        ("deleted for 1 %, in memory", "scrape", "scrape", False, True),
         ("some with samples between", "late", "twice", False, False),
     ]
     for title, plain, special, block, delete in kinds:
@@ -279,9 +280,8 @@ def show_floats(end: int, reps: int, series: int) -> None:
                 into_block(db, clock)
                 into_block(other, other_clock)
             if delete:
-                some = "|".join(f"/api/{i}" for i in range(1))
                 matchers = [
-                    Matcher("handler", MatchOp.REGEX, some),
+                    Matcher("handler", MatchOp.EQUAL, "/api/0"),
                     Matcher("instance", MatchOp.REGEX, "10.0.0.1.:9100|10.0.0.2.:9100"),
                 ]
                 other.delete_series([matchers], end - 2_000_000, end - 1_000_000)

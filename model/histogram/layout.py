@@ -13,7 +13,7 @@ from model.samples import Bools, Floats
 _MAX_FLOAT: Final = np.finfo(np.float64).max
 _FINEST: Final = 8  # the schema with the narrowest buckets
 _STRETCH: Final = 2  # how much wider columns may become so that all rows begin with the same bucket
-_NARROW: Final = 64  # columns that any rows may be stretched to
+_NARROW: Final = 32  # columns that any rows may be stretched to
 
 # prometheus model/histogram/generic.go exponentialBounds was not rounded to the nearest float:
 # for each bound in [0.5, 1) of the finest schema, by how many units in the last place less one it is below

@@ -132,7 +132,8 @@ class Decoder:
                 position, last = self._read_field(data, position, last, request)
             if position != end:
                 raise WireError("a series is cut off")
-            request.samples.gather(data, request.found)
+            if request.samples.rows:
+                request.samples.gather(data, request.found)
             if request.histograms.rows:
                 request.found.histograms = request.histograms.columns(request.found.faults)
             else:

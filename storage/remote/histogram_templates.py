@@ -8,7 +8,7 @@ is left to ``histogram_fields``, and gives a new one.
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,8 @@ MAX_COLUMNS: Final = (
 )
 _WINDOW: Final = np.arange(8)
 _DIGITS: Final = 7 * _WINDOW
+_SUM_WINDOW: Final = 1 + _WINDOW
+_TIME_WINDOW: Final = np.arange(_TIME_BYTES)
 _GO_ON: Final = np.array([0x80] * (_TIME_BYTES - 1) + [0], dtype=np.uint8)
 _TIME_WEIGHTS: Final = 1 << np.arange(0, 7 * _TIME_BYTES, 7, dtype=np.int64)
 
@@ -109,7 +111,7 @@ class Templates:
             self._sequences.move_to_end(key)
             good = np.ones(len(rows), dtype=np.bool_)
         for _ in range(_ROUNDS):
-            places = np.flatnonzero(good)
+            places: Any = slice(None) if good.all() else np.flatnonzero(good)
             found, fits = sequence.read(data, rows[places], starts[places], stops[places])
             if fits.all():
                 return found, good
@@ -117,7 +119,7 @@ class Templates:
                 self._messages -= self._sequences.pop(
                     key
                 ).size  # what differs has another template soon
-            good[places[~fits]] = False
+            good[np.flatnonzero(good)[~fits]] = False
             if not good.any():
                 break
             sequence = _Sequence(sequence.forms.only(fits))
@@ -219,7 +221,8 @@ class _Sequence:
         self.size = size = len(forms.counts)
         self._offsets = np.concatenate([_within(lengths) for lengths in forms.lengths])
         rows = np.arange(size)
-        self._owners = np.concatenate([np.repeat(rows, lengths) for lengths in forms.lengths])
+        self._blocks = np.repeat(np.arange(3 * size), forms.lengths.ravel())
+        self._owners = self._blocks % size
         self._room = int(forms.lengths.max()) + 32
         self._whose = np.repeat(rows, forms.counts)
         self._width = int(forms.columns.max(initial=-1)) + 1
@@ -239,19 +242,18 @@ class _Sequence:
         good &= fine
         sizes, deltas, fine = _optional(raw, middles + forms.lengths[1], forms.has_deltas)
         good &= fine & (sizes == tails - deltas)
-        at = np.concatenate(
-            [np.repeat(b, n) for b, n in zip((heads, middles, tails), forms.lengths, strict=True)]
-        )
+        at = np.concatenate([heads, middles, tails])[self._blocks]
         at += self._offsets
-        np.minimum(at, len(raw) - 1, out=at)
-        differs = (raw[at] & forms.mask) != forms.fixed
+        differs = raw.take(at, mode="clip")
+        differs ^= forms.fixed
+        differs &= forms.mask
         if differs.any():
-            good[self._owners[differs]] = False
-        times = raw[np.maximum(stops - _TIME_BYTES, 0)[:, None] + np.arange(_TIME_BYTES)]
+            good[self._owners[differs != 0]] = False
+        times = raw[np.maximum(stops - _TIME_BYTES, 0)[:, None] + _TIME_WINDOW]
         good &= ((times & 0x80) == _GO_ON).all(axis=1)
         if not good.all():
             return None, good
-        sums = np.ascontiguousarray(raw[heads[:, None] + 1 + _WINDOW]).view(np.float64)[:, 0]
+        sums = raw[heads[:, None] + _SUM_WINDOW].view(np.float64)[:, 0]
         sums = np.where(forms.has_sum, sums, 0.0)
         buckets = self._buckets(raw, deltas, sizes)
         if buckets is None:
@@ -298,11 +300,14 @@ class _Sequence:
         else:
             begins = np.concatenate([[0], stops[:-1]])
             lengths = stops - begins
-            if int(lengths.max()) > len(_WINDOW):
+            longest = int(lengths.max())
+            if longest > len(_WINDOW):
                 return None
-            place = np.arange(len(packed)) - np.repeat(begins, lengths)
-            digits = (packed & 0x7F).astype(np.uint64) << (7 * place).astype(np.uint64)
-            folded = np.add.reduceat(digits, begins)
+            folded = (packed[begins] & 0x7F).astype(np.uint64)
+            for digit in range(1, longest):
+                more = np.flatnonzero(lengths > digit)
+                bits = (packed[begins[more] + digit] & 0x7F).astype(np.uint64)
+                folded[more] |= bits << np.uint64(7 * digit)
         counts = running_sums(unzigzag(folded), counted)
         return None if int(counts.min()) < 0 else counts.astype(np.float64)
 
@@ -315,6 +320,9 @@ def _within(lengths: Ints) -> Ints:
 def _numbers(raw: Bytes, at: Ints) -> tuple[Ints, Ints, Bools]:
     """Return the varints at some places, the places behind, and which are no longer than eight bytes."""
     at = np.minimum(at, len(raw) - len(_WINDOW))
+    short = raw[at]
+    if int(short.max()) < 0x80:
+        return short.astype(np.int64), at + 1, np.ones(len(at), dtype=np.bool_)
     digits = raw[at[:, None] + _WINDOW]
     ends = digits < 0x80
     size = ends.argmax(axis=1)

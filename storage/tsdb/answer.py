@@ -44,17 +44,22 @@ def _one_column(stacks: Sequence[Stack | None]) -> list[HistogramColumn | None]:
     some = [stack for stack in stacks if stack is not None]
     if not some:
         return [None] * len(stacks)
-    flat = np.concatenate([stack.index.ravel() for stack in some])
-    pools = some[0].pools
-    if len(pools) == 1 and 2 * np.count_nonzero(flat >= 0) >= pools[0].size:
-        return [None if s is None else HistogramColumn(s.index, pools[0]) for s in stacks]
-    column = Stack(flat, pools).gathered()
-    if column is None:
+    flat, pools = np.concatenate([stack.index.ravel() for stack in some]), some[0].pools
+    ends = np.cumsum([pool.size for pool in pools])
+    used = flat[flat >= 0]
+    if not len(used):
         return [None] * len(stacks)
-    pool = on_common_columns(column.pool)
-    cuts = np.cumsum([stack.index.size for stack in some])[:-1]
-    index = iter(np.split(column.index, cuts))
+    number = int(np.searchsorted(ends, used.min(), side="right"))
+    pool = pools[number]
+    if used.max() < ends[number] and 2 * len(used) >= pool.size:  # most of one: as it is
+        first = np.int32(ends[number] - pool.size)
+        index = flat if not first else np.where(flat >= 0, flat - first, np.int32(-1))
+    else:
+        column = Stack(flat, pools).gathered()
+        assert column is not None
+        index, pool = column.index, on_common_columns(column.pool)
+    cuts = iter(np.split(index, np.cumsum([stack.index.size for stack in some])[:-1]))
     return [
-        None if s is None else HistogramColumn(next(index).reshape(s.index.shape), pool)
+        None if s is None else HistogramColumn(next(cuts).reshape(s.index.shape), pool)
         for s in stacks
     ]

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from model.histogram.layout import on_common_columns
-from model.histogram.pool import HistogramPool, concat_pools
+from model.histogram.pool import HistogramColumn, HistogramPool, concat_pools
 from model.samples import Bools, Floats, Ints, is_no_sample, is_stale
 from model.steady import made_steady, spread
 from storage.interface import Refs
@@ -16,7 +16,7 @@ from storage.tsdb.chunk import Chunk, FrameTable, times_of
 from storage.tsdb.merge import distinct
 from storage.tsdb.panel import Panel
 from storage.tsdb.parts import Cells, Positions
-from storage.tsdb.stack import Stack, pool_bytes
+from storage.tsdb.stack import Stack, level_of, pool_bytes
 from storage.tsdb.typed import Frame, decode_whole
 
 _PANEL_BYTES: Final = 4 << 20
@@ -26,7 +26,9 @@ _NOT_YET: Final = -1
 class Decoded:
     """What is decoded of a panel.
 
-    Readers take the index of histograms first and the pool, which only grows at its end, behind it.
+    Each time that frames are decoded their histograms become pools, one for each level (see ``stack``):
+    rows that were given out stay where they are, and wide ones do not make the others wide. Readers take
+    the index of histograms first and the pools, of which there only come more, behind it.
 
     Attributes:
         values: The matrix.
@@ -53,29 +55,35 @@ class Decoded:
     def put(self, frames: Sequence[tuple[int, int, int, Frame]]) -> None:
         """Take decoded frames: ``(number, first row, last row + 1, frame)``."""
         with self._lock:
-            pools, done = list(self._pools), {}
+            done: dict[int, bool] = {}
+            columns: dict[int, list[tuple[slice, HistogramColumn]]] = {}
             for number, start, stop, frame in frames:
                 if self.state[number] != _NOT_YET:
                     continue  # another reader was faster
-                self.values[start:stop] = frame.values
-                dense = frame.dense
+                rows = slice(start, stop)
+                self.values[rows] = frame.values
+                done[number] = frame.dense
                 if frame.start_ms is not None:
-                    self._put_starts(slice(start, stop), made_steady(frame.start_ms))
+                    self._put_starts(rows, made_steady(frame.start_ms))
                     odd = is_no_sample(frame.values) | is_stale(frame.values)
-                    dense = frame.histograms is None and not odd.any()
+                    done[number] = frame.histograms is None and not odd.any()
                 if frame.histograms is not None:
-                    if not self._index.size:
-                        self._index = np.full(self.values.shape, -1, dtype=np.int32)
-                    own = frame.histograms.index
-                    offset = np.int32(sum(pool.size for pool in pools))
-                    raised = np.where(own >= 0, own + offset, np.int32(-1))
-                    pools.append(frame.histograms.pool)
-                    self._index[start:stop] = raised
-                done[number] = dense
-            if len(pools) > len(self._pools):
-                self._pools = (on_common_columns(concat_pools(pools)),)
+                    level = level_of(frame.histograms.pool)
+                    columns.setdefault(level, []).append((rows, frame.histograms))
+            for alike in columns.values():
+                self._put_histograms(alike)
             for number, dense in done.items():  # who sees this finds the rest
                 self.state[number] = dense
+
+    def _put_histograms(self, columns: Sequence[tuple[slice, HistogramColumn]]) -> None:
+        if not self._index.size:
+            self._index = np.full(self.values.shape, -1, dtype=np.int32)
+        offset = sum(pool.size for pool in self._pools)
+        for rows, column in columns:
+            self._index[rows] = np.where(column.index >= 0, column.index + offset, -1)
+            offset += column.pool.size
+        pool = on_common_columns(concat_pools([column.pool for _, column in columns]))
+        self._pools = (*self._pools, pool)
 
     def _put_starts(self, rows: slice, starts: Ints) -> None:
         self._started = True

@@ -1,6 +1,6 @@
 """The lane seen as panels: its runs joined in time, so that a query meets few pieces of each series."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -24,18 +24,27 @@ class LanePanels:
     """Panels of what the lane holds; those of its runs stay until it has other runs."""
 
     def __init__(self) -> None:
-        self._view: tuple[LaneView | None, tuple[Panel, ...]] = (None, ())
+        self._view: tuple[LaneView | None, tuple[Panel, ...], bool] = (None, (), False)
         self._runs: tuple[tuple[Run, ...], tuple[Panel, ...]] = ((), ())
 
     def of(self, view: LaneView) -> tuple[Panel, ...]:
-        """Return the panels; later ones win."""
-        known, panels = self._view
+        """Return the panels; later ones win.
+
+        Histograms that wait lie in many small pools. Who asks for the first time picks what is wanted
+        out of these; whoever asks again before others came finds all of them in one.
+        """
+        known, panels, again = self._view
         if known is view:
+            if again:
+                panels = _joined(panels)
+                self._view = (view, panels, False)
             return panels
-        panels = self._of_runs(view.runs)
+        panels, again = self._of_runs(view.runs), False
         if view.waiting:
-            panels += run_panels(Run.of(concat(list(view.waiting))))
-        self._view = (view, panels)
+            waiting = run_panels(Run.of(concat(list(view.waiting))))
+            again = any(panel.holds_histograms for panel in waiting)
+            panels += waiting
+        self._view = (view, panels, again)
         return panels
 
     def _of_runs(self, runs: tuple[Run, ...]) -> tuple[Panel, ...]:
@@ -57,12 +66,23 @@ def _joined(panels: Sequence[Panel]) -> tuple[Panel, ...]:
     laid = lay_out(len(refs), [panel.whole(refs) for panel in panels])
     if laid is None:
         return tuple(panels)
-    alike: dict[tuple[int, bool, bool], list[Part]] = {}
+    alike: dict[tuple[int, bool, int], list[Part]] = {}
     for part in laid:
-        cells = part.cells
-        has = cells.start_ms is not None, cells.histograms is not None
-        alike.setdefault(((cells.values.shape[1] - 1).bit_length(), *has), []).append(part)
+        length = (part.values.shape[1] - 1).bit_length()
+        for level, some in _by_level(part):
+            key = length, part.cells.start_ms is not None, level
+            alike.setdefault(key, []).append(some)
     return tuple(_stacked(refs, parts) for parts in alike.values())
+
+
+def _by_level(part: Part) -> Iterator[tuple[int, Part]]:
+    """Yield the series of a part by the level of their widest histogram, so that none makes others wide; 0 if floats."""
+    if part.cells.histograms is None:
+        yield 0, part
+        return
+    levels = part.cells.histograms.levels.max(axis=1)
+    for level in np.unique(levels).tolist():
+        yield level, part.take(np.flatnonzero(levels == level))
 
 
 def _stacked(refs: Refs, parts: Sequence[Part]) -> Panel:

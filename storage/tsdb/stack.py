@@ -127,6 +127,11 @@ class Stack(Struct, frozen=True):
         return HistogramColumn(index, pool)
 
 
+def level_of(pool: HistogramPool) -> int:
+    """Return the level of a pool."""
+    return int(_level(np.array([width_of(pool)]))[0])
+
+
 def width_of(pool: HistogramPool) -> int:
     """Return the number of bucket columns."""
     return int(pool.positive.shape[1]) + int(pool.negative.shape[1])

@@ -248,3 +248,31 @@ def test_dropped_rows_are_not_read(opened: Opened) -> None:
     wanted = point_bits(slowly(opened, START_MS, 2**60, Hints()))
     assert point_bits(opened.db.select(ALL, START_MS, 2**60, Hints())) == wanted
     assert len(wanted) == len(LATE) + 48 + 12
+
+
+def test_one_wide_histogram_does_not_widen_the_others_in_panels(opened: Opened) -> None:
+    """What is decoded or laid out for queries takes about the room of what is in it."""
+    narrow, wide = Histogram({1: 2.0, 20: 1.0}), Histogram({0: 1.0, 3000: 1.0})
+    for step in range(4 * 240 + 20):
+        opened.clock.advance(STEP_MS / 1000)
+        now = opened.clock.now_ns() // 1_000_000
+        refs = opened.db.series(LATE)
+        row: list[float | Histogram] = [narrow] * 30
+        if step % 16 == 0:
+            row[7] = wide
+        column = column_of(row)
+        opened.db.append_samples(refs, np.full(30, now), no_samples(30), histograms=column)
+        if step in (4 * 240, 4 * 240 + 10):
+            opened.db.maintain()
+            opened.db._head.lane.tidy()
+    end = opened.clock.now_ns() // 1_000_000
+    others = [Matcher("i", MatchOp.NOT_EQUAL, "7"), Matcher("late", MatchOp.EQUAL, "x")]
+    opened.db.select(ALL, end - 3_600_000, end, Hints())
+    found = opened.db.select(others, 0, end, Hints())
+    assert found.labels.size == 29
+    for group in found.groups:
+        assert group.histograms is not None
+        assert group.histograms.pool.positive.shape[1] <= 64
+    reader = opened.db._querier._panels
+    decoded = [one.nbytes for one, _ in reader._cache._kept.values()]
+    assert max(decoded) < 80 << 20
