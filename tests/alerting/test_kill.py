@@ -92,6 +92,7 @@ def engines(tmp_path: Path, hook: Hook) -> Iterator[Engines]:
     made.kill()
 
 
+@pytest.mark.slow
 def test_killed_while_pending_the_wait_goes_on(engines: Engines, hook: Hook) -> None:
     """The alert fires ``for`` after it became active in the first process, and pages once."""
     engines.truth("a")
@@ -109,6 +110,7 @@ def test_killed_while_pending_the_wait_goes_on(engines: Engines, hook: Hook) -> 
     assert [post["status"] for post in hook.posts] == ["firing"]
 
 
+@pytest.mark.slow
 def test_killed_while_firing_nobody_is_paged_twice_and_nothing_resolves(
     engines: Engines, hook: Hook
 ) -> None:
@@ -131,6 +133,7 @@ def test_killed_while_firing_nobody_is_paged_twice_and_nothing_resolves(
         assert [post["status"] for post in hook.posts] == ["firing"]
 
 
+@pytest.mark.slow
 def test_killed_around_the_end_the_end_is_told_once(engines: Engines, hook: Hook) -> None:
     """It ended while no process was there; then the process that said so is killed too."""
     engines.truth("a")

@@ -114,6 +114,7 @@ def test_from_healthy_to_unhealthy_and_back(lab: Lab) -> None:
     assert all(labels.get("task_id") == "shop-1-id" for labels in block.labels)
 
 
+@pytest.mark.slow
 def test_hung_targets_delay_nobody(lab: Lab) -> None:
     """Beside forty targets that never answer, one that does is probed on time."""
     with serve(servers.hang) as hung, serve(answer()) as port:

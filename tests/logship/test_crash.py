@@ -97,6 +97,7 @@ def check(directory: Path, seed: int, kills: int) -> None:
     assert sorted(messages) == sorted(written), seed
 
 
+@pytest.mark.slow
 def test_each_line_once_after_kills(tmp_path: Path) -> None:
     """Five seeds side by side, two kills each."""
     with ThreadPoolExecutor(5) as pool:

@@ -136,6 +136,7 @@ def _numbers(pool: HistogramPool, row: int) -> dict[int, list[float]]:
     return {**buckets, 1000: [float(one) for one in about]}
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(stores(), st.sampled_from(QUERIES), st.booleans(), st.booleans())
 def test_differences_of_matrices_are_rates(

@@ -174,6 +174,7 @@ def test_doctor_knows_the_running_server(stack: Stack, tmp_path: Path) -> None:
     assert findings["cgroups"]["verdict"] == "good"
 
 
+@pytest.mark.slow
 def test_data_survives_a_restart(tmp_path: Path) -> None:
     """Series and log lines of before are there after a restart on the same folder."""
     from tests.e2e.stack import eventually
@@ -191,6 +192,7 @@ def test_data_survives_a_restart(tmp_path: Path) -> None:
         assert float(before["data"]["result"][0]["value"][1]) >= 1
 
 
+@pytest.mark.slow
 def test_agent_and_server_are_the_two_halves_of_up(tmp_path: Path) -> None:
     """What an agent collects is stored, shown and searchable at the server."""
     from tests.e2e.stack import eventually
@@ -224,6 +226,7 @@ def test_agent_and_server_are_the_two_halves_of_up(tmp_path: Path) -> None:
         assert agent.get("/api/status")["kind"] == "agent"
 
 
+@pytest.mark.slow
 def test_following_loses_nothing_over_a_restart(tmp_path: Path) -> None:
     """``logs -f`` goes on where it was when the server comes back, and says so on stderr."""
     from tests.e2e.stack import eventually

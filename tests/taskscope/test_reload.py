@@ -26,6 +26,7 @@ def rules(stack: Stack) -> list[str]:
     return [group["name"] for group in stack.get("/api/v1/rules")["data"]["groups"]]
 
 
+@pytest.mark.slow
 def test_hangup_reads_rules_and_scrape_targets_anew(tmp_path: Path) -> None:
     """Both change without a restart; a file with problems changes nothing and says why."""
     config = tmp_path / "taskscope.yml"

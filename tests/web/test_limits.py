@@ -12,6 +12,7 @@ from urllib.parse import quote
 from urllib.request import urlopen
 
 import numpy as np
+import pytest
 from prometheus_client import CollectorRegistry
 
 from model.labels import METRIC_NAME, Labels, Matcher
@@ -198,6 +199,7 @@ def test_query_that_reads_too_many_series_is_422(make_client: MakeClient) -> Non
     assert body(answer)["error"] == message
 
 
+@pytest.mark.slow
 def test_large_answer_is_sent_while_it_is_made() -> None:
     """A million points come through whole, and a reader that leaves half-way harms nobody."""
     with served(MemoryStore(), QueryLimits()) as (server, _):

@@ -330,6 +330,7 @@ def test_stop_ends_tails(tmp_path: Path) -> None:
     assert not thread.is_alive()
 
 
+@pytest.mark.slow
 def test_search_beside_appending_sealing_and_merging_sees_each_record_once(tmp_path: Path) -> None:
     """Whatever goes on meanwhile, a search finds everything stored before it, and nothing twice."""
     db = make_db(tmp_path)

@@ -134,6 +134,7 @@ def assert_equal(
         assert mine.tobytes() == theirs.tobytes(), name
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=500)
 @given(requests())
 def test_the_same_as_by_fields(sent: list[list[tuple[int, bytes]]]) -> None:

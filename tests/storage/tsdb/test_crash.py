@@ -57,6 +57,7 @@ def reopen(directory: Path, ledger: Path, now_ms: int) -> tuple[Verdict, float]:
         db.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 def test_acknowledged_samples_survive_kills(tmp_path: Path) -> None:
     """Round after round on the same directory, nothing that a ticket confirmed is missing or changed."""

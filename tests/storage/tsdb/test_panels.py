@@ -250,6 +250,7 @@ def test_dropped_rows_are_not_read(opened: Opened) -> None:
     assert len(wanted) == len(LATE) + 48 + 12
 
 
+@pytest.mark.slow
 def test_one_wide_histogram_does_not_widen_the_others_in_panels(opened: Opened) -> None:
     """What is decoded or laid out for queries takes about the room of what is in it."""
     narrow, wide = Histogram({1: 2.0, 20: 1.0}), Histogram({0: 1.0, 3000: 1.0})

@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
@@ -110,6 +111,7 @@ SOON = [("scrape", 0, 0), ("samples", [0, 2], [4, 4]), ("advance", 90), ("mainta
 AT_THAT_TIME = [("advance", 30), ("scrape", 0, 0), ("scrape", 1, 0)]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(event, max_size=30))
 @example([*SOON, *AT_THAT_TIME])
