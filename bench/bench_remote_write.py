@@ -62,7 +62,7 @@ def command(peer: str, folder: Path, port: int) -> list[str]:
     return [
         str(BIN / "prometheus"), f"--config.file={config}", f"--storage.tsdb.path={folder}/tsdb",
         f"--web.listen-address=127.0.0.1:{port}", "--web.enable-remote-write-receiver",
-        "--log.level=error",
+        "--web.enable-otlp-receiver", "--log.level=error",
     ]  # fmt: skip
 
 

@@ -81,6 +81,8 @@ _HISTOGRAM: Final = {
     8: _message("exemplars", _EXEMPLAR, many=True),
     9: _message("attributes", _KEY_VALUE, many=True),
     10: _one("flags", "uint"),
+    11: _one("min", "double"),
+    12: _one("max", "double"),
 }
 _BUCKETS: Final = {1: _one("offset", "sint"), 2: _list("bucket_counts", "uint")}
 _EXPONENTIAL: Final = {
@@ -112,7 +114,7 @@ def _points(message: Mapping[int, Field]) -> dict[int, Field]:
     return {1: _message("data_points", message, many=True), 2: _TEMPORALITY}
 
 
-_METRIC: Final = {
+METRIC: Final = {
     1: _one("name", "string"),
     2: _one("description", "string"),
     3: _one("unit", "string"),
@@ -122,13 +124,13 @@ _METRIC: Final = {
     10: _message("exponential_histogram", _points(_EXPONENTIAL)),
     11: _message("summary", _points(_SUMMARY)),
 }
-_RESOURCE: Final = {1: _message("attributes", _KEY_VALUE, many=True)}
+RESOURCE: Final = {1: _message("attributes", _KEY_VALUE, many=True)}
 REQUEST: Final = {
     1: _message(
         "resource_metrics",
         {
-            1: _message("resource", _RESOURCE),
-            2: _message("scope_metrics", {2: _message("metrics", _METRIC, many=True)}, many=True),
+            1: _message("resource", RESOURCE),
+            2: _message("scope_metrics", {2: _message("metrics", METRIC, many=True)}, many=True),
         },
         many=True,
     )

@@ -8,15 +8,19 @@ import orjson
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from model.catalog import declared
-from model.errors import StorageError
+from model.errors import StorageError, UnknownSeriesError
 from model.histogram.pool import HistogramColumn
 from model.labels import Labels
-from model.samples import Ticket, no_samples
-from storage.interface import Appender, BadWriteError
+from model.samples import Ints, Ticket, no_samples
+from storage.interface import Appender, BadWriteError, Refs
 from storage.otlp.delta import DeltaSums
+from storage.otlp.gather import Columns, plan
 from storage.otlp.histograms import Exponential, pool_of
+from storage.otlp.known import Known
 from storage.otlp.messages import decode_json, decode_protobuf
-from storage.otlp.translate import Translated, Translator
+from storage.otlp.skeleton import Skeletons
+from storage.otlp.translate import Translated, Translator, tell_target
+from storage.otlp.walk import UnusualError, Walker
 from storage.remote.wire import WireError, delimited, varint
 
 _MAX_KNOWN: Final = 2_000_000
@@ -39,6 +43,10 @@ class OtlpReceiver:
         self._sums = DeltaSums(max_delta_streams)
         self._translator = Translator(self._sums)
         self._refs: dict[Labels, int] = {}
+        self._known_points = Known()
+        self._walker = Walker(self._known_points)
+        self._skeletons = Skeletons()
+        self._numbered: Refs = np.empty(0, dtype=np.int64)
         self._lock = Lock()
         self._received = Counter(
             *declared("taskscope_otlp_received_points_total"), registry=registry
@@ -63,16 +71,20 @@ class OtlpReceiver:
             StorageError: If the store cannot take it now; the sender should try again.
         """
         try:
-            request = decode_json(body) if as_json else decode_protobuf(body)
+            with self._lock:
+                found, columns = self._decode(body, as_json=as_json)
+                if found.metadata:
+                    self._appender.set_metadata(found.metadata)
+                try:
+                    tickets = self._append(found, columns)
+                except UnknownSeriesError:  # unused for so long that the store forgot them
+                    self._refs.clear()
+                    self._numbered = np.empty(0, dtype=np.int64)
+                    tickets = self._append(found, columns)
         except WireError as error:
             self._rejected.labels("request").inc()
             raise BadWriteError(f"the request is not OTLP: {error}") from error
-        with self._lock:
-            found = self._translator.translate(request)
-            tickets = self._append(found)
         self._streams.set(self._sums.size)
-        if found.metadata:
-            self._appender.set_metadata(found.metadata)
         for ticket in tickets:
             if not ticket.wait(timeout_seconds):
                 raise StorageError(f"the samples were not stored within {timeout_seconds:g} s")
@@ -82,7 +94,70 @@ class OtlpReceiver:
             self._rejected.labels("point").inc(found.rejected)
         return _response(found, as_json=as_json)
 
-    def _append(self, found: Translated) -> list[Ticket]:
+    def _decode(self, body: bytes, *, as_json: bool) -> tuple[Translated, Columns | None]:
+        """Return what has to be appended one by one, and what are columns already."""
+        if as_json:
+            return self._translator.translate(decode_json(body)), None
+        if len(self._known_points.labels) > _MAX_KNOWN:
+            self._begin_anew()
+        known = self._skeletons.read(body)
+        if known is not None:
+            walked, columns = known
+        else:
+            try:
+                walked = self._walker.walk(body)
+            except UnusualError:
+                return self._translator.translate(decode_protobuf(body)), None
+            columns = None
+            planned = plan(body, walked)
+            if planned is not None:
+                columns = planned.read(body)
+                self._skeletons.remember(body, walked, planned)
+        found = Translated(points=dict(walked.points))
+        for number, part in enumerate(walked.parts):
+            before = len(found.rows)
+            for metric in part.slow:
+                self._translator.metric(metric, part.resource, found)
+            times = [row.ts_ms for row in found.rows[before:]]
+            if columns is not None:
+                times += _ends(columns.ts_ms[columns.parts == number])
+            tell_target(part.resource, found, times)
+        found.metadata |= self._known_points.metadata
+        self._known_points.metadata = {}
+        return found, columns
+
+    def _begin_anew(self) -> None:
+        self._known_points.forget()
+        self._skeletons.forget()
+        self._numbered = np.empty(0, dtype=np.int64)
+
+    def _append(self, found: Translated, columns: Columns | None) -> list[Ticket]:
+        tickets = []
+        if columns is not None:
+            self._number()
+            tickets.append(
+                self._appender.append_samples(
+                    self._numbered[columns.rows],
+                    columns.ts_ms,
+                    columns.values,
+                    start_ms=columns.start_ms if columns.start_ms.any() else None,
+                )
+            )
+        return tickets + self._append_rows(found)
+
+    def _number(self) -> None:
+        """Get the store's references of series that are new."""
+        labels = self._known_points.labels[len(self._numbered) :]
+        if not labels:
+            return
+        try:
+            refs = self._appender.series(labels)
+        except StorageError:
+            self._begin_anew()
+            raise
+        self._numbered = np.concatenate([self._numbered, refs])
+
+    def _append_rows(self, found: Translated) -> list[Ticket]:
         rows = found.rows
         if not rows:
             return []
@@ -121,6 +196,10 @@ class OtlpReceiver:
         if fresh:
             known.update(zip(fresh, self._appender.series(fresh).tolist(), strict=True))
         return np.array([known[one] for one in labels], dtype=np.int64)
+
+
+def _ends(times: Ints) -> list[int]:
+    return [int(times.min()), int(times.max())] if len(times) else []
 
 
 def _response(found: Translated, *, as_json: bool) -> bytes:

@@ -1,6 +1,6 @@
 """From OTLP's data points to rows of series, as Prometheus's receiver translates them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -71,23 +71,20 @@ class Translator:
             before = len(found.rows)
             for scope in part.get("scope_metrics", ()):
                 for metric in scope.get("metrics", ()):
-                    self._metric(metric, resource, found)
-            _target_info(resource, found, before)
+                    self.metric(metric, resource, found)
+            tell_target(resource, found, [row.ts_ms for row in found.rows[before:]])
         return found
 
-    def _metric(self, metric: dict[str, Any], resource: Resource, found: Translated) -> None:
-        kind = next((name for name in _TYPES if name in metric), "")
+    def metric(self, metric: dict[str, Any], resource: Resource, found: Translated) -> None:
+        """Translate the points of one metric of a resource."""
+        kind = next((name for name in TYPES if name in metric), "")
         data = metric.get(kind, {})
         points = data.get("data_points", ())
-        type_ = _TYPES.get(kind, "")
-        if kind == "sum" and not data.get("is_monotonic", False):
-            type_ = "gauge"
-        name = metric_name(metric.get("name", ""), metric.get("unit", ""), _suffix(kind, type_))
-        if not name.strip("_"):
+        name, metadata = described(metric, kind)
+        if not name:
             _reject(found, len(points), f"the metric {metric.get('name', '')!r} has no usable name")
             return
-        unit = "_".join(unit_words(metric.get("unit", "")))
-        found.metadata[name] = Metadata(type_, metric.get("description", ""), unit)
+        found.metadata[name] = metadata
         delta = data.get("aggregation_temporality") == DELTA
         add: Callable[[_Point, dict[str, Any]], None] = {
             "gauge": self._number,
@@ -142,7 +139,7 @@ class Translator:
         at.put(at.series(f"{at.name}_sum"), float(data.get("sum", 0.0)))
         at.put(at.series(f"{at.name}_count"), float(data.get("count", 0)))
         for one in data.get("quantile_values", ()):
-            labels = at.series(at.name, quantile=_go(one.get("quantile", 0.0)))
+            labels = at.series(at.name, quantile=bound_text(one.get("quantile", 0.0)))
             at.put(labels, float(one.get("value", 0.0)))
 
 
@@ -168,13 +165,24 @@ class _Point(Struct):
         self.found.exemplars.extend((labels, exemplar_of(one)) for one in data.get("exemplars", ()))
 
 
-_TYPES: Final = {
+TYPES: Final = {
     "gauge": "gauge",
     "sum": "counter",
     "histogram": "histogram",
     "exponential_histogram": "histogram",
     "summary": "summary",
 }
+
+
+def described(metric: dict[str, Any], kind: str) -> tuple[str, Metadata]:
+    """Return a metric's name in Prometheus's words, "" if nothing is left of it, and what is said of it."""
+    type_ = TYPES.get(kind, "")
+    if kind == "sum" and not metric.get(kind, {}).get("is_monotonic", False):
+        type_ = "gauge"
+    unit = metric.get("unit", "")
+    name = metric_name(metric.get("name", ""), unit, _suffix(kind, type_))
+    about = Metadata(type_, metric.get("description", ""), "_".join(unit_words(unit)))
+    return name if name.strip("_") else "", about
 
 
 def _suffix(kind: str, type_: str) -> str:
@@ -192,7 +200,7 @@ def _classic(at: _Point, held: Explicit, data: dict[str, Any]) -> None:
     for bound, count in zip((*held.bounds, float("inf")), held.counts, strict=True):
         total += count
         last = bound == float("inf")
-        labels = at.series(f"{at.name}_bucket", le=_go(bound))
+        labels = at.series(f"{at.name}_bucket", le=bound_text(bound))
         at.put(labels, held.count if last else total)
         while waiting and waiting[0].value <= bound:
             at.found.exemplars.append((labels, waiting.pop(0)))
@@ -200,9 +208,8 @@ def _classic(at: _Point, held: Explicit, data: dict[str, Any]) -> None:
         at.found.rows.pop()  # the bound +Inf was among the sender's own
 
 
-def _target_info(resource: Resource, found: Translated, first: int) -> None:
-    """Say what is known of a resource, from its first sample to its last."""
-    times = [row.ts_ms for row in found.rows[first:]]
+def tell_target(resource: Resource, found: Translated, times: Sequence[int]) -> None:
+    """Say what is known of a resource, from the first of its samples' times to the last."""
     if resource.info is None or not times:
         return
     low, high = min(times), max(times)
@@ -217,7 +224,7 @@ def _reject(found: Translated, points: int, reason: str) -> None:
     found.reasons.append(reason)
 
 
-def _go(value: float) -> str:
+def bound_text(value: float) -> str:
     """Return a bound as Go prints it: never with an exponent."""
     if value in (float("inf"), float("-inf")):
         return "+Inf" if value > 0 else "-Inf"

@@ -9,6 +9,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from model.errors import StorageError
+from model.samples import Bools, Exemplar
 from storage.interface import Metadata, Refs
 from storage.tsdb import records
 from storage.tsdb.growable import Growable
@@ -64,10 +65,6 @@ def replay(
     return found
 
 
-class _UnknownError(Exception):
-    """A record names a series whose definition is lost."""
-
-
 class _Segment:
     """One segment while it is read: its numbers and what they stand for now."""
 
@@ -80,7 +77,7 @@ class _Segment:
         self._now_ms = now_ms
         self._late = late
         self._refs: Growable[np.int64] = Growable(np.int64, -1)
-        self._layouts: dict[int, Layout] = {}
+        self._layouts: dict[int, tuple[Layout, Bools]] = {}
         self._unknown = 0
 
     def read(self, path: Path) -> None:
@@ -90,17 +87,16 @@ class _Segment:
                 if isinstance(item, Damage):
                     self._say(path, item)
                     continue
-                try:
-                    self._take(*item)
-                except _UnknownError:
-                    self._unknown += 1
+                self._take(*item)
         except OSError as error:
             raise StorageError(f"{path}: {error.strerror}") from error
         except StorageError as error:
             raise StorageError(f"{path}: {error}") from error
         if self._unknown:
             log.error(
-                "%s: %d records are lost with the definitions of their series", path, self._unknown
+                "%s: %d records are lost, or parts of them, with the definitions of their series",
+                path,
+                self._unknown,
             )
 
     def _say(self, path: Path, damage: Damage) -> None:
@@ -126,7 +122,10 @@ class _Segment:
             room[refs] = self._head.index.intern_table(table)
         elif kind is Kind.LAYOUT:
             layout_id, refs = records.read_layout(payload)
-            self._layouts[layout_id] = self._head.layout_of(self._known(refs), self._now_ms)
+            here = self._known(refs)
+            if here.any():
+                known = self._refs.data[refs[here]]
+                self._layouts[layout_id] = self._head.layout_of(known, self._now_ms), here
         elif kind is Kind.SCRAPES:
             for scrape in records.read_scrapes(payload):
                 self._scrape(scrape)
@@ -135,37 +134,43 @@ class _Segment:
         elif kind is Kind.TYPED_SAMPLES:
             self._samples(records.read_typed_samples(payload))
         elif kind in (Kind.EXEMPLARS, Kind.ALL_EXEMPLARS):
-            if kind is Kind.ALL_EXEMPLARS:
-                self._head.exemplars.clear()
             refs, exemplars = records.read_exemplars(payload)
-            self._info.exemplars = True
-            self._head.append_exemplars(self._known(refs), exemplars, logged=True)
+            self._exemplars(refs, exemplars, whole=kind is Kind.ALL_EXEMPLARS)
         else:
             self._found.metadata.update(records.read_metadata(payload))
 
     def _samples(self, samples: Samples) -> None:
         self._info.late = True
         if self._late:
-            known = replace(samples, refs=self._known(samples.refs))
+            here = self._known(samples.refs)
+            found = samples if here.all() else samples.take(here)
+            known = replace(found, refs=self._refs.data[found.refs])
             self._head.append_late(known, self._now_ms)
-            self._found.samples += samples.size
+            self._found.samples += known.size
+
+    def _exemplars(self, refs: Refs, exemplars: list[Exemplar], *, whole: bool) -> None:
+        self._info.exemplars = True
+        here = self._known(refs)
+        if whole and here.all():  # else those before it may be what it lacks
+            self._head.exemplars.clear()
+        kept = [one for one, known in zip(exemplars, here.tolist(), strict=True) if known]
+        self._head.append_exemplars(self._refs.data[refs[here]], kept, logged=True)
 
     def _scrape(self, scrape: records.Scrape) -> None:
         self._info.max_ts_ms = max(self._info.max_ts_ms, scrape.ts_ms)
-        layout = self._layouts.get(scrape.layout_id)
-        if layout is None:
+        if scrape.layout_id not in self._layouts:
             self._unknown += 1
             return
+        layout, here = self._layouts[scrape.layout_id]
         if scrape.ts_ms <= layout.last_ms or scrape.ts_ms < self._head.persisted_ms:
             return  # there already: groups are written twice after a failed fsync
         layout.used_ms = self._now_ms
-        self._head.put_column(layout, scrape.ts_ms, scrape.values)
-        self._found.samples += len(scrape.values)
+        self._head.put_column(layout, scrape.ts_ms, scrape.values[here])
+        self._found.samples += len(layout.refs)
 
-    def _known(self, refs: Refs) -> Refs:
-        if int(refs.max(initial=-1)) >= len(self._refs.data):
-            raise _UnknownError
-        known = self._refs.data[refs]
-        if (known < 0).any():
-            raise _UnknownError
-        return known
+    def _known(self, refs: Refs) -> Bools:
+        """Tell which series are defined; if some are not their record is counted."""
+        room = self._refs.reserve(int(refs.max(initial=-1)) + 1)
+        here: Bools = room[refs] >= 0
+        self._unknown += not here.all()
+        return here

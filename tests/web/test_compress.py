@@ -16,6 +16,7 @@ from web.compress import MIN_BYTES, chosen, compressed
 from web.server import WebServer
 
 LONG = "/api/v1/series?match[]=%7B__name__!=''%7D"
+QUERY = "/api/v1/query_range?query=vector(1)&start=0&end=1000&step=1"
 SCRIPT = "/static/vendor/uplot/uPlot.esm.js"
 
 
@@ -49,7 +50,7 @@ def unpacked(data: bytes, coding: str) -> bytes:
 
 
 @pytest.mark.parametrize("coding", ["gzip", "zstd"])
-@pytest.mark.parametrize("path", [LONG, "/metrics", SCRIPT, "/"])
+@pytest.mark.parametrize("path", [LONG, QUERY, "/metrics", SCRIPT, "/"])
 def test_what_comes_is_what_comes_uncompressed(
     demo_client: FlaskClient, path: str, coding: str
 ) -> None:

@@ -237,7 +237,11 @@ def test_segments_of_version_1_are_read(tmp_path: Path) -> None:
     db.stop()
 
 
-def test_a_segment_of_histograms_cut_anywhere(tmp_path: Path) -> None:
+EVERY_BYTE = pytest.param(1, marks=[pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(600)])
+
+
+@pytest.mark.parametrize("every", [29, EVERY_BYTE])
+def test_a_segment_of_histograms_cut_anywhere(tmp_path: Path, every: int) -> None:
     """Cut at any byte, what stands before is read: a prefix of the samples, the exemplars with it."""
     db = open_store(tmp_path)
     fill_typed(db, 10, 4)
@@ -245,7 +249,7 @@ def test_a_segment_of_histograms_cut_anywhere(tmp_path: Path) -> None:
     path = segments(tmp_path)[0]
     data = path.read_bytes()
     seen = set()
-    for size in range(0, len(data), 7):
+    for size in range(0, len(data), every):
         other = tmp_path / f"cut{size}"
         (other / "wal").mkdir(parents=True)
         (other / "wal" / path.name).write_bytes(data[:size])
@@ -258,8 +262,9 @@ def test_a_segment_of_histograms_cut_anywhere(tmp_path: Path) -> None:
     assert seen == {0, 1, 2, 3, 4}
 
 
+@pytest.mark.parametrize("every", [31, EVERY_BYTE])
 def test_a_flipped_byte_never_makes_up_a_sample(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, every: int
 ) -> None:
     """With one byte wrong anywhere in a segment, what is read is right and what is lost is said."""
     db = open_store(tmp_path)
@@ -267,7 +272,7 @@ def test_a_flipped_byte_never_makes_up_a_sample(
     db.stop()
     path = segments(tmp_path)[0]
     data = bytearray(path.read_bytes())
-    for at in range(8, len(data), 11):
+    for at in range(8, len(data), every):
         other = tmp_path / f"flip{at}"
         (other / "wal").mkdir(parents=True)
         flipped = data.copy()
