@@ -131,7 +131,9 @@ def _apart(group: Group) -> list[Group]:
         return [group]
     odd = is_no_sample(group.values) | is_stale(group.values)
     whole: Bools = ~(odd & (group.ts_ms != TS_PAD)[group.ts_row]).any(axis=1)
-    if not whole.any():
+    if whole.all():
+        return [replace(group, dense=True)]
+    if not np.any(whole):
         return [group]
     return [_some(group, whole, dense=True), _some(group, ~whole, dense=False)]
 

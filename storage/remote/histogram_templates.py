@@ -8,64 +8,32 @@ is left to ``histogram_fields``, and gives a new one.
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
-from msgspec import Struct
 
 from model.histogram.pool import HistogramPool
 from model.samples import Bools, Floats, Ints
 from storage.remote.columns import HistogramRows, Rows
+from storage.remote.histogram_forms import (
+    COUNT_TAG,
+    TIME_BYTES,
+    Bytes,
+    Forms,
+    Template,
+    template_of,
+)
 from storage.remote.packed import running_sums, unzigzag
-from storage.remote.wire import WireError, read_delimited, read_varint
 
-_COUNT, _SUM, _SCHEMA, _THRESHOLD, _ZERO = 0x08, 0x19, 0x20, 0x29, 0x30
-_SPAN, _DELTAS, _HINT, _TIME = 0x5A, 0x62, 0x70, 0x78
-_TIME_BYTES: Final = 6
-_SCHEMAS: Final = range(-4, 9)
 _MOST_TEMPLATES: Final = 1_000_000
 _MOST_MESSAGES: Final = 200_000  # of the sequences that are remembered
 _ROUNDS: Final = 3  # what differs is found out in steps: bytes, numbers of buckets, sums
-MAX_COLUMNS: Final = (
-    4096  # histograms whose buckets reach further are merged down until they do not
-)
 _WINDOW: Final = np.arange(8)
 _DIGITS: Final = 7 * _WINDOW
 _SUM_WINDOW: Final = 1 + _WINDOW
-_TIME_WINDOW: Final = np.arange(_TIME_BYTES)
-_GO_ON: Final = np.array([0x80] * (_TIME_BYTES - 1) + [0], dtype=np.uint8)
-_TIME_WEIGHTS: Final = 1 << np.arange(0, 7 * _TIME_BYTES, 7, dtype=np.int64)
-
-Bytes = npt.NDArray[np.uint8]
-
-
-class Template(Struct, frozen=True):
-    """The form of one message: ``08 <count> head [<zero count>] middle [<size> <deltas>] tail <time>``.
-
-    Attributes:
-        head: Behind the count, up to the tag of the zero count, or as ``middle`` if there is none.
-        middle: Behind the zero count, up to the tag of the deltas, or to the tail.
-        tail: Behind the deltas, the tag of the time included.
-        has_sum: Whether ``head`` begins with the sum.
-        has_zero: Whether there is a zero count.
-        has_deltas: Whether there are buckets.
-        schema: As it says.
-        threshold: Likewise.
-        hint: Likewise.
-        index: int64: of each bucket.
-    """
-
-    head: bytes
-    middle: bytes
-    tail: bytes
-    has_sum: bool
-    has_zero: bool
-    has_deltas: bool
-    schema: int
-    threshold: float
-    hint: int
-    index: Ints
+_TIME_WINDOW: Final = np.arange(TIME_BYTES)
+_GO_ON: Final = np.array([0x80] * (TIME_BYTES - 1) + [0], dtype=np.uint8)
+_TIME_WEIGHTS: Final = 1 << np.arange(0, 7 * TIME_BYTES, 7, dtype=np.int64)
 
 
 class Templates:
@@ -75,12 +43,14 @@ class Templates:
         self._known: dict[int, Template | None] = {}
         self._sequences: OrderedDict[bytes, _Sequence] = OrderedDict()
         self._messages = 0
+        self._open: tuple[bytes, Forms, Bools] | None = None
 
     def forget(self) -> None:
         """Begin anew."""
         self._known.clear()
         self._sequences.clear()
         self._messages = 0
+        self._open = None
 
     def read(
         self, data: bytes, rows: Rows, starts: Ints, stops: Ints
@@ -96,7 +66,7 @@ class Templates:
         Returns:
             ``(histograms, read)``: those that were read, and which ones they are, shape (n,).
         """
-        key = rows.tobytes()
+        key, self._open = rows.tobytes(), None
         sequence = self._sequences.get(key)
         if sequence is None:
             known = self._known
@@ -104,7 +74,7 @@ class Templates:
             good = np.array([template is not None for template in templates], dtype=np.bool_)
             if not good.any():
                 return None, good
-            sequence = _Sequence(_Forms.of([one for one in templates if one is not None]))
+            sequence = _Sequence(Forms.of([one for one in templates if one is not None]))
             if good.all():
                 self._remember(key, sequence)
         else:
@@ -114,6 +84,7 @@ class Templates:
             places: Any = slice(None) if good.all() else np.flatnonzero(good)
             found, fits = sequence.read(data, rows[places], starts[places], stops[places])
             if fits.all():
+                self._open = None if good.all() else (key, sequence.forms, good)
                 return found, good
             if key in self._sequences:
                 self._messages -= self._sequences.pop(
@@ -128,12 +99,23 @@ class Templates:
     def learn(
         self, data: bytes, rows: Rows, starts: Ints, stops: Ints, index: Sequence[Ints | None]
     ) -> None:
-        """Take the forms of messages that were read otherwise; ``index`` is of their positive buckets."""
+        """Take the forms of messages that were read otherwise; ``index`` is of their positive buckets.
+
+        If they are those that were left over by ``read``, all stand behind one another again.
+        """
         if len(self._known) > _MOST_TEMPLATES:
             self._known.clear()
         places = zip(rows.tolist(), starts.tolist(), stops.tolist(), index, strict=True)
+        made = []
         for row, start, stop, buckets in places:
-            self._known[row] = None if buckets is None else _template(data, start, stop, buckets)
+            one = None if buckets is None else template_of(data, start, stop, buckets)
+            self._known[row] = one
+            made.append(one)
+        usual = [one for one in made if one is not None]
+        if self._open is not None and usual:
+            key, forms, good = self._open
+            if len(usual) == len(good) - len(forms.counts):
+                self._remember(key, _Sequence(forms.mended(Forms.of(usual), good)))
 
     def _remember(self, key: bytes, sequence: "_Sequence") -> None:
         if key not in self._sequences:
@@ -144,79 +126,10 @@ class Templates:
             self._messages -= gone.size
 
 
-class _Forms(Struct, frozen=True):
-    """The templates of n messages, side by side.
-
-    Attributes:
-        lengths: Of heads, middles and tails; int64, shape (3, n).
-        fixed: All heads, then all middles, then all tails; sums left blank.
-        mask: 0xFF where ``fixed`` counts.
-        columns: int64: of each bucket, counted from the first one of its message.
-        has_sum: bool, shape (n,), as all that follow.
-        has_zero: As in a template.
-        has_deltas: Likewise.
-        counts: Number of buckets.
-        first: Index of the first one.
-        schema: As in a template.
-        threshold: Likewise.
-        hint: Likewise.
-    """
-
-    lengths: Ints
-    fixed: Bytes
-    mask: Bytes
-    columns: Ints
-    has_sum: Bools
-    has_zero: Bools
-    has_deltas: Bools
-    counts: Ints
-    first: npt.NDArray[np.int32]
-    schema: npt.NDArray[np.int32]
-    threshold: Floats
-    hint: npt.NDArray[np.int8]
-
-    @classmethod
-    def of(cls, templates: Sequence[Template]) -> Self:
-        """Put templates side by side."""
-        blocks = [[getattr(t, n) for t in templates] for n in ("head", "middle", "tail")]
-        lengths = np.array([[len(one) for one in some] for some in blocks], dtype=np.int64)
-        fixed: Bytes = np.frombuffer(b"".join(map(b"".join, blocks)), dtype=np.uint8).copy()
-        mask = np.full(len(fixed), 0xFF, dtype=np.uint8)
-        has_sum = np.array([t.has_sum for t in templates])
-        begins = (np.cumsum(lengths[0]) - lengths[0])[has_sum]
-        mask[begins[:, None] + 1 + _WINDOW] = 0
-        counts = np.array([len(t.index) for t in templates], dtype=np.int64)
-        first = np.array([t.index[0] if len(t.index) else 0 for t in templates], dtype=np.int32)
-        return cls(
-            lengths,
-            fixed & mask,
-            mask,
-            np.concatenate([t.index for t in templates]) - np.repeat(first, counts),
-            has_sum,
-            np.array([t.has_zero for t in templates]),
-            np.array([t.has_deltas for t in templates]),
-            counts,
-            first,
-            np.array([t.schema for t in templates], dtype=np.int32),
-            np.array([t.threshold for t in templates], dtype=np.float64),
-            np.array([t.hint for t in templates], dtype=np.int8),
-        )
-
-    def only(self, some: Bools) -> "_Forms":
-        """Return those of some messages."""
-        kept = np.concatenate([np.repeat(some, lengths) for lengths in self.lengths])
-        columns = self.columns[np.repeat(some, self.counts)]
-        each = [getattr(self, name)[some] for name in _EACH]
-        return _Forms(self.lengths[:, some], self.fixed[kept], self.mask[kept], columns, *each)
-
-
-_EACH: Final = _Forms.__struct_fields__[4:]
-
-
 class _Sequence:
     """Messages of known forms that stand behind one another."""
 
-    def __init__(self, forms: _Forms) -> None:
+    def __init__(self, forms: Forms) -> None:
         self.forms = forms
         self.size = size = len(forms.counts)
         self._offsets = np.concatenate([_within(lengths) for lengths in forms.lengths])
@@ -235,9 +148,9 @@ class _Sequence:
         """Read messages; see ``Templates.read``. Nothing is read if not all look like their templates."""
         forms = self.forms
         raw: Bytes = np.frombuffer(data + bytes(self._room), dtype=np.uint8)
-        tails = np.maximum(stops - _TIME_BYTES - forms.lengths[2], 0)
+        tails = np.maximum(stops - TIME_BYTES - forms.lengths[2], 0)
         count, heads, good = _numbers(raw, starts + 1)
-        good &= raw[starts] == _COUNT
+        good &= raw[starts] == COUNT_TAG
         zero, middles, fine = _optional(raw, heads + forms.lengths[0], forms.has_zero)
         good &= fine
         sizes, deltas, fine = _optional(raw, middles + forms.lengths[1], forms.has_deltas)
@@ -249,7 +162,7 @@ class _Sequence:
         differs &= forms.mask
         if differs.any():
             good[self._owners[differs != 0]] = False
-        times = raw[np.maximum(stops - _TIME_BYTES, 0)[:, None] + _TIME_WINDOW]
+        times = raw[np.maximum(stops - TIME_BYTES, 0)[:, None] + _TIME_WINDOW]
         good &= ((times & 0x80) == _GO_ON).all(axis=1)
         if not good.all():
             return None, good
@@ -340,58 +253,3 @@ def _optional(raw: Bytes, at: Ints, there: Bools) -> tuple[Ints, Ints, Bools]:
     if there.all():
         return number, after, good
     return np.where(there, number, 0), np.where(there, after, at), good | ~there
-
-
-def _template(data: bytes, at: int, stop: int, index: Ints) -> Template | None:
-    """Return the form of a message; None if it is not a usual one."""
-    try:
-        return _form(data, at, stop, index)
-    except (WireError, IndexError):
-        return None
-
-
-def _form(data: bytes, at: int, stop: int, index: Ints) -> Template | None:
-    if data[at] != _COUNT:
-        return None
-    _, head = read_varint(data, at + 1)
-    at = head
-    has_sum, has_zero, has_deltas = data[at] == _SUM, False, False
-    at += 9 * has_sum
-    schema, threshold, hint = 0, 0.0, 0
-    if data[at] == _SCHEMA:
-        number, at = read_varint(data, at + 1)
-        schema = (number >> 1) ^ -(number & 1)
-    if data[at] == _THRESHOLD:
-        threshold = float(np.frombuffer(data, np.float64, 1, at + 1)[0])
-        at += 9
-    middle = head_end = -1
-    if data[at] == _ZERO:
-        has_zero, head_end = True, at + 1
-        _, middle = read_varint(data, at + 1)
-        at = middle
-    while data[at] == _SPAN:
-        at = read_delimited(data, at + 1, stop)[1]
-    middle_end = tail = at
-    if data[at] == _DELTAS:
-        has_deltas, middle_end = True, at + 1
-        tail = at = read_delimited(data, at + 1, stop)[1]
-    if data[at] == _HINT:
-        hint, at = read_varint(data, at + 1)
-    usual = data[at] == _TIME and at + 1 + _TIME_BYTES == stop and schema in _SCHEMAS
-    wide = len(index) and int(index[-1] - index[0]) >= MAX_COLUMNS
-    if not usual or wide or has_deltas != bool(len(index)):
-        return None
-    if not has_zero:
-        head_end, middle = middle_end, middle_end
-    return Template(
-        head=data[head:head_end],
-        middle=data[middle:middle_end],
-        tail=data[tail : at + 1],
-        has_sum=has_sum,
-        has_zero=has_zero,
-        has_deltas=has_deltas,
-        schema=schema,
-        threshold=threshold,
-        hint=min(hint, 3),
-        index=index,
-    )

@@ -29,7 +29,8 @@ from storage.remote.histogram_fields import (
     Fields,
     read_fields,
 )
-from storage.remote.histogram_templates import MAX_COLUMNS, Templates
+from storage.remote.histogram_forms import MAX_COLUMNS
+from storage.remote.histogram_templates import Templates
 from storage.remote.packed import read_doubles, read_packed, running_sums, unzigzag
 from storage.remote.wire import read_delimited, read_varint, skip
 

@@ -118,6 +118,9 @@ class Panel:
         if gaps is None or gaps.all():
             yield part
             return
+        if not gaps.any():  # they are in frames between
+            yield replace(part, cells=replace(part.cells, dense=True))
+            return
         whole = part.take(np.flatnonzero(~gaps))
         yield replace(whole, cells=replace(whole.cells, dense=True))
         yield part.take(np.flatnonzero(gaps))

@@ -18,7 +18,7 @@ from storage.remote.columns import RemoteWriteError
 from storage.remote.encode import encode_labels
 from storage.remote.encode_histograms import encode_histogram, stale_histogram
 from storage.remote.encode_v2 import RequestV2
-from storage.remote.histogram_templates import MAX_COLUMNS
+from storage.remote.histogram_forms import MAX_COLUMNS
 from storage.remote.receiver import RemoteWriteReceiver
 from storage.remote.wire import delimited, varint
 from storage.tsdb.db import Tsdb

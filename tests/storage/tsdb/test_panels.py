@@ -183,7 +183,22 @@ TYPED = [
     fill_typed_and_scraped,
     fill_typed_deleted,
 ]
+
+
+def fill_with_one_gap(opened: Opened) -> None:
+    """One frame of a target has a gap, and series before and behind it have none."""
+    labels = [Labels.of({"__name__": f"m{i // 60}", "i": str(i), "wide": "x"}) for i in range(180)]
+    for step in range(200):
+        opened.clock.advance(STEP_MS / 1000)
+        now = opened.clock.now_ns() // 1_000_000
+        values = np.arange(180.0) + step
+        if step == 30:
+            values.view(np.int64)[70] = STALE_BITS
+        opened.db.append(ScrapeBatch(opened.db.layout(labels), now, values))
+
+
 FILLS = [
+    fill_with_one_gap,
     fill_lane,
     fill_chunks,
     fill_blocks,
@@ -248,6 +263,19 @@ def test_dropped_rows_are_not_read(opened: Opened) -> None:
     wanted = point_bits(slowly(opened, START_MS, 2**60, Hints()))
     assert point_bits(opened.db.select(ALL, START_MS, 2**60, Hints())) == wanted
     assert len(wanted) == len(LATE) + 48 + 12
+
+
+def test_series_around_a_gap_are_read(opened: Opened) -> None:
+    """Series of frames that lie before and behind one with a gap are dense, whichever are asked for."""
+    fill_with_one_gap(opened)
+    for names, dense in (("m0", {True}), ("m0|m2", {True}), ("m1", {True, False})):
+        matchers = [Matcher("__name__", MatchOp.REGEX, names)]
+        found = opened.db.select(matchers, START_MS, 2**60, Hints())
+        assert {group.dense for group in found.groups} == dense
+    around = [Matcher("i", MatchOp.REGEX, "5.|1[234].")]
+    with patch.object(opened.db._querier._panels, "cut", lambda *_: None):
+        wanted = samples(opened.db.select(around, START_MS, 2**60, Hints()))
+    assert samples(opened.db.select(around, START_MS, 2**60, Hints())) == wanted
 
 
 @pytest.mark.slow
