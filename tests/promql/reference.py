@@ -60,7 +60,9 @@ def deriv(points: Points, end_ms: int, range_ms: int) -> float | None:
 
 
 def variance(values: Sequence[float]) -> float:
-    """Population variance."""
+    """Population variance; equal values have none, however their mean is rounded."""
+    if len(set(values)) == 1 and math.isfinite(values[0]):
+        return 0.0
     mean = sum(values) / len(values)
     return sum((v - mean) ** 2 for v in values) / len(values)
 

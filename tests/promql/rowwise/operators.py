@@ -112,21 +112,21 @@ def with_vector(node: ast.Binary, left: Vector, right: Vector) -> Vector:
             continue
         a, b = (partner, e) if swapped else (e, partner)
         labels = _labels_of(node, matching, e, partner)
-        # whether a name was to go is forgotten here: VectorBinop sets it anew
-        done = _one(node, a.value, b.value, labels, False, a.value)
-        if done is None:
-            continue
+        # also where a comparison leaves nothing
         key = signature if matching.card is ast.Card.ONE_TO_ONE else labels
         if key in used:
             raise RowError("multiple matches")
         used.add(key)
-        out.append(done)
+        # whether a name was to go is forgotten here: VectorBinop sets it anew
+        done = _one(node, a.value, b.value, labels, False, a.value)
+        if done is not None:
+            out.append(done)
     return out
 
 
 def _labels_of(node: ast.Binary, matching: ast.Matching, many: Element, one: Element) -> Labels:
-    keeps_value = node.op in COMPARISONS and not node.return_bool
-    labels = many.labels if keeps_value else without_name(many.labels)
+    # with bool the name goes, too, but not before the end: resultMetric only looks at the operator
+    labels = many.labels if node.op in COMPARISONS else without_name(many.labels)
     if matching.card is ast.Card.ONE_TO_ONE:
         if matching.on:
             return only(labels, lambda name: name in matching.labels)
