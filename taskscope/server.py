@@ -63,7 +63,9 @@ class Server:
         self.logs: LogReader = self.logdb or _elasticsearch_reader(config)
         alerting, metrics = config.alerting, AlertingMetrics(registry)
         self.queryable: Queryable = self.tsdb
+        self.series_at_most: Callable[[int, int], int] | None = self.tsdb.series_at_most
         if config.remote_read:
+            self.series_at_most = None
             from taskscope.remote import make_reader
 
             self.queryable = make_reader(config.remote_read[0], config.base)

@@ -39,6 +39,8 @@ class Parts(Struct, frozen=True):
         queryable: The series.
         engine: Evaluates PromQL.
         logs: The log records.
+        series_at_most: Returns what the number of series with samples between two times (ms) does
+            not exceed, at once; None where that cannot be had.
         rules: The rule groups and the alerts.
         exemplars: Returns the exemplars of the series that pass one of the matcher sets
             (``storage.interface.ExemplarQueryable``); None if there are none.
@@ -73,6 +75,7 @@ class Parts(Struct, frozen=True):
     queryable: Queryable | None = None
     engine: Engine | None = None
     logs: LogReader | None = None
+    series_at_most: Callable[[int, int], int] | None = None
     rules: "Rules | None" = None
     exemplars: Callable[[Sequence[Sequence[Matcher]], int, int], Sequence[Any]] | None = None
     cardinality: Callable[[int], Any] | None = None

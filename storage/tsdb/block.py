@@ -109,19 +109,29 @@ class Block:
             DamagedError: If the index is damaged.
             StorageError: If it cannot be read.
         """
-        part_ms = max(_PART_MS, (self.meta.maxt - self.meta.mint) // _MOST_PARTS)
-        low = max(mint, self.meta.mint) // part_ms
-        high = min(maxt, self.meta.maxt) // part_ms
         with self._lock:
             self.asked = True
-            wanted = set(range(low, high + 1)) - self._read
+            wanted = self._unread(mint, maxt)
             if wanted:
+                part_ms = self._part_ms
                 span = min(wanted) * part_ms, (max(wanted) + 1) * part_ms - 1
                 chunks = self.read_chunks(index, *span, without=self._chunk_rows)
                 if chunks:
                     self._tables = (*self._tables, FrameTable(chunks, self._tell))
                 self._read |= wanted
             return self._tables
+
+    def is_read(self, mint: int, maxt: int) -> bool:
+        """Tell whether all that the index says of a range has been read."""
+        return not self._unread(mint, maxt)
+
+    @property
+    def _part_ms(self) -> int:
+        return max(_PART_MS, (self.meta.maxt - self.meta.mint) // _MOST_PARTS)
+
+    def _unread(self, mint: int, maxt: int) -> set[int]:
+        low, high = max(mint, self.meta.mint), min(maxt, self.meta.maxt)
+        return set(range(low // self._part_ms, high // self._part_ms + 1)) - self._read
 
     def unload(self) -> None:
         """Forget the index; whoever asks for it again reads it again."""

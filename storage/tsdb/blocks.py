@@ -168,6 +168,11 @@ class Blocks:
         """
         return self.loaded(index, mint, maxt, lambda: index.select(matchers))
 
+    def series_unread(self, mint: int, maxt: int) -> int:
+        """Return how many series the blocks have of which the index has not been read for a range."""
+        unread = (b for b in self.touching(mint, maxt) if not b.is_read(mint, maxt))
+        return sum(block.meta.series for block in unread)
+
     def loaded(
         self, index: SeriesIndex, mint: int, maxt: int, find: Callable[[], FoundT]
     ) -> FoundT:

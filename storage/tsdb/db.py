@@ -273,6 +273,10 @@ class Tsdb:
         """See ``storage.interface.Queryable``."""
         return self._querier.select(matchers, mint, maxt, hints)
 
+    def series_at_most(self, mint: int, maxt: int) -> int:
+        """Return what the number of series with samples in a time does not exceed; quick, not exact."""
+        return self._index.live + self._blocks.series_unread(mint, maxt)
+
     def label_names(self, matchers: Sequence[Matcher], mint: int, maxt: int) -> list[str]:
         """See ``storage.interface.Queryable``."""
         return self._querier.label_names(matchers, mint, maxt)

@@ -222,14 +222,18 @@ def test_large_answer_is_sent_while_it_is_made() -> None:
 def test_selector_over_too_many_samples_is_refused_before_they_are_read(
     make_client: MakeClient,
 ) -> None:
-    """Never more is read at once than a query may have; what is sparse passes."""
-    largest = [0]
+    """Never more is read at once than a query may have; what is sparse passes.
+
+    Where all series of the store would not be too many, a selector is read once and not looked at before.
+    """
+    largest, looks = [0], [0]
 
     class Weighed(MemoryStore):
         def select(self, *arguments: Any) -> SeriesSet:
             found = super().select(*arguments)
             cells = 0 if arguments[3].series_only else sum(g.values.size for g in found.groups)
             largest[0] = max(largest[0], cells)
+            looks[0] += arguments[3].series_only
             return found
 
     store = Weighed()
@@ -252,3 +256,11 @@ def test_selector_over_too_many_samples_is_refused_before_they_are_read(
     assert body(answer)["data"]["result"][0]["value"][1] == "60"
     answer = client.get("/api/v1/query", query_string={"query": "count_over_time(sparse[50y])"})
     assert body(answer)["data"]["result"][0]["value"][1] == "60"
+
+    looked, told = looks[0], [5]
+    limits = {"queryable": store, "engine": Engine(Limits(max_samples=10_000))}
+    client = make_client(**limits, series_at_most=lambda mint, maxt: told[0])
+    for most, look in ((5, 0), (500, 1)):
+        told[0] = most
+        client.get("/api/v1/query", query_string={"query": "count_over_time(sparse[1h])"})
+        assert looks[0] - looked == look

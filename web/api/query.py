@@ -101,7 +101,8 @@ class Queries:
                     f'"{lookback_delta}" to a valid duration'
                 )
             engine = engine.with_lookback(lookback) if lookback > 0 else engine
-        counted = CountedQueryable(store, self._gate.limits.max_series, engine.limits.max_samples)
+        limits = self._gate.limits.max_series, engine.limits.max_samples
+        counted = CountedQueryable(store, *limits, self._parts.series_at_most)
         asked = form.text("stats")
         return _Run(engine, asked, Tally() if asked else None, counted, watch, perf_counter())
 

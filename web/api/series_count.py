@@ -5,7 +5,7 @@ therefore looked at beforehand, a slice of its time after the other, so that no 
 than a query may have.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -34,10 +34,19 @@ class CountedQueryable:
         store: The store.
         max_series: Most series over all selectors; 0 for any number.
         max_samples: Most samples that one selector may read; 0 for any number.
+        series_at_most: Returns what the number of series in a time does not exceed, at once; where
+            all of them would not be too many, no selector is looked at beforehand.
     """
 
-    def __init__(self, store: Queryable, max_series: int = 0, max_samples: int = 0) -> None:
+    def __init__(
+        self,
+        store: Queryable,
+        max_series: int = 0,
+        max_samples: int = 0,
+        series_at_most: Callable[[int, int], int] | None = None,
+    ) -> None:
         self._store = store
+        self._series_at_most = series_at_most
         self._max_series = max_series
         self._max_samples = max_samples
         self.series = 0
@@ -58,9 +67,12 @@ class CountedQueryable:
 
     def _look(self, matchers: Sequence[Matcher], mint: int, maxt: int, hints: Hints) -> None:
         """Count the samples of a selector without holding them all, if they may be too many."""
+        at_most = self._series_at_most
+        if at_most is not None and self._are_few(at_most(mint, maxt), mint, maxt):
+            return
         series_only = replace(hints, series_only=True)
         series = self._store.select(matchers, mint, maxt, series_only).labels.size
-        if series * (maxt - mint) // _SPACING_MS <= self._max_samples:
+        if self._are_few(series, mint, maxt):
             return
         cells = 0
         for low, high in _slices(mint, maxt, self._max_samples * _SPACING_MS // max(series, 1)):
@@ -70,6 +82,9 @@ class CountedQueryable:
             # as dense as so far, it is far from too much
             if cells * (maxt - mint) < self._max_samples * (maxt - low) // 2:
                 return
+
+    def _are_few(self, series: int, mint: int, maxt: int) -> bool:
+        return series * (maxt - mint) // _SPACING_MS <= self._max_samples
 
     def label_names(self, matchers: Sequence[Matcher], mint: int, maxt: int) -> list[str]:
         """Pass on."""

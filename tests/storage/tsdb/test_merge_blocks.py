@@ -81,6 +81,21 @@ def test_merging_changes_no_answer(opened: Opened) -> None:
     assert sum(len(meta.replaces) for meta in metas) >= 3
 
 
+def test_a_number_of_series_is_never_too_low(opened: Opened) -> None:
+    """Whether the index of a block was read before, for some of its time, or not."""
+    windows(opened, 10)
+    for _ in range(20):
+        opened.clock.advance(15)
+        opened.db.maintain()
+    opened.again()
+    now = opened.clock.now_ns() // 1_000_000
+    for length in (HOUR_MS, 5 * HOUR_MS, 40 * HOUR_MS):
+        for end in (now, now - 11 * HOUR_MS, START_MS - HOUR_MS):
+            at_most = opened.db.series_at_most(end - length, end)
+            found = opened.db.select([], end - length, end, Hints(series_only=True))
+            assert found.labels.size <= at_most
+
+
 def test_histograms_are_folded_in_whole(opened: Opened) -> None:
     """Native histograms and start timestamps come out of a merge as they went in."""
     opened.scrape(7 * HOUR, step=60)
