@@ -53,7 +53,7 @@ def test_printed_values_read_back_to_the_same_bits(values: list[float]) -> None:
     assert [struct.pack("d", v) for v in back] == [struct.pack("d", v) for v in values]
 
 
-@given(st.lists(st.floats(width=64), min_size=1, max_size=30))
+@given(st.lists(st.floats(width=64), min_size=1, max_size=100))
 def test_array_prints_as_its_values_alone(values: list[float]) -> None:
     """Patching one value never touches its neighbours."""
     assert [text.decode() for text in go_floats(np.array(values))] == [go_float(v) for v in values]
