@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sets up what the service tests need, as root on Debian: Docker Engine, Chromium, Elasticsearch,
-# promtool, amtool, a cgroup v2 guest. Idempotent; what it fetches is kept in the cache folder.
+# prometheus, promtool, amtool, a cgroup v2 guest. Idempotent; what it fetches is kept in the cache folder.
 # Elsewhere it changes nothing and says what the tests will leave out. Never fails by itself: the
 # tests decide (a missing service is a failure under CI=true, a named skip otherwise).
 set -uo pipefail
@@ -42,6 +42,7 @@ go_tool() { # NAME PACKAGE@VERSION
   CGO_ENABLED=0 GOBIN="$cache/bin" nice go install -tags remove_all_sd "$2" > "$cache/log/$1.log" 2>&1 \
     || say "$1 could not be built, see $cache/log/$1.log"
 }
+go_tool prometheus github.com/prometheus/prometheus/cmd/prometheus@v0.316.0
 go_tool promtool github.com/prometheus/prometheus/cmd/promtool@v0.316.0
 go_tool amtool github.com/prometheus/alertmanager/cmd/amtool@v0.28.1
 

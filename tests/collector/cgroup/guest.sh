@@ -1,5 +1,5 @@
 # Runs inside the cgroup v2 guest: a real container, made busy, paused, and read by our reader.
-# $1: the folder with guest-docker.sh; the working directory is the project.
+# $1: the folder with guest-docker.sh; $2: the interpreter with our libraries; the working directory is the project.
 set -e
 . "$1/guest-docker.sh"
 start_docker
@@ -13,4 +13,4 @@ docker pause "$id" > /dev/null
 sleep 1
 api "/containers/$id/stats?stream=false&one-shot=1" > /run/stats.json
 api "/containers/$id/json" > /run/inspect.json
-/usr/bin/python3 -B -m tests.collector.cgroup.guest /run/stats.json /run/inspect.json
+"$2" -B -m tests.collector.cgroup.guest /run/stats.json /run/inspect.json

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def test_a_paused_container_in_the_guest_has_the_figures_of_dockers_api(tmp_path
     guest = GUEST.resolve()
     home = os.environ.get("CG2_HOME", str(Path.home() / ".cache/taskscope/cg2"))
     done = subprocess.run(
-        [str(guest / "cg2vm"), "bash", "tests/collector/cgroup/guest.sh", str(guest)],
+        [str(guest / "cg2vm"), "bash", "tests/collector/cgroup/guest.sh", str(guest), sys.executable],
         cwd=PROJECT,
         env={**os.environ, "CG2_HOME": home, "CG2_OUT": str(tmp_path), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
         capture_output=True,

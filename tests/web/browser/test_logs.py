@@ -40,6 +40,10 @@ def test_tail_stays_where_somebody_reads(console: Console, host: Demo) -> None:
     page = console.open("/tasks/{shop-1}")
     expect(page.locator(".log-status")).to_have_text("Live")
     log = page.locator(".log-list")
+    # the lines of before come after the connection
+    page.wait_for_function(
+        "() => { const list = document.querySelector('.log-list'); return list.scrollHeight > list.clientHeight + 800; }"
+    )
     log.evaluate("list => { list.scrollTop = 400; }")
     page.wait_for_timeout(100)
     top = log.evaluate("list => list.scrollTop")
