@@ -157,17 +157,18 @@ class _Rates:
             return rise
         row, step = np.nonzero(near)
         ts_row = 0 if len(self._by) == 1 else own[row]
-        nearer = _from_zero(self._edges, (ts_row, step), first[row, step], rise[row, step])
+        near_rise = rise[row, step]
+        by = _to_zero(self._edges, (ts_row, step), first[row, step], near_rise) / self._seconds
         rise *= self._by[own]
-        rise[row, step] = nearer / self._seconds
+        rise[row, step] = near_rise * by
         return rise
 
 
-def _from_zero(at: Edges, where: tuple[Any, Index], first: Floats, rise: Floats) -> Floats:
-    """Return the rise of counters that would have been zero within the window, as far as they go back."""
+def _to_zero(at: Edges, where: tuple[Any, Index], first: Floats, rise: Floats) -> Floats:
+    """Return what the rise of counters is multiplied by that would have been zero within the window."""
     sampled, to_end = at.sampled[where], at.to_end[where]
     factor: Floats = (sampled + sampled * (first / rise) + to_end) / sampled
-    return factor * rise
+    return factor
 
 
 def _lost(chunk: Chunk, rows: Any) -> Floats:

@@ -50,7 +50,7 @@ def install(app: Flask, allowed_hosts: Iterable[str], on_refusal: Callable[[str]
         allowed_hosts: Further names (``name`` at any port, or ``name:port``).
         on_refusal: Told the reason of each refusal: host, origin or fetch_site.
     """
-    allowed = frozenset(name.lower() for name in allowed_hosts)
+    allowed = hosts(allowed_hosts)
 
     def check() -> Response | None:
         refusal = refuse(request, allowed)
@@ -97,6 +97,11 @@ def refuse(asked: Request, allowed: frozenset[str]) -> tuple[int, str, str] | No
             f"The Origin {origin[:200]!r} is not this server; the request is refused.",
         )
     return None
+
+
+def hosts(names: Iterable[str]) -> frozenset[str]:
+    """Return allowed names in the form that ``host_is_ours`` compares with."""
+    return frozenset(name.lower() for name in names)
 
 
 def host_is_ours(host: str, port: str, allowed: frozenset[str]) -> bool:

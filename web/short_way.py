@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
 
 from web import guard
-from web.api.answers import cause_of
-from web.api.envelope import JSON, Answer, refused
+from web.api.envelope import JSON, Answer, refused_for
 from web.api.params import Form
 from web.api.query import Queries, is_gone
 from web.metrics import WebMetrics
@@ -52,7 +51,7 @@ class ShortWay:
         metrics: WebMetrics,
     ) -> None:
         self._app = app
-        self._allowed = frozenset(name.lower() for name in allowed_hosts)
+        self._allowed = guard.hosts(allowed_hosts)
         self._metrics = metrics
         self._ways = {"/api/v1/query": queries.instant, "/api/v1/query_range": queries.range}
 
@@ -109,7 +108,7 @@ def _unquoted(text: bytes) -> str:
 
 
 def _failed(error: Exception, path: str) -> Answer:
-    status, error_type, message = cause_of(error)
-    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+    answer = refused_for(error)
+    if answer.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.error("%s failed", path, exc_info=error)
-    return refused(status, error_type, message)
+    return answer

@@ -90,8 +90,8 @@ def _extrapolated(call: CallContext, windows: Windows, *, counter: bool, per_sec
                     rise = rise + np.where(begun[0], first, 0.0)
                     at = begun_inside(at, windows, chunk, *begun)
                 values = factor(at, rise, first, counter=counter)
+                values /= seconds  # first, as Prometheus does: the last digit shows it
                 values *= rise
-                values /= seconds
                 out.floats(whole, values, here)
             if counter:
                 say_overlaps(call, windows, chunk, here)

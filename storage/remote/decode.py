@@ -221,25 +221,23 @@ def _lone_histogram(data: bytes, at: int, end: int, raw: bytes) -> tuple[int, in
     """
     if at + len(raw) + 8 > end or data[at] != SERIES_TAG:
         return None
-    size, at = data[at + 1], at + 2
-    if size >= 0x80:
-        high = data[at]
-        if high >= 0x80:
-            return None
-        size, at = size & 0x7F | high << 7, at + 1
-    stop = at + size
+    at, stop = _short_field(data, at)
     if stop > end or not data.startswith(raw, at):
         return None
     at += len(raw)
     if data[at] != HISTOGRAM_TAG:
         return None
-    size, at = data[at + 1], at + 2
-    if size >= 0x80:
-        high = data[at]
-        if high >= 0x80:
-            return None
-        size, at = size & 0x7F | high << 7, at + 1
-    return (at, stop) if at + size == stop else None
+    at, last = _short_field(data, at)
+    return (at, stop) if last == stop else None
+
+
+def _short_field(data: bytes, at: int) -> tuple[int, int]:
+    """Return where the contents of a field begin and end; one of 16 KiB or more ends beyond everything."""
+    size = data[at + 1]
+    if size < 0x80:  # a varint of one byte
+        return at + 2, at + 2 + size
+    high = data[at + 2]
+    return at + 3, at + 3 + (size & 0x7F | high << 7) if high < 0x80 else len(data) + 1
 
 
 def _read_points(data: bytes, at: int, end: int, row: int, request: _Request) -> None:

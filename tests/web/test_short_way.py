@@ -95,6 +95,7 @@ def test_both_ways_answer_the_same(method: str, path: str, options: dict[str, An
 
     assert answers[0] == answers[1]
     assert counts[0] == counts[1]
+    assert [sample.value for sample in counts[0]] == [1]
 
 
 def test_a_store_that_fails_is_an_internal_error_and_written_to_the_log(caplog: pytest.LogCaptureFixture) -> None:  # fmt: skip

@@ -88,6 +88,11 @@ def failure(status: int, error_type: str, message: str) -> Response:
     return refused(status, error_type, message).response()
 
 
-def failure_of(error: Exception) -> Response:
+def refused_for(error: Exception) -> Answer:
     """Answer an exception."""
-    return failure(*cause_of(error))
+    return refused(*cause_of(error))
+
+
+def failure_of(error: Exception) -> Response:
+    """Answer an exception, as Flask's."""
+    return refused_for(error).response()

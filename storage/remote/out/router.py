@@ -47,10 +47,11 @@ class _Place(NamedTuple):
 
 
 class _Sent(Struct):
-    """One layout as it is sent: rows of the shards, and their encoders."""
+    """One layout as it is sent: rows of the shards, and their encoders; the row of each series."""
 
     rows: list[tuple[int, Bools, SentLayout]]
     dropped: int
+    row_of: dict[Labels, int]
 
 
 class Router:
@@ -151,9 +152,9 @@ class Router:
         if sent.dropped:
             self._drop(Counts(sent.dropped), "relabel")
         if self._waiting:
-            marked = np.array([one in self._waiting for one in layout.labels])
-            marked &= ~is_no_sample(values)
-            rows = np.flatnonzero(marked)
+            marked = [row for one in self._waiting if (row := sent.row_of.get(one)) is not None]
+            rows = np.array(sorted(marked), dtype=np.int64)
+            rows = rows[~is_no_sample(values[rows])]
             if len(rows):
                 some = Samples(rows, np.full(len(rows), ts_ms), values[rows])
                 yield from self.loose(some, layout.labels)
@@ -175,7 +176,8 @@ class Router:
                 mine[every[start : start + self._max_samples]] = True
                 series = [place.series for place in _chosen(places, mine)]
                 rows.append((int(shard), mine, self._format.layout(series)))
-        return _Sent(rows, int((shards < 0).sum()))
+        row_of = {labels: row for row, labels in enumerate(layout.labels)}
+        return _Sent(rows, int((shards < 0).sum()), row_of)
 
     def loose(
         self, samples: Samples, labels: Mapping[int, Labels] | Sequence[Labels]
