@@ -151,6 +151,7 @@ def serve(args: argparse.Namespace) -> None:
     from model.task import Task
     from storage.tsdb.db import Tsdb
     from storage.tsdb.settings import TsdbSettings
+    from taskscope.memory import one_arena
 
     class NoTasks:
         """A source of tasks that has none."""
@@ -172,6 +173,7 @@ def serve(args: argparse.Namespace) -> None:
             return time.monotonic()
 
     sys.setswitchinterval(0.0005)
+    one_arena()
     registry, clock = CollectorRegistry(), RealClock()
     store = Tsdb(Path(args.serve) / "tsdb", TsdbSettings(), clock, registry)
     store.start()

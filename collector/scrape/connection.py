@@ -68,6 +68,10 @@ class Connection:
         if self._step is _Step.RECEIVING:
             self._step = _Step.SENDING
 
+    def rest(self) -> None:
+        """Let go of the response: the connection outlives it, and its body is large."""
+        self.response = Response(0)
+
     @property
     def established(self) -> bool:
         """Whether a request can go out at once."""

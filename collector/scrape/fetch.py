@@ -330,6 +330,7 @@ class Fetcher:
         if link is None:
             return
         link.exchange = None
+        link.connection.rest()
         if reusable and link.key == exchange.key and link.key not in self._forgotten:
             self._idle[link.key] = link
             if link.events != selectors.EVENT_READ:

@@ -4,7 +4,7 @@ The series of a target and its report (``up`` and the like) are one layout. Whil
 the same series, a scrape is one append of one column.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -34,7 +34,8 @@ REPORT: Final = (
     "scrape_samples_post_metric_relabeling",
     "scrape_series_added",
 )
-_SPARE_CACHE: Final = 1000
+
+Pairs = dict[tuple[str, str], tuple[str, str]]
 
 
 class Outcome(Struct, frozen=True):
@@ -58,6 +59,7 @@ class _Plan(Struct):
 
     Attributes:
         series: The exposition's own object; a plan fits while it is the same.
+        made: The labels of each; a word where there is no such series: why, "" if it was dropped.
         stamped: Which samples have their own timestamps; None if none has.
         labels: Series of the layout, in its order, without the report.
         layout_id: The layout, report included.
@@ -67,7 +69,8 @@ class _Plan(Struct):
         rejected: Samples left out by reason.
     """
 
-    series: object
+    series: Sequence[bytes]
+    made: Sequence[Labels | str]
     stamped: Bools | None
     labels: tuple[Labels, ...]
     layout_id: int
@@ -88,8 +91,6 @@ class TargetSeries:
     def __init__(self, target: Target, appender: Appender) -> None:
         self._target = target
         self._appender = appender
-        self._cache: dict[bytes, Labels | str] = {}  # a word: why there is no such series
-        self._shared: dict[tuple[str, str], tuple[str, str]] = {}
         self._plan: _Plan | None = None
         self._live = False  # whether the last scrape left series that are not stale
         self._report = tuple(
@@ -151,7 +152,6 @@ class TargetSeries:
             labels = (*self._plan.labels, *self._report)
         self._stale(labels, at_ms)
         self._plan = None
-        self._cache.clear()
 
     def _plan_for(self, found: Exposition, at_ms: int) -> tuple[_Plan, int]:
         """Return the plan for these series and how many of them are new."""
@@ -165,19 +165,13 @@ class TargetSeries:
         if gone := before - now:
             self._stale(tuple(gone), at_ms)
         self._plan = plan
-        if len(self._cache) > 2 * len(found.series) + _SPARE_CACHE:
-            here = set(found.series)
-            self._cache = {text: made for text, made in self._cache.items() if text in here}
-            self._shared.clear()
         return plan, len(now - before) + (len(plan.own) if known is None else 0)
 
     def _make_plan(self, found: Exposition, stamped: Bools | None) -> _Plan:
         rows: dict[Labels, int] = {}  # in order; the first of equal series counts
         rejected: dict[str, int] = {}
-        for column, text in enumerate(found.series):
-            made = self._cache.get(text)
-            if made is None:
-                made = self._cache[text] = self._labels(text)
+        every = self._all_labels(found)
+        for column, made in enumerate(every):
             if isinstance(made, str):
                 if made:
                     rejected[made] = rejected.get(made, 0) + 1
@@ -193,6 +187,7 @@ class TargetSeries:
         take = np.array([rows[k] for k in labels], dtype=np.intp)
         return _Plan(
             found.series,
+            every,
             stamped,
             labels,
             self._appender.layout((*labels, *self._report)),
@@ -202,7 +197,22 @@ class TargetSeries:
             rejected,
         )
 
-    def _labels(self, text: bytes) -> Labels | str:
+    def _all_labels(self, found: Exposition) -> list[Labels | str]:
+        """Return the labels of each series; those that the plan has are not made again."""
+        known: dict[bytes, Labels | str] = {}
+        shared: Pairs = {}
+        if self._plan is not None:
+            known = dict(zip(self._plan.series, self._plan.made, strict=True))
+            shared = {pair: pair for labels in self._plan.labels for pair in labels}
+        every = []
+        for text in found.series:
+            made = known.get(text)
+            if made is None:
+                made = known[text] = self._labels(text, shared)
+            every.append(made)
+        return every
+
+    def _labels(self, text: bytes, shared: Pairs) -> Labels | str:
         """Return the labels of a series as stored; a word if there is no such series, "" if it was dropped."""
         pairs = parse_series(text)
         if pairs is None:
@@ -217,7 +227,7 @@ class TargetSeries:
         _check_limits(final, job)
         labels = Labels.of(final)
         # pairs that many series have in common are one object
-        return Labels(self._shared.setdefault(pair, pair) for pair in labels)
+        return Labels(shared.setdefault(pair, pair) for pair in labels)
 
     def _stamped(self, ts_ms: Ints | None) -> Bools | None:
         if ts_ms is None or not self._target.job.honor_timestamps:

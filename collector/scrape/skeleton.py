@@ -5,8 +5,8 @@ value is a line break, comments and the series. All of it is compared in one go,
 gathers from where they should stand: a Python object for each line would cost several times that.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Final, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +51,11 @@ class Skeleton:
             dtype=np.uint64,
         )
 
+    @property
+    def samples(self) -> int:
+        """How many there are."""
+        return len(self._rows)
+
     def values(self, body: bytes | bytearray) -> bytes | None:
         """Return the text of each value and a line break behind it; None if more than values differs.
 
@@ -76,6 +81,18 @@ class Skeleton:
         found: bytes = chars[where].tobytes()
         return found
 
+    def series(self) -> Iterator[bytes]:
+        """Yield the series of each sample, put together again."""
+        words, at = self._words.tobytes(), 0
+        short = iter(self._short_texts)
+        for size, count in zip(self._sizes.tolist(), self._counts.tolist(), strict=True):
+            end = at + count * _WORD
+            # the last word ends with the text, so it says again what the one before it said
+            whole = end - _WORD
+            text = words[at:whole] + words[end - size + whole - at : end] if count else next(short)
+            yield text.rpartition(b"\n")[2]
+            at = end
+
     def _fits(self, body: bytes | bytearray, begins: npt.NDArray[np.intp]) -> bool:
         """Tell whether the fixed texts stand at these places, all of which are within the body."""
         if len(self._offsets):
@@ -86,6 +103,26 @@ class Skeleton:
             if not (words.view(np.uint64) == self._words).all():
                 return False
         return all(map(body.startswith, self._short_texts, begins[self._short].tolist()))
+
+
+class SeriesOf(Sequence[bytes]):
+    """The series of a skeleton, which are put together when somebody looks: their texts are not kept twice."""
+
+    def __init__(self, skeleton: Skeleton) -> None:
+        self.skeleton = skeleton
+
+    def __len__(self) -> int:
+        return self.skeleton.samples
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self.skeleton.series()
+
+    @overload
+    def __getitem__(self, at: int) -> bytes: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[bytes]: ...
+    def __getitem__(self, at: int | slice) -> bytes | Sequence[bytes]:
+        return list(self)[at]
 
 
 def _offsets(size: int) -> list[int]:

@@ -14,7 +14,7 @@ import numpy as np
 from msgspec import Struct, field
 
 from collector.scrape.grammar import parse_comment, parse_value, split_series
-from collector.scrape.skeleton import Skeleton
+from collector.scrape.skeleton import SeriesOf, Skeleton
 from model.samples import Floats, Ints
 from storage.interface import Metadata
 
@@ -68,7 +68,7 @@ class _Learned(Struct, frozen=True):
     """
 
     skeleton: Skeleton
-    series: tuple[bytes, ...]
+    series: SeriesOf
     decorated: bool
     openmetrics: bool
 
@@ -83,7 +83,7 @@ class ExpositionParser(Struct):
     metadata: dict[str, Metadata] = field(default_factory=dict)
     _learned: _Learned | None = None
     _comments: frozenset[bytes] = frozenset()
-    _series: tuple[bytes, ...] = ()
+    _series: SeriesOf | None = None
 
     def parse(self, body: bytes | bytearray, *, openmetrics: bool = False) -> Exposition:
         """Return the samples; never raises."""
@@ -136,27 +136,31 @@ class ExpositionParser(Struct):
         decorated = any(stamp != NO_TIMESTAMP for stamp in stamps) or (
             openmetrics and any(b" # " in line for line in lines if not line.startswith(b"#"))
         )
-        names = tuple(series)
-        if self._series == names:
-            names = self._series
-        self._series = names
         self._comments = frozenset(
             line for line, is_sample in zip(prefixes, sampled, strict=True) if not is_sample
         )
+        held: Sequence[bytes] = series
+        self._learned = None
         # a body with bad lines is parsed in full again, so that they are counted each time
-        self._learned = (
-            None
-            if bad or not complete or not names
-            else _Learned(Skeleton(prefixes, sampled), names, decorated, openmetrics)
-        )
+        if series and complete and not bad:
+            held = self._hold(series, Skeleton(prefixes, sampled))
+            self._learned = _Learned(held.skeleton, held, decorated, openmetrics)
         return Exposition(
-            names,
+            held,
             np.array(values, dtype=np.float64),
             _stamps(stamps),
             len(bad),
             bad[0][:100] if bad else b"",
             complete=complete,
         )
+
+    def _hold(self, series: list[bytes], skeleton: Skeleton) -> SeriesOf:
+        """Return the series as an object that is the same as before if they are."""
+        held = self._series
+        if held is None or len(held) != len(series) or not all(map(bytes.__eq__, held, series)):
+            held = self._series = SeriesOf(skeleton)
+        held.skeleton = skeleton
+        return held
 
     def _comment(self, line: bytes) -> None:
         comment = parse_comment(line)
@@ -173,9 +177,7 @@ class ExpositionParser(Struct):
         self.metadata[family] = known
 
 
-def _decorated(
-    series: tuple[bytes, ...], rests: list[bytes], *, openmetrics: bool
-) -> Exposition | None:
+def _decorated(series: SeriesOf, rests: list[bytes], *, openmetrics: bool) -> Exposition | None:
     """Parse values with timestamps or exemplars; None where one of them does not fit."""
     values = np.empty(len(rests), dtype=np.float64)
     stamps = []

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.scrape.skeleton import Skeleton
+from collector.scrape.skeleton import SeriesOf, Skeleton
 
 SHORT = b"a "
 LONG = b'container_memory_bytes{id="/docker/0123456789abcdef",image="shop:1"} '
@@ -44,3 +44,16 @@ def test_every_byte_of_the_fixed_text_counts(kind: type[bytes] | type[bytearray]
             assert other == body or skeleton.values(kind(other)) is None, (at, instead)
     for end in (b"x\n", b"\n"):
         assert skeleton.values(kind(body + end)) is None
+
+
+@given(
+    st.lists(st.binary(max_size=200).map(lambda text: text.replace(b"\n", b"") + b" "), min_size=1)
+)
+def test_the_series_come_back(series: list[bytes]) -> None:
+    """Texts of any length are put together again, comments in front of them left out."""
+    lines = [line for text in series for line in (HELP, text)]
+    held = SeriesOf(Skeleton(lines, [False, True] * len(series)))
+
+    assert list(held) == series
+    assert len(held) == len(series)
+    assert held[-1] == series[-1]
