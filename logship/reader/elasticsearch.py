@@ -148,7 +148,7 @@ class ElasticsearchLogReader:
                         "size": size,
                         "search_after": hits[0]["sort"],
                     }
-                )  # fmt: skip
+                )
             ]
             if size > 0
             else []
