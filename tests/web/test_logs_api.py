@@ -243,3 +243,45 @@ def test_stopping_the_server_ends_the_streams(demo_server: WebServer, demo: Demo
     assert time.monotonic() - began < 5
     assert demo.logs.open_tails == 0
     tail.close()
+
+
+def test_context_gives_the_neighbours(client: FlaskClient, logs: MemoryLogs) -> None:
+    """The records of the same task around one, oldest first."""
+    record = logs.records[4]
+
+    asked = {"id": record.id, "ts_ns": record.ts_ns, "before": 2, "after": 1}
+    answer = body(client.get("/api/logs/context", query_string=asked))
+
+    assert [r["document"]["message"] for r in answer["before"]] == ["line 2", "line 3"]
+    assert answer["record"]["id"] == record.id
+    assert [r["document"]["message"] for r in answer["after"]] == ["line 5"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"id": "doc-00000001", "ts_ns": "soon"}, "ts_ns"),
+        ({"id": "doc-00000001", "ts_ns": str(2**64)}, "ts_ns"),
+        ({"id": "nothing", "ts_ns": "1"}, "no such record"),
+    ],
+)
+def test_context_of_nothing_is_refused(
+    client: FlaskClient, asked: dict[str, str], words: str
+) -> None:
+    """What is no time or no record is answered with a sentence."""
+    answer = client.get("/api/logs/context", query_string=asked)
+
+    assert answer.status_code in (400, 422)
+    assert words in body(answer)["error"]
+
+
+def test_facets_count_values(client: FlaskClient) -> None:
+    """The most frequent values of the fields named, of the records found."""
+    answer = body(client.get("/api/logs/facets", query_string={"fields": "level,app", "limit": 1}))
+    many = client.get("/api/logs/facets", query_string={"fields": ",".join(["app"] * 11)})
+
+    assert answer["facets"] == {
+        "level": [{"value": "info", "count": 6}],
+        "app": [{"value": "shop", "count": 10}],
+    }
+    assert many.status_code == 400

@@ -1,4 +1,4 @@
-"""Search, histogram and live tail of log records: ``/api/logs/...``."""
+"""Search, histogram, context, facets and live tail of log records: ``/api/logs/...``."""
 
 from collections.abc import Iterator
 from threading import Event
@@ -19,7 +19,13 @@ DEFAULT_LIMIT: Final = 200
 MAX_LIMIT: Final = 5000
 DEFAULT_BUCKETS: Final = 60
 MAX_BUCKETS: Final = 500
+DEFAULT_CONTEXT: Final = 20
+MAX_CONTEXT: Final = 1000
+DEFAULT_FACET_VALUES: Final = 10
+MAX_FACET_VALUES: Final = 200
+MAX_FACETS: Final = 10
 _NS_PER_MS: Final = 1_000_000
+_MAX_NS: Final = 2**63 - 1
 _NO_LOGS: Final = (
     "This process keeps no logs; ask the Taskscope server that its agent sends them to."
 )
@@ -32,8 +38,9 @@ def blueprint(parts: Parts, tails: Tails) -> Blueprint:
     """Make the endpoints.
 
     ``search`` takes query, start, end, limit, cursor and direction (``backward``: newest first,
-    the default; ``forward``); ``histogram`` takes query, start, end and buckets; ``tail`` takes
-    query and cursor. Times are seconds since the epoch or RFC 3339.
+    the default; ``forward``); ``histogram`` takes query, start, end and buckets; ``context`` takes
+    id and ts_ns of a record, before and after; ``facets`` takes query, start, end, fields
+    (comma-separated) and limit; ``tail`` takes query and cursor. Times are seconds since the epoch or RFC 3339.
     """
     routes = Blueprint("logs", __name__)
 
@@ -54,6 +61,33 @@ def blueprint(parts: Parts, tails: Tails) -> Blueprint:
         edges_ns, counts = need(parts.logs, _NO_LOGS).histogram(query, buckets)
         levels = {level: counts[level] for level in sorted(counts)}
         return answer({"edges_ms": edges_ns // _NS_PER_MS, "counts": levels})
+
+    @routes.get("/api/logs/context")
+    def context() -> Response:
+        asked = params.asked()
+        near = need(parts.logs, _NO_LOGS).context(
+            asked.text("id"),
+            _nanoseconds("ts_ns"),
+            before=asked.number("before", DEFAULT_CONTEXT, low=0, high=MAX_CONTEXT),
+            after=asked.number("after", DEFAULT_CONTEXT, low=0, high=MAX_CONTEXT),
+        )
+        before, after = ([*map(_record, side)] for side in (near.before, near.after))
+        return answer({"before": before, "record": _record(near.record), "after": after})
+
+    @routes.get("/api/logs/facets")
+    def facets() -> Response:
+        limit = params.asked().number("limit", DEFAULT_FACET_VALUES, low=1, high=MAX_FACET_VALUES)
+        fields = params.asked().text("fields", "level,app,task_name").split(",")
+        if len(fields) > MAX_FACETS:
+            raise params.BadParameterError(
+                f'invalid parameter "fields": {len(fields)} of them; at most {MAX_FACETS} at once'
+            )
+        found = need(parts.logs, _NO_LOGS).facets(_query(), fields, limit)
+        values = {
+            name: [{"value": one.value, "count": one.count} for one in top]
+            for name, top in found.items()
+        }
+        return answer({"facets": values})
 
     @routes.get("/api/logs/tail")
     def tail() -> Response:
@@ -133,6 +167,19 @@ def _query(
         ascending=ascending,
         cursor=params.asked().text("cursor"),
     )
+
+
+def _nanoseconds(name: str) -> int:
+    raw = params.asked().text(name)
+    try:
+        value = int(raw)
+    except ValueError:
+        value = _MAX_NS + 1
+    if abs(value) > _MAX_NS:
+        raise params.BadParameterError(
+            f'invalid parameter "{name}": {raw!r} is no time in nanoseconds since the epoch'
+        )
+    return value
 
 
 def _ascending() -> bool:
