@@ -3,17 +3,20 @@
 import itertools
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from model.errors import QueryError
 from model.identity import ecs_fields
 from model.samples import Ints
 from model.task import TaskIdentity
-from storage.interface import LogPage, LogQuery, LogRecord
+from storage.interface import FacetValue, LogContext, LogPage, LogQuery, LogRecord
 from storage.logquery import parse
+from storage.logquery.fields import resolve, unknown_field
 from storage.logquery.nodes import All, And, Exists, Node, Not, Or, Phrase, Term, Wildcard
 
 
@@ -58,6 +61,39 @@ class MemoryLogs:
         page = found[skip : skip + query.limit]
         more = skip + query.limit < len(found)
         return LogPage(tuple(page), str(skip + len(page)) if more else "")
+
+    def context(
+        self, record_id: str, ts_ns: int, *, before: int = 20, after: int = 20
+    ) -> LogContext:
+        record = next((r for r in self.records if (r.id, r.ts_ns) == (record_id, ts_ns)), None)
+        if record is None:
+            raise QueryError(f"there is no record {record_id}, or no more")
+        task = record.document["taskscope.task.id"]
+        same = [r for r in self.records if r.document["taskscope.task.id"] == task]
+        same.sort(key=lambda r: (r.ts_ns, r.id))
+        at = same.index(record)
+        return LogContext(
+            tuple(same[max(0, at - before) : at]), record, tuple(same[at + 1 : at + 1 + after])
+        )
+
+    def facets(
+        self, query: LogQuery, fields: Sequence[str], limit: int = 10
+    ) -> Mapping[str, tuple[FacetValue, ...]]:
+        node = parse(query.text)
+        found = [
+            r.document
+            for r in self.records
+            if query.start_ns <= r.ts_ns <= query.end_ns and _matches(node, r.document)
+        ]
+        facets = {}
+        for field in fields:
+            name = resolve(field)
+            if name is None:
+                raise QueryError(unknown_field(field))
+            counts = Counter(str(d[name]) for d in found if name in d)
+            ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:limit]
+            facets[field] = tuple(FacetValue(value, count) for value, count in ranked)
+        return facets
 
     def tail(self, text: str, cursor: str, stop: threading.Event) -> Iterator[LogPage]:
         node = parse(text)
