@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from storage.logquery.nodes import MESSAGE, And, Node, Or, Phrase, Regex, Term, Wildcard
-from storage.logquery.patterns import words
+from storage.logquery.words import words
 
 _WILD = re.compile(r"\\(.)|([*?])|([^\\*?]+)")
 

@@ -15,8 +15,7 @@ from model.identity import ecs_fields
 from model.samples import Ints
 from model.task import TaskIdentity
 from storage.interface import FacetValue, LogContext, LogPage, LogQuery, LogRecord
-from storage.logquery import parse
-from storage.logquery.fields import resolve, unknown_field
+from storage.logquery import field_name, parse
 from storage.logquery.nodes import All, And, Exists, Node, Not, Or, Phrase, Term, Wildcard
 
 
@@ -62,39 +61,6 @@ class MemoryLogs:
         more = skip + query.limit < len(found)
         return LogPage(tuple(page), str(skip + len(page)) if more else "")
 
-    def context(
-        self, record_id: str, ts_ns: int, *, before: int = 20, after: int = 20
-    ) -> LogContext:
-        record = next((r for r in self.records if (r.id, r.ts_ns) == (record_id, ts_ns)), None)
-        if record is None:
-            raise QueryError(f"there is no record {record_id}, or no more")
-        task = record.document["taskscope.task.id"]
-        same = [r for r in self.records if r.document["taskscope.task.id"] == task]
-        same.sort(key=lambda r: (r.ts_ns, r.id))
-        at = same.index(record)
-        return LogContext(
-            tuple(same[max(0, at - before) : at]), record, tuple(same[at + 1 : at + 1 + after])
-        )
-
-    def facets(
-        self, query: LogQuery, fields: Sequence[str], limit: int = 10
-    ) -> Mapping[str, tuple[FacetValue, ...]]:
-        node = parse(query.text)
-        found = [
-            r.document
-            for r in self.records
-            if query.start_ns <= r.ts_ns <= query.end_ns and _matches(node, r.document)
-        ]
-        facets = {}
-        for field in fields:
-            name = resolve(field)
-            if name is None:
-                raise QueryError(unknown_field(field))
-            counts = Counter(str(d[name]) for d in found if name in d)
-            ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:limit]
-            facets[field] = tuple(FacetValue(value, count) for value, count in ranked)
-        return facets
-
     def tail(self, text: str, cursor: str, stop: threading.Event) -> Iterator[LogPage]:
         node = parse(text)
         at = int(cursor) if cursor else len(self.records)
@@ -128,6 +94,37 @@ class MemoryLogs:
                 bucket = int(np.searchsorted(edges, record.ts_ns, side="right")) - 1
                 counts.setdefault(level, np.zeros(buckets, dtype=np.int64))[bucket] += 1
         return edges, counts
+
+    def context(
+        self, record_id: str, ts_ns: int, *, before: int = 20, after: int = 20
+    ) -> LogContext:
+        record = next((r for r in self.records if (r.id, r.ts_ns) == (record_id, ts_ns)), None)
+        if record is None:
+            raise QueryError("there is no such record")
+        task = record.document.get("taskscope.task.id")
+        same = [r for r in self.records if r.document.get("taskscope.task.id") == task]
+        same.sort(key=lambda r: (r.ts_ns, r.id))
+        at = same.index(record)
+        return LogContext(
+            tuple(same[max(0, at - before) : at]), record, tuple(same[at + 1 : at + 1 + after])
+        )
+
+    def facets(
+        self, query: LogQuery, fields: Sequence[str], limit: int = 10
+    ) -> Mapping[str, tuple[FacetValue, ...]]:
+        node = parse(query.text)
+        found = [
+            record.document
+            for record in self.records
+            if query.start_ns <= record.ts_ns <= query.end_ns and _matches(node, record.document)
+        ]
+        facets = {}
+        for name in fields:
+            full = field_name(name)
+            counts = Counter(str(d[full]) for d in found if full in d)
+            top = sorted(counts.items(), key=lambda c: (-c[1], c[0]))[:limit]
+            facets[name] = tuple(FacetValue(value, count) for value, count in top)
+        return facets
 
 
 def _matches(node: Node, document: Mapping[str, Any]) -> bool:

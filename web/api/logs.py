@@ -1,4 +1,4 @@
-"""Search, context, facets, histogram, download and live tail of log records: ``/api/logs/...``."""
+"""Search, histogram, context, facets, download and live tail of log records: ``/api/logs/...``."""
 
 from collections.abc import Iterable, Iterator
 from threading import Event
@@ -23,12 +23,13 @@ MAX_LIMIT: Final = 5000
 DEFAULT_BUCKETS: Final = 60
 MAX_BUCKETS: Final = 500
 DEFAULT_CONTEXT: Final = 20
-MAX_CONTEXT: Final = 500
-DEFAULT_VALUES: Final = 10
-MAX_VALUES: Final = 1000
-MAX_FACETS: Final = 16
+MAX_CONTEXT: Final = 1000
+DEFAULT_FACET_VALUES: Final = 10
+MAX_FACET_VALUES: Final = 200
+MAX_FACETS: Final = 10
 MAX_EXPORT: Final = 1_000_000
 _NS_PER_MS: Final = 1_000_000
+_MAX_NS: Final = 2**63 - 1
 _NO_LOGS: Final = (
     "This process keeps no logs; ask the Taskscope server that its agent sends them to."
 )
@@ -41,10 +42,10 @@ def blueprint(parts: Parts, tails: Tails) -> Blueprint:
     """Make the endpoints.
 
     ``search`` takes query, start, end, limit, cursor and direction (``backward``: newest first,
-    the default; ``forward``); ``context`` takes id and ts_ns of a record, before and after;
-    ``facets`` takes query, start, end, limit and field (as often as wanted); ``histogram`` takes
-    query, start, end and buckets; ``export`` takes query, start, end, limit and format (``ndjson``
-    or ``text``); ``tail`` takes query and cursor. Times are seconds since the epoch or RFC 3339.
+    the default; ``forward``); ``histogram`` takes query, start, end and buckets; ``context`` takes
+    id and ts_ns of a record, before and after; ``facets`` takes query, start, end, fields
+    (comma-separated) and limit; ``export`` takes query, start, end, limit and format (``ndjson`` or
+    ``text``); ``tail`` takes query and cursor. Times are seconds since the epoch or RFC 3339.
     """
     routes = Blueprint("logs", __name__)
 
@@ -58,38 +59,6 @@ def blueprint(parts: Parts, tails: Tails) -> Blueprint:
         shown = highlights(parse(query.text))
         return answer({
             "records": _records(page.records), "cursor": page.cursor, "highlights": shown,
-        })  # fmt: skip
-
-    @routes.get("/api/logs/context")
-    def context() -> Response:
-        form = params.asked()
-        lines = {
-            side: form.number(side, DEFAULT_CONTEXT, low=0, high=MAX_CONTEXT)
-            for side in ("before", "after")
-        }
-        ts_ns = form.number("ts_ns", -1, low=0, high=2**63 - 1)
-        if ts_ns < 0 or not form.text("id"):
-            raise params.BadParameterError('a record is named by "id" and "ts_ns"')
-        found = need(parts.logs, _NO_LOGS).context(form.text("id"), ts_ns, **lines)
-        return answer({
-            "before": _records(found.before),
-            "record": _record(found.record),
-            "after": _records(found.after),
-        })  # fmt: skip
-
-    @routes.get("/api/logs/facets")
-    def facets() -> Response:
-        form = params.asked()
-        fields = form.texts("field")
-        if not 0 < len(fields) <= MAX_FACETS:
-            raise params.BadParameterError(
-                f'invalid parameter "field": 1 to {MAX_FACETS} are counted at once'
-            )
-        limit = form.number("limit", DEFAULT_VALUES, low=1, high=MAX_VALUES)
-        found = need(parts.logs, _NO_LOGS).facets(_query(), fields, limit)
-        return answer({
-            field: [{"value": one.value, "count": one.count} for one in values]
-            for field, values in found.items()
         })  # fmt: skip
 
     @routes.get("/api/logs/export")
@@ -110,6 +79,33 @@ def blueprint(parts: Parts, tails: Tails) -> Blueprint:
         edges_ns, counts = need(parts.logs, _NO_LOGS).histogram(query, buckets)
         levels = {level: counts[level] for level in sorted(counts)}
         return answer({"edges_ms": edges_ns // _NS_PER_MS, "counts": levels})
+
+    @routes.get("/api/logs/context")
+    def context() -> Response:
+        asked = params.asked()
+        near = need(parts.logs, _NO_LOGS).context(
+            asked.text("id"),
+            _nanoseconds("ts_ns"),
+            before=asked.number("before", DEFAULT_CONTEXT, low=0, high=MAX_CONTEXT),
+            after=asked.number("after", DEFAULT_CONTEXT, low=0, high=MAX_CONTEXT),
+        )
+        before, after = _records(near.before), _records(near.after)
+        return answer({"before": before, "record": _record(near.record), "after": after})
+
+    @routes.get("/api/logs/facets")
+    def facets() -> Response:
+        limit = params.asked().number("limit", DEFAULT_FACET_VALUES, low=1, high=MAX_FACET_VALUES)
+        fields = params.asked().text("fields", "level,app,task_name").split(",")
+        if len(fields) > MAX_FACETS:
+            raise params.BadParameterError(
+                f'invalid parameter "fields": {len(fields)} of them; at most {MAX_FACETS} at once'
+            )
+        found = need(parts.logs, _NO_LOGS).facets(_query(), fields, limit)
+        values = {
+            name: [{"value": one.value, "count": one.count} for one in top]
+            for name, top in found.items()
+        }
+        return answer({"facets": values})
 
     @routes.get("/api/logs/tail")
     def tail() -> Response:
@@ -189,6 +185,19 @@ def _query(
         ascending=ascending,
         cursor=params.asked().text("cursor"),
     )
+
+
+def _nanoseconds(name: str) -> int:
+    raw = params.asked().text(name)
+    try:
+        value = int(raw)
+    except ValueError:
+        value = _MAX_NS + 1
+    if abs(value) > _MAX_NS:
+        raise params.BadParameterError(
+            f'invalid parameter "{name}": {raw!r} is no time in nanoseconds since the epoch'
+        )
+    return value
 
 
 def _ascending() -> bool:
