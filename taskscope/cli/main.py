@@ -80,7 +80,7 @@ def main() -> None:
     """Run the command line; the only place that turns errors into exit codes."""
     stdout = sys.stdout
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(standalone_mode=False, color=False if os.environ.get("NO_COLOR") else None)
         sys.stdout.flush()
     except click.exceptions.Abort:
         sys.exit(130)
