@@ -20,7 +20,7 @@ from logship.identities import identity_of
 from logship.parse.batch import Origin, Tally, build
 from logship.parse.columns import Columns
 from logship.parse.join import Records
-from logship.parse.lines import Lines, plain
+from logship.parse.lines import Lines, Unwrap, plain
 from logship.parse.parser import Parsed
 from logship.redact import Redactor
 from model.clock import Clock
@@ -97,6 +97,8 @@ _EVENT: Final = msgspec.json.Decoder(_Event)
 
 class EventParser:
     """Parses the spool; like ``Parser``, but each line says itself whose it is."""
+
+    unwrap: Unwrap | None = None  # see ``Parser``
 
     def __init__(self, redactor: Redactor | None) -> None:
         self._redactor = redactor

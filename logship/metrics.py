@@ -21,6 +21,7 @@ class LogshipMetrics:
         self.errors = counter("errors")
         self.redactions = counter("redactions")
         self.marked = counter("marked_records")
+        self.abandoned_bytes = counter("abandoned_bytes")
         self.truncated_files = counter("truncated_files")
         self.sink_up = gauge("sink_up")
         self.buffer_bytes = gauge("buffer_bytes")

@@ -4,8 +4,7 @@ The only state is what was learned of the stream's shape, which never changes a 
 position in the file is all a restart needs.
 """
 
-from collections.abc import Callable
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -16,13 +15,16 @@ from logship.parse.columns import Columns
 from logship.parse.join import Records, join
 from logship.parse.json_lines import JsonLines
 from logship.parse.levels import LevelFinder
-from logship.parse.lines import Lines
+from logship.parse.lines import Lines, Unwrap
 from logship.parse.wrapped_json import WrappedJson
 from logship.redact import Redactor
 from model.log import Flag, LogBatch
 
 Format = Literal["auto", "json", "logfmt", "plain"]
-Wrapping = Literal["json-file", "none"]
+Wrapping = Literal["auto", "json-file", "cri", "none"]
+
+
+_UNWRAP: Final[dict[str, Unwrap]] = {"json-file": unwrap.json_file, "cri": unwrap.cri}
 
 
 class Parsed(Struct, frozen=True):
@@ -51,15 +53,18 @@ class Parser:
         multiline: bool = True,
     ) -> None:
         self._redactor = redactor
-        self._split: Callable[[bytes, int], Lines] = (
-            unwrap.json_file if wrapping == "json-file" else unwrap.plain
-        )
         self._format = format
         self._multiline = multiline
         self._json = JsonLines()
-        templates = wrapping == "json-file" and format != "plain"
-        self._wrapped_json = WrappedJson(self._json) if templates else None
         self._levels = LevelFinder()
+        self._unsettled = wrapping == "auto"  # until the first line is seen
+        self._settle(_UNWRAP.get(wrapping))
+
+    def _settle(self, how: Unwrap | None) -> None:
+        self.unwrap = how
+        """Takes lines out of what the runtime wrapped them in; None where it did not."""
+        templates = how is unwrap.json_file and self._format != "plain"
+        self._wrapped_json = WrappedJson(self._json) if templates else None
 
     def parse(self, data: bytes, start: int, origin: Origin, read_ns: int, *, closing: bool, final: bool = False) -> Parsed:  # fmt: skip
         """Parse whole lines read at an offset.
@@ -74,12 +79,16 @@ class Parser:
         """
         if not data:
             return Parsed([], start, Tally())
+        if self._unsettled:
+            self._unsettled = False
+            self._settle(unwrap.detect(data))
         read = self._wrapped_json.read(data, start) if self._wrapped_json is not None else None
         if read is not None:
             records, columns = read
             batches, tally = build(records, columns, origin, self._redactor, read_ns)
             return Parsed(batches, records.end, tally)
-        return self.lines(self._split(data, start), origin, read_ns, closing=closing, final=final)
+        split = self.unwrap or unwrap.plain
+        return self.lines(split(data, start), origin, read_ns, closing=closing, final=final)
 
     def lines(
         self, lines: Lines, origin: Origin, read_ns: int, *, closing: bool, final: bool = False

@@ -130,12 +130,12 @@ class Finder:
             multiline=want.multiline,
         )
         origins = Origins(self._dataset, want.stream)
-        return Tail(want.key, task, base, parser, self._known, self._sinks, origins, wrapped=want.wrapped)  # fmt: skip
+        return Tail(want.key, task, base, parser, self._known, self._sinks, origins)  # fmt: skip
 
     def events(self, task: Task, base: Path) -> Tail:
         """Make the stream of the spool of task events."""
         origins = Origins(events.DATASET, "event")
-        return Tail(events.KEY, task, base, events.EventParser(self._redactor), self._known, self._sinks, origins, wrapped=False)  # fmt: skip
+        return Tail(events.KEY, task, base, events.EventParser(self._redactor), self._known, self._sinks, origins)  # fmt: skip
 
     def update(self, streams: dict[str, Stream], tasks: frozenset[Task], now: float, now_ns: int) -> dict[str, Stream]:  # fmt: skip
         """Return new streams for tasks that have none; tell the others how their task is.

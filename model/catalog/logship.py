@@ -86,6 +86,12 @@ METRICS: Final[tuple[Metric, ...]] = (
         "Log files that were truncated in place; what was not read before is lost.",
     ),
     Metric(
+        "taskscope_logship_abandoned_bytes_total",
+        "counter",
+        "bytes",
+        "Bytes that were seen in log files and lost before every sink had them, because a file was truncated.",
+    ),
+    Metric(
         "taskscope_logship_buffer_bytes",
         "gauge",
         "bytes",
