@@ -6,7 +6,6 @@ from typing import Any, get_args
 
 from msgspec import Struct, field
 
-from logship import events
 from logship.parse.batch import Origin
 from logship.parse.parser import Format, Parser
 from logship.redact import Redactor
@@ -18,7 +17,6 @@ from model import task_labels
 from model.task import Task
 
 SANDBOX_FILES = ("stdout", "stderr")
-KEPT = frozenset({events.KEY})
 _FORMATS = get_args(Format)
 
 
@@ -132,11 +130,6 @@ class Finder:
         origins = Origins(self._dataset, want.stream)
         return Tail(want.key, task, base, parser, self._known, self._sinks, origins, wrapped=want.wrapped)  # fmt: skip
 
-    def events(self, task: Task, base: Path) -> Tail:
-        """Make the stream of the spool of task events."""
-        origins = Origins(events.DATASET, "event")
-        return Tail(events.KEY, task, base, events.EventParser(self._redactor), self._known, self._sinks, origins, wrapped=False)  # fmt: skip
-
     def update(self, streams: dict[str, Stream], tasks: frozenset[Task], now: float, now_ns: int) -> dict[str, Stream]:  # fmt: skip
         """Return new streams for tasks that have none; tell the others how their task is.
 
@@ -153,6 +146,6 @@ class Finder:
                 stream.task = task
                 stream.gone = task.status.state.ended
         for key, stream in streams.items():
-            if key not in present and key not in KEPT:
+            if key not in present:
                 stream.gone = True
         return new
