@@ -81,7 +81,7 @@ class Shipper:
         self._tasks = tasks
         self._settings = settings
         self._clock = clock
-        self._metrics = LogshipMetrics(registry)
+        self._metrics = self.metrics = LogshipMetrics(registry)
         self._ledger = Ledger()
         self._wake = threading.Event()
         self._dirty = False

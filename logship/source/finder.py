@@ -1,6 +1,6 @@
 """From tasks to streams: which logs to follow for which task."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -31,16 +31,27 @@ class Wanted(Struct, frozen=True):
     multiline: bool = True
 
 
+class HowToParse(Struct, frozen=True):
+    """What a task's labels say of its lines."""
+
+    format: Any = "auto"
+    multiline: bool = True
+
+
+def how_to_parse(labels: Mapping[str, str]) -> HowToParse:
+    """Return what ``taskscope.logs.format`` and ``taskscope.logs.multiline`` say."""
+    form = labels.get(task_labels.LOGS_PREFIX + "format", "auto")
+    multiline = labels.get(task_labels.LOGS_PREFIX + "multiline", "auto") != "off"
+    return HowToParse(form if form in _FORMATS else "auto", multiline)
+
+
 def wanted(task: Task) -> Iterator[Wanted]:
     """Return the file streams of a task; none where its labels say so."""
     label = _labels(task)
     if label("enabled", "true").lower() == "false":
         return
-    form = label("format", "auto")
-    how: dict[str, Any] = {
-        "format": form if form in _FORMATS else "auto",
-        "multiline": label("multiline", "auto") != "off",
-    }
+    parsing = how_to_parse(task.status.labels)
+    how: dict[str, Any] = {"format": parsing.format, "multiline": parsing.multiline}
     who = task.identity.container_id or task.identity.task_id
     if task.status.log_path:
         yield Wanted(who, Path(task.status.log_path), "stdout", wrapped=True, **how)

@@ -10,12 +10,37 @@ from logship import wire
 from model.log import LogBatch
 
 
+class Owner(Struct, frozen=True, array_like=True):
+    """Whose a record is, as far as its sender says.
+
+    Attributes:
+        key: Unique within the source.
+        container_id: Whole or shortened, "" if unknown.
+        task_id: As the application says, "" if it does not.
+        app: Its name, as the application or its tag says.
+        namespace: Of the app.
+        task_name: The container's name, or the app's instance.
+        stream: Where each record does not say it itself.
+        is_lines: Whether records are lines of a log, to be joined, and not records that are whole.
+    """
+
+    key: str
+    container_id: str = ""
+    task_id: str = ""
+    app: str = ""
+    namespace: str = ""
+    task_name: str = ""
+    stream: str = ""
+    is_lines: bool = False
+
+
 class Held(Struct, array_like=True):
     """A line that was acknowledged and belongs to a record that may go on; redacted.
 
     Attributes:
         number: Unique in the spool.
-        owner: Key of whose it is.
+        source: Name of the source that took it.
+        owner: Whose it is.
         stream: "stdout" or "stderr".
         ts_ns: When it was written.
         text: The line.
@@ -23,7 +48,8 @@ class Held(Struct, array_like=True):
     """
 
     number: int
-    owner: str
+    source: str
+    owner: Owner
     stream: str
     ts_ns: int
     text: str
