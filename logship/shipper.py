@@ -17,7 +17,6 @@ from prometheus_client import CollectorRegistry
 
 from logship.checkpoint import CheckpointFile
 from logship.deadletter import DeadLetters
-from logship.events import KEY, EventLog
 from logship.lane import Lane, SinkStatus
 from logship.ledger import Ledger
 from logship.memory import keep_freed
@@ -28,17 +27,11 @@ from logship.source.chunk import Chunk, Stream
 from logship.source.docker_api import ApiStream
 from logship.source.finder import Finder
 from logship.source.known import KnownFiles
+from logship.spool.spool import Spool
+from logship.spool.stream import SpoolStream
 from model.clock import Clock
 from model.samples import SeriesBlock, SeriesSource
-from model.task import (
-    ContainerID,
-    Task,
-    TaskID,
-    TaskIdentity,
-    TaskSource,
-    TaskState,
-    TaskStatus,
-)
+from model.task import Task, TaskSource
 
 REWRITE_SECONDS: Final = 86_400  # so that idle sources are known to be there still
 KEEP_SECONDS: Final = 7 * 86_400  # positions of files that are gone, in case they come back
@@ -82,15 +75,15 @@ class Shipper:
         clock: Clock,
         registry: CollectorRegistry,
         *,
-        events: EventLog | None = None,
+        spools: Sequence[Spool] = (),
         redactor: Redactor | None = None,
     ) -> None:
-        """Make it; nothing starts. ``redactor`` is one that the caller has already."""
+        """Make it; nothing starts. ``spools`` wait on disk for the sinks; ``redactor`` is one that the caller has already."""
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._tasks = tasks
         self._settings = settings
         self._clock = clock
-        self._metrics = LogshipMetrics(registry)
+        self._metrics = self.metrics = LogshipMetrics(registry)
         self._ledger = Ledger()
         self._wake = threading.Event()
         self._dirty = False
@@ -119,9 +112,8 @@ class Shipper:
             dataset=settings.dataset,
             docker_socket=settings.docker_socket,
         )
-        self._streams: dict[str, Stream] = {}
-        if events is not None:
-            self._streams[KEY] = self._finder.events(_nobody(), events.path)
+        waiting = [SpoolStream(s, self._known, names, self._metrics.damaged) for s in spools]
+        self._streams: dict[str, Stream] = {stream.key: stream for stream in waiting}
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -324,12 +316,6 @@ class Shipper:
         if self._checkpoint_problem:
             problems.append(self._checkpoint_problem)
         return ShipperStatus(tuple(lane.status for lane in self._lanes), tuple(problems), len(streams), sum(isinstance(s, ApiStream) for s in streams))  # fmt: skip
-
-
-def _nobody() -> Task:
-    """Return the owner of the spool of events, whose records are all somebody else's."""
-    none = TaskIdentity("", "", "", "", "", "", TaskID(""), ContainerID(""))
-    return Task(none, TaskStatus(TaskState.RUNNING, 0))
 
 
 if TYPE_CHECKING:

@@ -66,6 +66,12 @@ METRICS: Final[tuple[Metric, ...]] = (
         "taskscope_logship_redactions_total", "counter", "", "Secrets replaced, by rule.", ("rule",)
     ),
     Metric(
+        "taskscope_logship_spool_damaged_records_total",
+        "counter",
+        "",
+        "Records (or stretches between two records) of the buffer on disk that were torn or corrupt and passed over.",
+    ),
+    Metric(
         "taskscope_logship_sink_up",
         "gauge",
         "",
