@@ -11,6 +11,7 @@ from typing import Any, Final
 import orjson
 
 from logship import ecs
+from model.errors import OperatorError
 from model.log import LogBatch
 from storage.files import rotate, sync_path
 
@@ -44,7 +45,7 @@ class DeadLetters:
         """
         entries = []
         for row, document in enumerate(ecs.documents(batch)):
-            entries.append({
+            entry = {
                 "at_ns": at_ns,
                 "sink": self.sink,
                 "reason": reasons.get(row, ""),
@@ -54,12 +55,12 @@ class DeadLetters:
                 "id": ecs.document_id(batch.source_id, int(batch.offsets[row])),
                 "line": _line(batch, row),
                 "document": orjson.Fragment(document),
-            })  # fmt: skip
-        return self.append(entries)
+            }
+            entries.append(orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE))
+        return self.append(b"".join(entries))
 
-    def append(self, entries: list[dict[str, Any]]) -> int:
-        """Write entries as they are; see ``put``."""
-        data = b"".join([orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE) for entry in entries])  # fmt: skip
+    def append(self, data: bytes) -> int:
+        """Write whole lines as they are; see ``put``."""
         if not data:
             return 0
         with self._locked():
@@ -105,6 +106,23 @@ class DeadLetters:
                     path.rename(path.with_name(f"{self.path.name}.{stamp}{REPLAYING}"))
             sync_path(self.path.parent)
             return self.files()
+
+    @contextmanager
+    def replaying(self) -> Iterator[list[Path]]:
+        """Set the present files aside for a replay, as ``take``; only one at a time.
+
+        Raises:
+            OperatorError: If another one is at it.
+        """
+        path = self.path.with_name(f"dead-letters-{self.sink}.replay.lock")
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield self.take()
+        except BlockingIOError:
+            raise OperatorError(f"the dead letters of {self.sink} are being replayed already") from None  # fmt: skip
+        finally:
+            os.close(descriptor)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

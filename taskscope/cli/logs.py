@@ -33,6 +33,9 @@ def logs(
     a word alone is looked for in the text. Without QUERY all records match. Fields: app, level,
     task_name, task_id, stream, host, image, trace_id and, as fields.NAME, the record's own;
     docs/logs.md has them all.
+
+    `taskscope logs replay` sends records that a sink refused once more; the word itself is
+    looked for with `taskscope logs -- replay`.
     """
     text = " ".join(query)
     start = time.time() - _span(since) if since else None

@@ -5,9 +5,12 @@ import os
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
+
+from logship.sink.elasticsearch.client import Connection
+from logship.sink.elasticsearch.sink import ElasticsearchSink
 
 URL = f"http://127.0.0.1:{os.environ.get('TASKSCOPE_TEST_ES_PORT', '19200')}"
 
@@ -49,21 +52,16 @@ class Node:
         """Count each message."""
         return Counter(hit["_source"]["message"] for hit in self.hits())
 
-    def sink_options(self) -> dict[str, str]:
-        """Return what makes a sink write to the stream, with templates of its own."""
-        return {"dataset": self.dataset, "template_name": self.template}
+    def sink(self, url: str = "", **more: Any) -> ElasticsearchSink:
+        """Return a sink that writes to the stream, with templates of its own."""
+        connection = more.pop("connection", None) or Connection((url or self.url,))
+        return ElasticsearchSink(connection, dataset=self.dataset, template_name=self.template, **more)  # fmt: skip
 
     def remove(self) -> None:
         """Remove stream and templates."""
         for path in (f"/_data_stream/{self.stream}", f"/_index_template/{self.template}-{self.dataset}", f"/_component_template/{self.template}@mappings"):  # fmt: skip
-            _quietly(lambda path=path: self.ask("DELETE", path))
-
-
-def _quietly(action: Callable[[], Any]) -> None:
-    try:
-        action()
-    except OSError:  # it was never made
-        return
+            with suppress(OSError):  # it was never made
+                self.ask("DELETE", path)
 
 
 @contextmanager

@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from logship.sink.elasticsearch.client import Connection
-from logship.sink.elasticsearch.sink import ElasticsearchSink
 from model.errors import DeliveryError
 from tests.fakes.tasks import FakeTaskSource, make_task
 from tests.logship.harness import parse, shipper, until
@@ -56,7 +54,7 @@ def lose_next_bulk(proxy: Proxy, meanwhile: object = None) -> None:
 @pytest.mark.parametrize("rollovers", [0, 1, 2])
 def test_answer_lost_then_rollover(node: Node, proxy: Proxy, rollovers: int) -> None:
     """The bulk was carried out, its answer cut, the stream rolled over: the retry stores nothing again (L4)."""
-    sink = ElasticsearchSink(Connection((proxy.url,)), **node.sink_options())
+    sink = node.sink(proxy.url)
     sink.write(parse("first\n").batches, 30)
     batches = parse(lines(0, 50), start=1000).batches
 
@@ -79,7 +77,7 @@ def test_answer_lost_then_rollover(node: Node, proxy: Proxy, rollovers: int) -> 
 
 def test_part_of_a_request_was_stored_before(node: Node) -> None:
     """Of records in doubt those are sent that are not there, and the answer is about all of them."""
-    sink = ElasticsearchSink(Connection((node.url,)), **node.sink_options())
+    sink = node.sink()
     (batch,) = parse(lines(0, 10)).batches
     rows = [1, 4, 5, 9]
     sink.write([batch.take(np.array(rows))], 30)
@@ -95,7 +93,7 @@ def test_part_of_a_request_was_stored_before(node: Node) -> None:
 
 def test_rollover_between_the_look_up_and_the_retry(node: Node, proxy: Proxy) -> None:
     """What was created in an index that is newer than the look-up is compared once more, and its twin removed."""
-    sink = ElasticsearchSink(Connection((proxy.url,)), **node.sink_options())
+    sink = node.sink(proxy.url)
     batches = parse(lines(0, 20)).batches
     lose_next_bulk(proxy)
     with pytest.raises(DeliveryError):
@@ -126,7 +124,7 @@ def test_new_life_after_a_rollover_stores_nothing_again(
     (sandbox / "stdout").write_text(lines(0, 300))
     tasks = FakeTaskSource(make_task(sandbox=str(sandbox)))
 
-    first = ElasticsearchSink(Connection((node.url,)), **node.sink_options())
+    first = node.sink()
     ship = shipper(tasks, tmp_path / "lost", first)  # this life's checkpoint is lost with it
     ship.start()
     assert until(lambda: ship.collect(0)[0].values[-2] == 0)
@@ -134,7 +132,7 @@ def test_new_life_after_a_rollover_stores_nothing_again(
     node.rollover()
     with (sandbox / "stdout").open("a") as file:
         file.write(lines(300, 400))
-    second = ElasticsearchSink(Connection((node.url,)), **node.sink_options())
+    second = node.sink()
     ship = shipper(tasks, tmp_path / "state", second)
     ship.start()
     delivered = until(lambda: ship.collect(0)[0].values[-2] == 0)
@@ -150,7 +148,7 @@ def test_answers_lost_and_rollovers_all_the_time(tmp_path: Path, node: Node, pro
     """With every fourth answer lost and a rollover each second each line is there once, and positions were never ahead."""
     sandbox = tmp_path / "sandbox"
     sandbox.mkdir()
-    sink = ElasticsearchSink(Connection((proxy.url,)), **node.sink_options())
+    sink = node.sink(proxy.url)
     sink.write(parse("before\n").batches, 30)
     counted = 0
 
