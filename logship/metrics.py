@@ -27,3 +27,5 @@ class LogshipMetrics:
         self.sink_up = gauge("sink_up")
         self.buffer_bytes = gauge("buffer_bytes")
         self.open_files = gauge("open_files")
+        self.request_bytes = gauge("request_bytes")
+        self.parallel = gauge("requests_in_flight_limit")

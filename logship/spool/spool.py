@@ -33,6 +33,7 @@ class Spool:
         segment_bytes: A segment that is as long is followed by another.
 
     Attributes:
+        directory: See above.
         name: Of the directory.
         birth: Who it is: another one after its directory was emptied.
         session: Another one each time it is opened; for ids that no former process has given.
@@ -46,7 +47,7 @@ class Spool:
         self.name = directory.name
         self.session = os.urandom(8).hex()
         self.problem = ""
-        self._directory = directory
+        self.directory = directory
         self._disk_bytes = disk_bytes
         self._segment_bytes = min(segment_bytes, max(1, disk_bytes // 4))
         self._lock = threading.Lock()
@@ -92,7 +93,7 @@ class Spool:
         with self._lock:
             room = size + (FILE_HEADER_BYTES if self._due(size) else 0)
             if self._used() + room > self._disk_bytes:
-                self._refuse(f"the log buffer {self._directory} is full ({self._disk_bytes} bytes, logship.buffer.disk_bytes) because a sink is behind")  # fmt: skip
+                self._refuse(f"the log buffer {self.directory} is full ({self._disk_bytes} bytes, logship.buffer.disk_bytes) because a sink is behind")  # fmt: skip
                 raise StorageError(self.problem)
             try:
                 writer = self._writer if not self._due(size) else self._begin()
@@ -100,10 +101,10 @@ class Spool:
                 writer.write(frame(payload, self._end))
                 self._end = writer.segment.end
             except OSError as error:
-                self._refuse(f"the log buffer {self._directory} cannot be written: {reason_of(error)}")  # fmt: skip
+                self._refuse(f"the log buffer {self.directory} cannot be written: {reason_of(error)}")  # fmt: skip
                 raise StorageError(self.problem) from error
             if self.problem:
-                _log.info("the log buffer %s takes records again", self._directory)
+                _log.info("the log buffer %s takes records again", self.directory)
                 self.problem = ""
             return self._end
 
@@ -124,8 +125,8 @@ class Spool:
             self.durable = self._end
             self._writer.close()
             self._writer = None
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._writer = Writer(self._directory, self._end, self.birth)
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._writer = Writer(self.directory, self._end, self.birth)
         self._segments.append(self._writer.segment)
         self._end = self._writer.segment.end
         return self._writer
@@ -152,7 +153,7 @@ class Spool:
                         return
                     if self._writer is writer:
                         self._abandon()
-                self._refuse(f"the log buffer {self._directory} cannot be written: {reason_of(error)}")  # fmt: skip
+                self._refuse(f"the log buffer {self.directory} cannot be written: {reason_of(error)}")  # fmt: skip
                 raise StorageError(self.problem) from error
             with self._lock:
                 self.durable = max(self.durable, end)
@@ -256,5 +257,5 @@ class Spool:
             writer.sync()
             self.durable = self._end
         except OSError as error:
-            _log.warning("the log buffer %s could not be synced: %s", self._directory, error)
+            _log.warning("the log buffer %s could not be synced: %s", self.directory, error)
         writer.close()

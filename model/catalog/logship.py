@@ -104,5 +104,19 @@ METRICS: Final[tuple[Metric, ...]] = (
         "Bytes read and not delivered yet, by sink.",
         ("sink",),
     ),
+    Metric(
+        "taskscope_logship_request_bytes",
+        "gauge",
+        "bytes",
+        "Size of a whole request to the sink, as bytes read; follows what is fastest.",
+        ("sink",),
+    ),
+    Metric(
+        "taskscope_logship_requests_in_flight_limit",
+        "gauge",
+        "",
+        "Requests to the sink at the same time; follows what is fastest.",
+        ("sink",),
+    ),
     Metric("taskscope_logship_open_files", "gauge", "", "Log files and streams that are followed."),
 )

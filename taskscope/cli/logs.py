@@ -71,6 +71,9 @@ def logs(
     record's own; docs/logs.md has them all.
 
     Ends with 0 if records were found, 1 if none match, 2 if what was asked is wrong.
+
+    `taskscope logs replay` sends records that a sink refused once more; for the word itself say
+    `taskscope logs -- replay`.
     """
     _judge(follow=follow, until=until, context=context, histogram=histogram)
     now_ms = time.time_ns() // 1_000_000
