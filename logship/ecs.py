@@ -185,21 +185,29 @@ def _pieces(buf: bytes, spans: Spans) -> list[bytes]:
 def _messages(batch: LogBatch) -> list[bytes]:
     """Return each record's message, escaped as in JSON but without quotes."""
     raw = _pieces(batch.buf, batch.message)
-    if _plain(b"".join(raw)):
-        return raw
+    together = b"\0".join(raw)
+    chars = np.frombuffer(together, dtype=np.uint8)
+    if together.isascii():
+        special = (chars < _FIRST_PRINTED) | (chars == _QUOTE) | (chars == _BACKSLASH)
+        if np.count_nonzero(special) == len(raw) - 1:  # what parts them
+            return raw
+        places = np.flatnonzero(special)
+        ends = np.cumsum(np.fromiter(map(len, raw), dtype=np.int64, count=len(raw)) + 1) - 1
+        rows = np.unique(np.searchsorted(ends, places[~np.isin(places, ends, assume_unique=True)]))
+        if len(rows) * 2 < len(raw):
+            for row, text in zip(rows.tolist(), _escaped([raw[row] for row in rows]), strict=True):
+                raw[row] = text
+            return raw
+    return _escaped(raw)
+
+
+def _escaped(raw: list[bytes]) -> list[bytes]:
     try:
         texts = list(map(bytes.decode, raw))
     except UnicodeDecodeError:
         texts = [text.decode("utf-8", "replace") for text in raw]
     # a quote within a text is escaped, so "," can only stand between two of them
     return orjson.dumps(texts)[2:-2].split(b'","')
-
-
-def _plain(text: bytes) -> bool:
-    """Tell whether JSON has nothing to escape in a text."""
-    chars = np.frombuffer(text, dtype=np.uint8)
-    special = (chars < _FIRST_PRINTED) | (chars == _QUOTE) | (chars == _BACKSLASH)
-    return text.isascii() and not special.any()
 
 
 def _rest(batch: LogBatch) -> list[list[bytes]]:

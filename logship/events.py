@@ -124,7 +124,7 @@ class EventParser:
             starts.append(offset)
         columns.times = times
         end = lines.starts[-1]
-        records = Records([""] * len(starts), starts, [], lambda: None, None, {}, {}, end)
+        records = Records([""] * len(starts), starts, [], lambda: None, {}, {}, end)
         if not starts:
             return Parsed([], end, Tally())
         batches, tally = build(records, columns, origin, self._redactor, read_ns)

@@ -13,16 +13,22 @@ from logship.parse import lines as unwrap
 from logship.parse import text_lines
 from logship.parse.batch import Origin, Tally, build
 from logship.parse.columns import Columns
+from logship.parse.detect import TextLines
 from logship.parse.join import Records, join
 from logship.parse.json_lines import JsonLines
 from logship.parse.levels import LevelFinder
 from logship.parse.lines import Lines
+from logship.parse.wrapped import Wrapped
 from logship.parse.wrapped_json import WrappedJson
+from logship.parse.wrapped_lines import WrappedLines
 from logship.redact import Redactor
 from model.log import Flag, LogBatch
 
-Format = Literal["auto", "json", "logfmt", "plain"]
+Format = Literal["auto", "json", "logfmt", "access", "klog", "pattern", "plain"]
 Wrapping = Literal["json-file", "none"]
+
+
+_NAME_START = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_@")
 
 
 class Parsed(Struct, frozen=True):
@@ -51,13 +57,15 @@ class Parser:
         multiline: bool = True,
     ) -> None:
         self._redactor = redactor
+        self._wrapped = wrapping == "json-file"
         self._split: Callable[[bytes, int], Lines] = (
-            unwrap.json_file if wrapping == "json-file" else unwrap.plain
+            unwrap.json_file if self._wrapped else unwrap.plain
         )
         self._format = format
         self._multiline = multiline
         self._json = JsonLines()
-        templates = wrapping == "json-file" and format != "plain"
+        self._text = TextLines(format if format in ("access", "klog", "pattern") else "auto")
+        templates = self._wrapped and format in ("auto", "json")
         self._wrapped_json = WrappedJson(self._json) if templates else None
         self._levels = LevelFinder()
 
@@ -74,22 +82,27 @@ class Parser:
         """
         if not data:
             return Parsed([], start, Tally())
-        read = self._wrapped_json.read(data, start) if self._wrapped_json is not None else None
+        wrapped = Wrapped.find(data) if self._wrapped else None
+        if wrapped is None:
+            return self.lines(self._split(data, start), origin, read_ns, closing=closing, final=final)  # fmt: skip
+        end = start + len(data)
+        read = self._wrapped_json.read(wrapped, start, end) if self._wrapped_json else None
         if read is not None:
             records, columns = read
             batches, tally = build(records, columns, origin, self._redactor, read_ns)
             return Parsed(batches, records.end, tally)
-        return self.lines(self._split(data, start), origin, read_ns, closing=closing, final=final)
+        lines = WrappedLines.of(wrapped, start, end) or self._split(data, start)
+        return self.lines(lines, origin, read_ns, closing=closing, final=final)
 
     def lines(
         self, lines: Lines, origin: Origin, read_ns: int, *, closing: bool, final: bool = False
     ) -> Parsed:
         """Parse lines that are unwrapped already (from Docker's API, or one that was cut)."""
-        records = join(lines, self._levels, multiline=self._multiline, closing=closing, final=final)
+        records = join(lines, multiline=self._multiline, closing=closing, final=final)
         if not records.texts:
             return Parsed([], records.end, Tally())
         try:
-            columns = self._understand(records)
+            columns = self._understand(records, read_ns)
         except Exception:  # a line that our own code cannot stand is shipped as it is
             columns = Columns.empty(len(records.texts))
             columns.message = [text.encode("utf-8", "replace") for text in records.texts]
@@ -97,42 +110,58 @@ class Parser:
         batches, tally = build(records, columns, origin, self._redactor, read_ns)
         return Parsed(batches, records.end, tally)
 
-    def _understand(self, records: Records) -> Columns:
+    def _understand(self, records: Records, read_ns: int) -> Columns:
         texts = records.texts
         if self._format == "plain":
-            return self._plain(records)
-        if records.levels is None and not records.sizes:  # every line starts with a brace
+            columns = text_lines.plain(texts, self._levels, read_ns)
+        elif records.structured and not records.sizes and self._format in ("auto", "json"):
             return self._json.decode(texts)
-        json_rows = [row for row, text in enumerate(texts) if text[:1] == "{" and row not in records.sizes]  # fmt: skip
-        pairs = list(map(text_lines.looks_logfmt, texts))
-        if not json_rows and not any(pairs):  # mostly so, where anything is plain
-            return self._plain(records)
-        rows: dict[str, list[int]] = {"json": json_rows, "logfmt": [], "plain": []}
-        is_json = set(json_rows)
-        for row in range(len(texts)):
-            if row not in is_json:
-                rows["logfmt" if pairs[row] and not records.flags.get(row) else "plain"].append(row)
-        if len(rows["plain"]) == len(texts):
-            return self._plain(records)
+        else:
+            columns = self._mixed(records, self._kinds(records), read_ns)
+        for (
+            row,
+            bits,
+        ) in records.flags.items():  # a joined trace whose first line names no level is an error
+            if bits & Flag.MULTILINE and not columns.levels[row]:
+                columns.levels[row] = text_lines.trace_level(columns.message[row])
+        return columns
+
+    def _kinds(self, records: Records) -> dict[str, list[int]]:
+        """Return which rows are JSON and which logfmt, if any; the others are text."""
+        texts, form = records.texts, self._format
+        kinds: dict[str, list[int]] = {}
+        if form in ("auto", "json"):
+            rows = [row for row, text in enumerate(texts) if text[:1] == "{"]
+            if records.sizes:  # what was cut is no JSON any more
+                rows = [row for row in rows if row not in records.sizes]
+            kinds["json"] = rows
+        if form == "logfmt":
+            kinds["logfmt"] = list(range(len(texts)))
+        elif form == "auto":
+            looks = text_lines.looks_logfmt
+            rows = [
+                row for row, text in enumerate(texts) if text[:1] in _NAME_START and looks(text)
+            ]
+            kinds["logfmt"] = [row for row in rows if row not in records.flags]
+        return {kind: rows for kind, rows in kinds.items() if rows}
+
+    def _mixed(self, records: Records, kinds: dict[str, list[int]], read_ns: int) -> Columns:
+        texts = records.texts
+        if not kinds:
+            return self._text.decode(texts, read_ns)
+        decoders: dict[str, Callable[[list[str]], Columns]] = {
+            "json": self._json.decode,
+            "logfmt": lambda lines: text_lines.logfmt(lines, read_ns),
+            "text": lambda lines: self._text.decode(lines, read_ns),
+        }
+        structured = {row for rows in kinds.values() for row in rows}
+        kinds["text"] = [row for row in range(len(texts)) if row not in structured]
         columns = Columns.empty(len(texts))
-        for kind, decode in (
-            ("json", self._json.decode),
-            ("logfmt", text_lines.logfmt),
-            ("plain", text_lines.plain),
-        ):
-            if rows[kind]:
-                columns.put(decode([texts[row] for row in rows[kind]]), rows[kind])
-        _trace_levels(columns, records)
+        for kind, rows in kinds.items():
+            if len(rows) == len(texts):
+                return decoders[kind](texts)
+            if rows:
+                columns.put(decoders[kind]([texts[row] for row in rows]), rows)
+        if self._format == "json":
+            columns.unparsed = sorted({*columns.unparsed, *kinds["text"]})
         return columns
-
-    def _plain(self, records: Records) -> Columns:
-        columns = text_lines.plain(records.texts, records.levels)
-        _trace_levels(columns, records)
-        return columns
-
-
-def _trace_levels(columns: Columns, records: Records) -> None:
-    """A joined trace whose first line names no level is an error."""
-    for row, bits in records.flags.items():
-        if bits & Flag.MULTILINE and not columns.levels[row]:
-            columns.levels[row] = text_lines.trace_level(columns.message[row])

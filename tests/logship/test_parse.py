@@ -25,7 +25,7 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
         ("hello\n", ["-||hello|"]),
         ("\n", ["-|||"]),
         ("a\r\nb\n", ["-||a|", "-||b|"]),
-        ("2026-11-22 09:00:00,123 WARN [w-1] slow\n", ["w||2026-11-22 09:00:00,123 WARN [w-1] slow|"]),
+        ("2026-11-22 09:00:00,123 WARN [w-1] slow\n", ['w||slow|{"thread":"w-1"}']),
         ("\x1b[31mERROR\x1b[0m red\n", ["e||\x1b[31mERROR\x1b[0m red|"]),
         ("an erroneous information\n", ["-||an erroneous information|"]),
         # logfmt
