@@ -187,15 +187,17 @@ def _messages(batch: LogBatch) -> list[bytes]:
     raw = _pieces(batch.buf, batch.message)
     together = b"\0".join(raw)
     chars = np.frombuffer(together, dtype=np.uint8)
-    if together.isascii():
-        special = (chars < _FIRST_PRINTED) | (chars == _QUOTE) | (chars == _BACKSLASH)
-        if np.count_nonzero(special) == len(raw) - 1:  # what parts them
-            return raw
+    if together.isascii() and np.count_nonzero(chars == 0) == len(raw) - 1:
+        special = ((chars < _FIRST_PRINTED) & (chars != 0)) | (chars == _QUOTE) | (chars == _BACKSLASH)  # fmt: skip
         places = np.flatnonzero(special)
-        ends = np.cumsum(np.fromiter(map(len, raw), dtype=np.int64, count=len(raw)) + 1) - 1
-        rows = np.unique(np.searchsorted(ends, places[~np.isin(places, ends, assume_unique=True)]))
+        if not len(places):
+            return raw
+        ends = np.cumsum(np.fromiter(map(len, raw), dtype=np.int64, count=len(raw)) + 1)
+        rows = np.searchsorted(ends, places, side="right")
+        rows = rows[np.flatnonzero(np.diff(rows, prepend=-1))]
         if len(rows) * 2 < len(raw):
-            for row, text in zip(rows.tolist(), _escaped([raw[row] for row in rows]), strict=True):
+            mended = _escaped([raw[row] for row in rows.tolist()])
+            for row, text in zip(rows.tolist(), mended, strict=True):
                 raw[row] = text
             return raw
     return _escaped(raw)

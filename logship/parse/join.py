@@ -18,15 +18,17 @@ from msgspec import Struct
 
 from logship.parse.levels import of_line
 from logship.parse.lines import LINE_BYTES_MAX, Lines
-from logship.parse.multiline import FRAME_START, GAP_NS, LINES_MAX, SUSPECT, Kind, goes_on, opens
+from logship.parse.multiline import GAP_NS, LINES_MAX, SUSPECT, Kind, goes_on, opens
 from logship.parse.wrapped_lines import WrappedLines
 from model.log import Flag, Level
 from model.samples import Ints
 
 # no record of several lines starts with one of these, nor goes on with one behind an alert
-_CALM: Final = np.zeros(256, dtype=np.bool_)
-_CALM[[ord(char) for char in "0123456789[(<{\"'#*=>|:;,.?!@&%~^"]] = True
+_SUSPICIOUS: Final = np.ones(256, dtype=np.bool_)
+_SUSPICIOUS[[ord(char) for char in "0123456789[(<{\"'#*=>|:;,.?!@&%~^"]] = False
 _BRACE: Final = ord("{")
+_TAB: Final = ord("\t")
+_FRAME: Final = "\n\tat "  # of Java, of which a trace has dozens
 _Mask = npt.NDArray[np.bool_]
 
 
@@ -34,7 +36,8 @@ class Records(Struct):
     """n records, before their text is understood.
 
     ``runtime`` gives the runtime's times, None where it gave none. ``flags`` and ``sizes`` (bytes
-    before a cut) are by row. ``structured``: every line starts with a brace.
+    before a cut) are by row. ``structured``: every line starts with a brace. ``firsts`` is the first
+    character of each record, see ``first_chars``.
     """
 
     texts: list[str]
@@ -45,6 +48,7 @@ class Records(Struct):
     sizes: dict[int, int]
     end: int
     structured: bool = False
+    firsts: npt.NDArray[np.uint8] | None = None
 
 
 class _Open(Struct):
@@ -73,8 +77,8 @@ def join(lines: Lines, *, multiline: bool, closing: bool, final: bool) -> Record
     structured = bool((firsts == _BRACE).all())
     opening = _opening(lines, firsts) if multiline and not structured else []
     if not lines.partial and not opening:  # the usual case, at the speed of C
-        return Records(lines.texts, lines.starts[:-1], lines.streams, lines.runtime_ns, flags, lines.sizes, lines.starts[-1], structured)  # fmt: skip
-    return _Joiner(lines, opening).run(closing=closing, final=final)
+        return Records(lines.texts, lines.starts[:-1], lines.streams, lines.runtime_ns, flags, lines.sizes, lines.starts[-1], structured, firsts)  # fmt: skip
+    return _Joiner(lines, firsts, opening).run(closing=closing, final=final)
 
 
 def first_chars(lines: Lines) -> npt.NDArray[np.uint8]:
@@ -93,15 +97,16 @@ def _opening(lines: Lines, firsts: npt.NDArray[np.uint8]) -> list[int]:
 
     Those are the suspects, and what has a suspect of the same stream behind it or, as yet, nothing.
     """
-    suspects: _Mask = ~_CALM[firsts]
+    suspects: _Mask = _SUSPICIOUS[firsts]
     texts = lines.texts
-    rows = np.flatnonzero(suspects)
+    indented = firsts == _TAB  # goes on, and opens nothing
+    rows = np.flatnonzero(suspects & ~indented)
     suspects[rows] = [found is not None for found in map(SUSPECT.match, [texts[row] for row in rows.tolist()])]  # fmt: skip
     may = suspects.copy()
     for rows in _by_stream(lines):
         may[rows[:-1]] |= suspects[rows[1:]]
         may[rows[-1:]] = True
-    may &= firsts != _BRACE
+    may &= (firsts != _BRACE) & ~indented
     opening: list[int] = np.flatnonzero(may).tolist()
     return [row for row in opening if suspects[row] or of_line(texts[row]) >= Level.WARN]
 
@@ -115,14 +120,16 @@ def _by_stream(lines: Lines) -> list[Ints]:
 
 
 class _Joiner:
-    def __init__(self, lines: Lines, opening: Sequence[int]) -> None:
+    def __init__(self, lines: Lines, firsts: npt.NDArray[np.uint8], opening: Sequence[int]) -> None:
         self._lines = lines
+        self._firsts = firsts
+        self._unindented = np.append(np.flatnonzero(firsts != _TAB), len(firsts))
         self._times = times = lines.runtime_ns()
-        self._clock = times.tolist() if times is not None else None
         streams = lines.streams
         self._one = one = streams.count(streams[0]) == len(streams) if streams else True
         gaps = times is not None and (np.diff(times) > GAP_NS).any()
         self._even = one and not gaps and not lines.partial  # neighbours may belong together
+        self._clock = times.tolist() if times is not None and (gaps or not one) else None
         self._may_open = set(opening)
         self._opening = sorted({*opening, *lines.partial})
         self._open: dict[str, _Open] = {}
@@ -148,7 +155,7 @@ class _Joiner:
             text, stream = lines.texts[row], streams[row]
             current = open_.get(stream)
             if current is not None:
-                taken = self._add_frames(current, row) or self._add(current, row, text, partial=row in partial)  # fmt: skip
+                taken = (text[:1] == "\t" and self._add_frames(current, row)) or self._add(current, row, text, partial=row in partial)  # fmt: skip
                 if taken:
                     kept[row : row + taken] = bytes(taken)
                     row += taken
@@ -170,13 +177,13 @@ class _Joiner:
         """Add the frames of a Java trace in one go; return how many lines, 0 if they must be looked at one by one."""
         if not self._even or current.partial or current.kind not in (Kind.ALERT, Kind.FRAMES):
             return 0
-        texts = self._lines.texts
-        end, limit = row, min(len(texts), row + LINES_MAX - current.lines)
-        while end < limit and texts[end].startswith(FRAME_START):
-            end += 1
-        if end == row:
+        end = int(self._unindented[self._unindented.searchsorted(row)])
+        end = min(end, row + LINES_MAX - current.lines)
+        if end <= row:
             return 0
-        added = "\n" + "\n".join(texts[row:end])
+        added = "\n" + "\n".join(self._lines.texts[row:end])
+        if added.count(_FRAME) != end - row:
+            return 0
         if current.size + len(added) > LINE_BYTES_MAX:
             return 0
         current.parts.append(added)
@@ -218,7 +225,7 @@ class _Joiner:
             streams = streams[:1] * len(index) if self._one else list(compress(streams, kept))
         texts = list(compress(lines.texts, kept))
         starts = np.array(lines.starts, dtype=np.int64)[index]
-        records = Records(texts, starts, streams, lambda: times[index] if times is not None else None, {}, {}, end)  # fmt: skip
+        records = Records(texts, starts, streams, lambda: times[index] if times is not None else None, {}, {}, end, firsts=self._firsts[index])  # fmt: skip
         special = sorted({*self._joined, *lines.sizes, *lines.unwrapped})
         unwrapped = set(lines.unwrapped)
         for row, n in zip(special, np.searchsorted(index, special).tolist(), strict=True):

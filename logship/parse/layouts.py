@@ -69,23 +69,25 @@ class Headed:
         columns.times, width = timestamps.leads(texts, near_ns)
         others: list[int] = []
         if width and self._nth == 1 and self._mark[0] != ":":
-            heads, marks, messages = zip(
-                *[text.partition(self._mark) for text in texts], strict=True
-            )
-            found = list(map(self._heads.__getitem__, [head[width:] for head in heads]))
+            # no tuple per line, which would keep the garbage collector busy
+            mark, behind = self._mark, len(self._mark)
+            places = [text.find(mark, width) for text in texts]
+            pairs = zip(texts, places, strict=True)
+            found = list(map(self._heads.__getitem__, [text[width:at] for text, at in pairs]))
+            messages = [text[at + behind :] for text, at in zip(texts, places, strict=True)]
             levels = list(map(_LEVEL, found))
-            if min(levels) < 0 or not all(marks):
-                others = [row for row, level in enumerate(levels) if level < 0 or not marks[row]]
+            if -1 in levels or -1 in places:
+                others = [row for row, level in enumerate(levels) if level < 0 or places[row] < 0]
         else:
             widths = [width] * len(texts) if width else text_lines.time_widths(texts)
             both = [self._cut(text, w) for text, w in zip(texts, widths, strict=True)]
-            found, messages = [head for head, _ in both], [message for _, message in both]
+            found = [head for head, _ in both]
+            messages = [message for _, message in both]
             levels = list(map(_LEVEL, found))
             others = [row for row, level in enumerate(levels) if level < 0]
         columns.fields = list(map(_FIELDS, found))
         columns.levels = levels
         if others:
-            messages = list(messages)
             for row in others:
                 messages[row], columns.fields[row] = texts[row], b""
             for row, level in zip(

@@ -47,7 +47,7 @@ _FRAME: Final = re.compile(
     r"\s+at |\s+\.\.\. \d+ (?:more|common)|Caused by: |\s+Caused by: |\s*Suppressed: |\s+- locked|\s+\[cause\]|\s*[{}],?$"
     r"| *---> |\s*--- End of "
 )
-FRAME_START: Final = "\tat "  # of Java's frames, of which a trace has dozens
+_DIGITS: Final = frozenset("0123456789")  # most lines behind a trace start with their time
 _GO_LINE: Final = re.compile(
     r"$|\t|goroutine \d+|created by |\[signal |exit status \d|[\w./*()\-\[\]{}…]+\(.*\)$|panic: "
 )
@@ -63,6 +63,8 @@ _CONSOLE_INDENT: Final = "      "
 def opens(line: str) -> Kind:
     """Return what a record is that starts with this line."""
     if SUSPECT.match(line):
+        if _JAVA_HEAD.match(line) or _SHORT_HEAD.match(line):
+            return Kind.FRAMES
         if line.startswith(("Traceback (", "  + Exception Group Traceback (")):
             return Kind.PYTHON
         if line.startswith(("panic: ", "fatal error: ")):
@@ -73,8 +75,6 @@ def opens(line: str) -> Kind:
             return Kind.CONSOLE
         if _RUBY_PLACE.match(line) or _RAILS_HEAD.match(line):
             return Kind.RUBY
-        if _JAVA_HEAD.match(line) or _SHORT_HEAD.match(line):
-            return Kind.FRAMES
     return Kind.ALERT if of_line(line) >= Level.WARN else Kind.CLOSED
 
 
@@ -82,6 +82,8 @@ def goes_on(kind: Kind, line: str) -> Kind | None:
     """Return what an open record becomes with this line, or None if the line starts another record."""
     if kind is Kind.CLOSED:
         return None
+    if kind is Kind.ALERT or kind is Kind.FRAMES:
+        return _frames(kind, line)
     if kind is Kind.KEY:
         if line.startswith("-----END "):
             return Kind.CLOSED
@@ -102,9 +104,13 @@ def goes_on(kind: Kind, line: str) -> Kind | None:
             return Kind.PYTHON
         chained = not line or line.startswith(("During handling ", "The above exception "))
         return Kind.PYTHON_END if chained else None
-    if not SUSPECT.match(line):
+    return None
+
+
+def _frames(kind: Kind, line: str) -> Kind | None:
+    if line[:1] in _DIGITS or not SUSPECT.match(line):
         return None
-    if _FRAME.match(line):
+    if _FRAME.match(line) or (kind is Kind.ALERT and _JAVA_HEAD.match(line)):
         return Kind.FRAMES
     opened = opens(line) if kind is Kind.ALERT else Kind.CLOSED
     return opened if opened not in (Kind.CLOSED, Kind.ALERT, Kind.CONSOLE) else None

@@ -5,8 +5,10 @@ position in the file is all a restart needs.
 """
 
 from collections.abc import Callable
+from string import ascii_letters
 from typing import Literal
 
+import numpy as np
 from msgspec import Struct
 
 from logship.parse import lines as unwrap
@@ -28,7 +30,9 @@ Format = Literal["auto", "json", "logfmt", "access", "klog", "pattern", "plain"]
 Wrapping = Literal["json-file", "none"]
 
 
-_NAME_START = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_@")
+_BRACE = ord("{")
+_NAME_START = np.zeros(256, dtype=np.bool_)
+_NAME_START[[ord(char) for char in f"{ascii_letters}_@"]] = True
 
 
 class Parsed(Struct, frozen=True):
@@ -129,18 +133,21 @@ class Parser:
     def _kinds(self, records: Records) -> dict[str, list[int]]:
         """Return which rows are JSON and which logfmt, if any; the others are text."""
         texts, form = records.texts, self._format
+        firsts = records.firsts
+        assert firsts is not None  # join gives it
         kinds: dict[str, list[int]] = {}
         if form in ("auto", "json"):
-            rows = [row for row, text in enumerate(texts) if text[:1] == "{"]
-            if records.sizes:  # what was cut is no JSON any more
-                rows = [row for row in rows if row not in records.sizes]
-            kinds["json"] = rows
+            rows = np.flatnonzero(firsts == _BRACE).tolist()
+            # what was cut is no JSON any more
+            kinds["json"] = (
+                [row for row in rows if row not in records.sizes] if records.sizes else rows
+            )
         if form == "logfmt":
             kinds["logfmt"] = list(range(len(texts)))
         elif form == "auto":
             looks = text_lines.looks_logfmt
             rows = [
-                row for row, text in enumerate(texts) if text[:1] in _NAME_START and looks(text)
+                row for row in np.flatnonzero(_NAME_START[firsts]).tolist() if looks(texts[row])
             ]
             kinds["logfmt"] = [row for row in rows if row not in records.flags]
         return {kind: rows for kind, rows in kinds.items() if rows}
