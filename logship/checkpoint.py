@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from storage.failpoint import reach
 from storage.files import place
 
 FORMAT: Final = 1
@@ -91,10 +92,14 @@ class CheckpointFile:
         def write(temporary: Path) -> None:
             temporary.touch(0o600)
             temporary.write_bytes(data)
+            reach("checkpoint.written")
             if self._path.exists():
                 self._path.replace(self._previous)
+                reach("checkpoint.aside")
 
+        reach("checkpoint.before_write")
         place(self._path, write)
+        reach("checkpoint.placed")
 
 
 def _decode(data: bytes) -> list[Entry]:

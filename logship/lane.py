@@ -21,6 +21,7 @@ from logship.source.chunk import Chunk
 from model.clock import Clock
 from model.errors import DeliveryError
 from model.log import Delivery, LogBatch
+from storage.failpoint import reach
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -84,6 +85,7 @@ class Lane:
         with self._changed:
             self._chunks.append(chunk)
             self._queued += chunk.size
+            reach("buffer.put")
             if self._queued >= REQUEST_BYTES:
                 self._changed.notify_all()
 
@@ -133,11 +135,13 @@ class Lane:
                 continue
             if not delivered:
                 return
+            reach("buffer.delivered")
             for chunk in chunks:
                 chunk.source.acked[self.name] = chunk.end
             with self._changed:
                 self._queued -= sum(chunk.size for chunk in chunks)
             self._buffered.set(self._queued)
+            reach("buffer.released")
             self._on_delivered()
 
     def _next(self) -> list[Chunk] | None:
@@ -159,6 +163,7 @@ class Lane:
             while self._chunks and size + self._chunks[0].size <= REQUEST_BYTES:
                 chunks.append(self._chunks.popleft())
                 size += chunks[-1].size
+            reach("buffer.taken")
             return chunks
 
     def _check(self) -> None:

@@ -18,6 +18,7 @@ from logship.source.chunk import Chunk, Stream
 from logship.source.files import READ_BYTES, LogFile, make_source_id, rotated
 from logship.source.known import KnownFiles
 from model.task import Task
+from storage.failpoint import reach
 
 QUIET_SECONDS: Final = 1.0  # an open trace is complete after this; more than multiline.GAP_NS
 WINDOW_MAX: Final = 8 << 20  # a record of 1 MiB can be six times as long inside a json-file wrapper
@@ -122,6 +123,8 @@ class Tail:
             self._check_content(live, now)
         elif status:
             self._rescan = 2
+            if live is not None:
+                reach("rotation.seen")
         if self._rescan:
             self._rescan -= 1
             self._scan(now, now_ns)
@@ -154,6 +157,8 @@ class Tail:
         for file in left:
             file.live = False
         self._files = left + order
+        if len(order) > 1:
+            reach("rotation.scanned")
 
     def _reopen(self, file: LogFile) -> None:
         fresh = LogFile.open(self._base)
@@ -176,6 +181,7 @@ class Tail:
         if changed:
             self.truncations += 1
             self._forget_positions(file)
+            reach("rotation.truncated")
 
     def _forget_positions(self, file: LogFile) -> None:
         """Go on with the same inode as another source."""
@@ -190,6 +196,7 @@ class Tail:
         if fingerprint:
             file.fingerprint = fingerprint
             self._known.identify(self.key, file, make_source_id)
+            reach("rotation.identified")
 
     def _drop_finished(self, now: float) -> None:
         for file in list(self._files):
@@ -210,6 +217,7 @@ class Tail:
         file.close()
         self._files.remove(file)
         self._known.forget(file.source_id)
+        reach("rotation.removed")
 
     def _delivered(self, file: LogFile) -> bool:
         if not file.source_id:

@@ -15,6 +15,7 @@ from logship.sink.elasticsearch import template
 from logship.sink.elasticsearch.client import Connection, connect, explain
 from model.errors import DeliveryError
 from model.log import Delivery, LogBatch
+from storage.failpoint import reach
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
@@ -148,11 +149,13 @@ class ElasticsearchSink:
         return [Delivery(np.concatenate([first.status, second.status]), reasons)]
 
     def _bulk(self, client: "Elasticsearch", parts: Sequence[_Part], index: str) -> list[Delivery]:  # fmt: skip
+        reach("bulk.before_send")
         answer: Any = client.bulk(
             operations=b"".join([part.body for part in parts]),  # type: ignore[arg-type]  # our serializer takes bytes
             index=index or None,
             filter_path="errors,items.*.status,items.*.error",
         ).body
+        reach("bulk.answered")
         sizes = [part.size for part in parts]
         if not answer.get("errors"):
             return [Delivery(np.full(size, 201, dtype=np.int16)) for size in sizes]
