@@ -1,0 +1,87 @@
+"""What is in Elasticsearch, asked directly: how much of each task has arrived, and everything at the end."""
+
+import contextlib
+import json
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+from msgspec import Struct
+
+_PAGE = 5000
+
+
+class Document(Struct, frozen=True):
+    """One document, as far as the oracle looks at it; ``source`` and ``offset`` are the parts of its id."""
+
+    task: str
+    source: str
+    offset: int
+    time: str
+    message: str
+
+
+class Stored:
+    """The data stream of one run."""
+
+    def __init__(self, url: str, namespace: str) -> None:
+        self._url = url
+        self.stream = f"logs-task-{namespace}"
+        self._counts: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._asked = 0.0
+
+    def arrived(self, task: str) -> int:
+        """Return how many documents a task has; asked at most once a second for all."""
+        with self._lock:
+            if time.monotonic() - self._asked > 1.0:
+                self._counts = self.counts()
+                self._asked = time.monotonic()
+            return self._counts.get(task, 0)
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of documents by task."""
+        try:
+            self._ask("POST", f"/{self.stream}/_refresh")
+            body = {"size": 0, "aggs": {"t": {"terms": {"field": "taskscope.task.name", "size": 1000}}}}  # fmt: skip
+            found = self._ask("POST", f"/{self.stream}/_search", body)
+        except urllib.error.HTTPError as error:
+            if error.code == 404:  # nothing has come yet
+                return {}
+            raise
+        return {one["key"]: one["doc_count"] for one in found["aggregations"]["t"]["buckets"]}
+
+    def documents(self) -> Iterator[Document]:
+        """Yield every document of every backing index."""
+        self._ask("POST", f"/{self.stream}/_refresh")
+        point = self._ask("POST", f"/{self.stream}/_pit?keep_alive=5m")["id"]
+        body: dict[str, Any] = {"size": _PAGE, "sort": ["_shard_doc"], "track_total_hits": False, "pit": {"id": point, "keep_alive": "5m"},
+                                "_source": ["message", "@timestamp", "taskscope.task.name"]}  # fmt: skip
+        try:
+            while hits := self._ask("POST", "/_search", body)["hits"]["hits"]:
+                for hit in hits:
+                    source, _, offset = hit["_id"].rpartition("-")
+                    said = hit["_source"]
+                    yield Document(said["taskscope.task.name"], source, int(offset, 16), said["@timestamp"], said["message"])  # fmt: skip
+                body["search_after"] = hits[-1]["sort"]
+        finally:
+            self._ask("DELETE", "/_pit", {"id": point})
+
+    def indices(self) -> int:
+        """Return how many backing indices there are."""
+        found = self._ask("GET", f"/_resolve/index/{self.stream}")["data_streams"]
+        return len(found[0]["backing_indices"]) if found else 0
+
+    def delete(self) -> None:
+        """Remove the data stream."""
+        with contextlib.suppress(urllib.error.HTTPError):  # 404: it never came into being
+            self._ask("DELETE", f"/_data_stream/{self.stream}")
+
+    def _ask(self, method: str, path: str, body: Any = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self._url + path, data, {"Content-Type": "application/json"}, method=method)  # fmt: skip
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
