@@ -41,8 +41,8 @@ KINDS: Final = (
     Kind("json", "copytruncate"), Kind("text", "copytruncate", banner=True), Kind("bare", "copytruncate", rude=True),
     Kind("text", "recreate"), Kind("bare", "recreate", rude=True, banner=True), Kind("bare", "rename"), Kind("text", "none"), Kind("bare", "none"),
 )  # fmt: skip
-_OFTEN: Final = ("bulk", "buffer", "checkpoint")  # places that are reached many times a second
-_LONGEST_SECONDS: Final = 5.0  # a failpoint that is not reached by then counts as a kill at random
+_OFTEN: Final = ("bulk", "buffer", "checkpoint")  # places that are reached several times a second
+_LONGEST_SECONDS: Final = 4.0  # a failpoint that is not reached by then counts as a kill at random
 _CALM_EVERY: Final = 10
 _SETTLE_SECONDS: Final = 120.0
 
@@ -218,7 +218,7 @@ def _lives(kills: int, seed: int, seconds: float, agents: Agents, weather: Weath
         if time.monotonic() > end:
             return
         place = next(places) if number % 2 else ""
-        times = rng.randrange(1, 20) if place.startswith(_OFTEN) else rng.randrange(1, 4)
+        times = rng.randrange(1, 8) if place.startswith(_OFTEN) else rng.randrange(1, 3)
         calm = number % _CALM_EVERY == _CALM_EVERY - 2
         if calm:  # so that patient writers get their turn
             weather.calm.set()

@@ -12,6 +12,7 @@ from typing import Any
 from msgspec import Struct
 
 _PAGE = 5000
+_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)  # the node itself is busy, which is nobody's fault
 
 
 class Document(Struct, frozen=True):
@@ -83,5 +84,12 @@ class Stored:
     def _ask(self, method: str, path: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self._url + path, data, {"Content-Type": "application/json"}, method=method)  # fmt: skip
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)
+        for wait in (*_WAITS, None):
+            try:
+                with urllib.request.urlopen(request, timeout=60) as answer:
+                    return json.load(answer)
+            except urllib.error.HTTPError as error:
+                if error.code != 429 or wait is None:
+                    raise
+                time.sleep(wait)
+        raise AssertionError
