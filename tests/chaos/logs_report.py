@@ -3,15 +3,13 @@
 from array import array
 from bisect import bisect_left
 from collections import defaultdict
-from typing import TYPE_CHECKING
 
+from logship.places import PLACES
 from tests.chaos.logs_oracle import AMISS, Finding
-
-if TYPE_CHECKING:
-    from tests.chaos.logs import Outcome, Span
+from tests.chaos.outcome import Outcome, Span
 
 
-def report(outcome: "Outcome") -> str:
+def report(outcome: Outcome) -> str:
     """Return everything that people want to know."""
     verdict = outcome.verdict
     written = sum(len(w.ledger.written) for w in outcome.writers)
@@ -30,8 +28,6 @@ def report(outcome: "Outcome") -> str:
         rows.append(f"{f'{writer.name} {writer.kind}':34} {writer.ledger.rotations:9d} {writer.ledger.lines():9d}{figures} {verdict.destroyed[writer.name]:10d}")  # fmt: skip
     rows += [f"  {f.what}: {f.task} {f.seq}: {f.detail}" for f in _some(verdict.findings)]
     rows += [f"  {writer.problem}" for writer in outcome.writers if writer.problem]
-    from logship.places import PLACES
-
     never = sorted(set(PLACES) - {life.name for life in outcome.kills})
     if never:
         rows.append(f"not reached: {', '.join(never)}")
@@ -50,7 +46,7 @@ def _head(first: str, second: str) -> str:
     return f"{first:34} {second:>9} {'lines':>9}" + "".join(f" {what:>9}" for what in AMISS)
 
 
-def _rows(outcome: "Outcome", spans: "list[Span]") -> list[str]:
+def _rows(outcome: Outcome, spans: list[Span]) -> list[str]:
     """Return a row by name: what was written meanwhile, and what is amiss of it."""
     by_name = defaultdict(list)
     for span in spans:
@@ -69,7 +65,7 @@ def _rows(outcome: "Outcome", spans: "list[Span]") -> list[str]:
     return rows
 
 
-def _within(finding: Finding, spans: "list[Span]", written: "array[float]") -> bool:
+def _within(finding: Finding, spans: list[Span], written: "array[float]") -> bool:
     if not 0 < finding.seq <= len(written):
         return False
     return any(span.start <= written[finding.seq - 1] <= span.end for span in spans)
