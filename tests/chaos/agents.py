@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from tests.chaos.outcome import Span
 from tests.chaos.writer import Writer
@@ -16,12 +16,12 @@ ROOT: Final = Path(__file__).parents[2]
 
 
 class Agents:
-    """Starts agents, one at a time, and sees them die."""
+    """Starts agents, one at a time, and sees them die; ``how`` is what ``logs_agent`` is told."""
 
-    def __init__(self, scratch: Path, state: Path, url: str, namespace: str, writers: list[Writer]) -> None:  # fmt: skip
+    def __init__(self, scratch: Path, writers: list[Writer], **how: Any) -> None:
         self._file = scratch / "agent.json"
         tasks = [{"name": w.name, "form": w.kind.form, "path": str(w.path)} for w in writers]
-        self._how = {"state": str(state), "url": url, "namespace": namespace, "tasks": tasks}
+        self._how = {**how, "tasks": tasks}
         self._said = (scratch / "agent.log").open("ab")
 
     @contextmanager

@@ -11,7 +11,7 @@ import time
 import zlib
 from typing import Final
 
-FORMS: Final = ("json", "text", "bare", "docker-json", "docker-text")
+FORMS: Final = ("json", "text", "bare", "docker-json", "docker-text", "event")
 TIMED: Final = frozenset(FORMS) - {"bare"}  # with a time of their own, which gives the order
 PARTIAL_BYTES: Final = 16 << 10  # Docker cuts longer lines into pieces of this size
 

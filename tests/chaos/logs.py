@@ -23,6 +23,7 @@ from logship.places import PLACES
 from tests.chaos.agents import Agents
 from tests.chaos.backend import Backend
 from tests.chaos.disk import SmallDisk
+from tests.chaos.events import Events
 from tests.chaos.logs_oracle import judge
 from tests.chaos.logs_report import report
 from tests.chaos.outcome import Outcome, Span
@@ -61,9 +62,12 @@ def run(kills: int, seed: int, scratch: Path, seconds: float = float("inf")) -> 
         SmallDisk.mounted(scratch / "state") as disk,
     ):
         writers = [_writer(n, kind, scratch, seed, stored) for n, kind in enumerate(KINDS)]
-        outcome = Outcome(writers, spoilt=backend.spoilt)
-        url = f"http://127.0.0.1:{backend.port}"
-        agents = Agents(scratch, scratch / "state", url, namespace, writers)
+        events = Events(scratch / "events.ledger")
+        outcome = Outcome([*writers, events], spoilt=backend.spoilt)
+        agents = Agents(
+            scratch, writers, state=str(scratch / "state"), url=f"http://127.0.0.1:{backend.port}",
+            namespace=namespace, events=str(events.path), seed=seed,
+        )  # fmt: skip
         weather = Weather(backend, disk, seed)
         outcome.faults = weather.spans
         try:
@@ -75,8 +79,9 @@ def run(kills: int, seed: int, scratch: Path, seconds: float = float("inf")) -> 
             weather.stop()
             for writer in writers:
                 writer.stop()
-            _settle(outcome, agents, stored)
-            ledgers = {w.name: (w.kind, w.ledger) for w in writers}
+            _settle(writers, outcome, agents, stored)
+            events.read()
+            ledgers = {w.name: (w.kind, w.ledger) for w in outcome.writers}
             outcome.verdict = judge(stored.documents(), ledgers, seed)
             outcome.indices = stored.indices()
             yield outcome
@@ -109,9 +114,9 @@ def _lives(kills: int, seed: int, seconds: float, agents: Agents, weather: Weath
         time.sleep(rng.choice((0.0, 0.0, 0.0, rng.uniform(0.0, 1.0))))  # rotations meet no agent
 
 
-def _settle(outcome: Outcome, agents: Agents, stored: Stored) -> None:
+def _settle(writers: list[Writer], outcome: Outcome, agents: Agents, stored: Stored) -> None:  # fmt: skip
     """Let an agent catch up; then another start from the checkpoint must find nothing to do."""
-    expected = {w.name: w.ledger.lines() for w in outcome.writers}
+    expected = {w.name: w.ledger.lines() for w in writers}
     began = time.monotonic()
     with agents.running() as agent:
         counts: dict[str, int] = {}

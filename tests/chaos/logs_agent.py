@@ -1,21 +1,24 @@
 """The agent that the chaos of logs kills: the real shipper with the real Elasticsearch sink.
 
-Argument: a JSON file with ``state``, ``url``, ``namespace``, ``tasks`` (name, form and path of each) and ``die``
+Argument: a JSON file with ``state``, ``url``, ``namespace``, ``tasks`` (name, form and path of each), ``events`` (a ledger), ``seed`` and ``die``
 (``place:n``: it kills itself when it reaches that failpoint for the n-th time). Prints ``ready``.
 """
 
 import json
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from logship.events import EventLog
 from logship.shipper import Settings, Shipper
 from logship.sink.elasticsearch.client import Connection
 from logship.sink.elasticsearch.sink import ElasticsearchSink
 from model.task import Task
 from storage import failpoint
+from tests.chaos.events import write
 from tests.fakes.tasks import FakeTaskSource, make_task
 from tests.logship.harness import RealClock
 from tests.storage.tsdb.crash_writer import die_at
@@ -43,10 +46,16 @@ def main(how: dict[str, Any]) -> None:
         failpoint.arm(die_at(place, int(times)))
     sink = ElasticsearchSink(Connection((how["url"],)), namespace=how["namespace"])
     tasks = FakeTaskSource(*(task(**one) for one in how["tasks"]))
-    shipper = Shipper(tasks, [sink], Path(how["state"]), SETTINGS, RealClock(), CollectorRegistry())
+    state, end = Path(how["state"]), threading.Event()
+    log = EventLog(state / "events", RealClock())
+    shipper = Shipper(tasks, [sink], state, SETTINGS, RealClock(), CollectorRegistry(), events=log)
     shipper.start()
+    writer = threading.Thread(target=write, args=(log, Path(how["events"]), how["seed"], end))
+    writer.start()
     print("ready", flush=True)
     sys.stdin.read()
+    end.set()
+    writer.join()
     shipper.stop()
 
 

@@ -2,6 +2,7 @@
 
 from msgspec import Struct, field
 
+from tests.chaos.events import Events
 from tests.chaos.logs_oracle import Verdict
 from tests.chaos.writer import Writer
 
@@ -27,7 +28,7 @@ class Outcome(Struct):
         verdict: Of the oracle.
     """
 
-    writers: list[Writer]
+    writers: list[Writer | Events]
     kills: list[Span] = field(default_factory=list)
     faults: list[Span] = field(default_factory=list)
     spoilt: dict[str, int] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from typing import Any
 from msgspec import Struct
 
 _PAGE = 5000
+_MISSING = "?ignore_unavailable=true"
 _WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)  # the node itself is busy, which is nobody's fault
 
 
@@ -31,6 +32,7 @@ class Stored:
     def __init__(self, url: str, namespace: str) -> None:
         self._url = url
         self.stream = f"logs-task-{namespace}"
+        self._every = f"{self.stream},logs-task.event-{namespace}"
         self._counts: dict[str, int] = {}
         self._lock = threading.Lock()
         self._asked = 0.0
@@ -46,19 +48,20 @@ class Stored:
     def counts(self) -> dict[str, int]:
         """Return the number of documents by task."""
         try:
-            self._ask("POST", f"/{self.stream}/_refresh")
+            self._ask("POST", f"/{self._every}/_refresh{_MISSING}")
             body = {"size": 0, "aggs": {"t": {"terms": {"field": "taskscope.task.name", "size": 1000}}}}  # fmt: skip
-            found = self._ask("POST", f"/{self.stream}/_search", body)
+            found = self._ask("POST", f"/{self._every}/_search{_MISSING}", body)
         except urllib.error.HTTPError as error:
             if error.code == 404:  # nothing has come yet
                 return {}
             raise
-        return {one["key"]: one["doc_count"] for one in found["aggregations"]["t"]["buckets"]}
+        buckets = found["aggregations"]["t"]["buckets"] if "aggregations" in found else []
+        return {one["key"]: one["doc_count"] for one in buckets}
 
     def documents(self) -> Iterator[Document]:
         """Yield every document of every backing index."""
-        self._ask("POST", f"/{self.stream}/_refresh")
-        point = self._ask("POST", f"/{self.stream}/_pit?keep_alive=5m")["id"]
+        self._ask("POST", f"/{self._every}/_refresh")
+        point = self._ask("POST", f"/{self._every}/_pit?keep_alive=5m")["id"]
         body: dict[str, Any] = {"size": _PAGE, "sort": ["_shard_doc"], "track_total_hits": False, "pit": {"id": point, "keep_alive": "5m"},
                                 "_source": ["message", "@timestamp", "taskscope.task.name"]}  # fmt: skip
         try:
@@ -78,8 +81,9 @@ class Stored:
 
     def delete(self) -> None:
         """Remove the data stream."""
-        with contextlib.suppress(urllib.error.HTTPError):  # 404: it never came into being
-            self._ask("DELETE", f"/_data_stream/{self.stream}")
+        for stream in self._every.split(","):
+            with contextlib.suppress(urllib.error.HTTPError):  # 404: it never came into being
+                self._ask("DELETE", f"/_data_stream/{stream}")
 
     def _ask(self, method: str, path: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
