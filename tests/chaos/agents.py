@@ -25,9 +25,9 @@ class Agents:
         self._said = (scratch / "agent.log").open("ab")
 
     @contextmanager
-    def running(self, die: str = "") -> Iterator["subprocess.Popen[bytes]"]:
+    def running(self, die: str = "", **more: Any) -> Iterator["subprocess.Popen[bytes]"]:
         """Run one until the block ends; it is ready, or died at its failpoint before."""
-        self._file.write_text(json.dumps(self._how | {"die": die}), encoding="utf-8")
+        self._file.write_text(json.dumps(self._how | {"die": die} | more), encoding="utf-8")
         command = [sys.executable, "-m", "tests.chaos.logs_agent", str(self._file)]
         with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said) as agent:  # fmt: skip
             assert agent.stdout is not None

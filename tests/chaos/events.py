@@ -58,7 +58,7 @@ def write(events: EventLog, path: Path, seed: int, end: threading.Event) -> None
     with path.open("a", encoding="utf-8") as ledger:
         while not end.wait(_PAUSE_SECONDS):
             seq += 1
-            text = payload(seed, NAME, seq, "bare")
+            text = payload(seed, NAME, seq, KIND.form)
             ledger.write(f"try {seq} {time.monotonic()}\n")
             ledger.flush()
             message = f"task={NAME} seq={seq} crc={zlib.crc32(text.encode()):08x} {text}"

@@ -44,6 +44,7 @@ _OFTEN: Final = ("bulk", "buffer", "checkpoint")  # places that are reached seve
 _LONGEST_SECONDS: Final = 4.0  # a failpoint that is not reached by then counts as a kill at random
 _CALM_EVERY: Final = 10
 _SETTLE_SECONDS: Final = 120.0
+_QUIET_SECONDS: Final = 10.0  # when nothing has come for so long, nothing will
 
 
 def run(kills: int, seed: int, scratch: Path, seconds: float = float("inf")) -> Iterator[Outcome]:
@@ -116,21 +117,21 @@ def _lives(kills: int, seed: int, seconds: float, agents: Agents, weather: Weath
 
 def _settle(writers: list[Writer], outcome: Outcome, agents: Agents, stored: Stored) -> None:  # fmt: skip
     """Let an agent catch up; then another start from the checkpoint must find nothing to do."""
-    expected = {w.name: w.ledger.lines() for w in writers}
+    expected = {w.name: w.ledger.lines() for w in writers if not w.kind.rude}
     began = time.monotonic()
-    with agents.running() as agent:
+    with agents.running(events="") as agent:
         counts: dict[str, int] = {}
-        moved = began
-        while time.monotonic() - moved < 8.0 and time.monotonic() - began < _SETTLE_SECONDS:
+        moved, quiet = began, _QUIET_SECONDS
+        while time.monotonic() - moved < quiet and time.monotonic() - began < _SETTLE_SECONDS:
             now = stored.counts()
             if now != counts:
                 counts, moved = now, time.monotonic()
             if all(counts.get(name, 0) >= count for name, count in expected.items()):
-                break
+                quiet = 2.0  # more than that were lines too many
             time.sleep(0.5)
         outcome.settle_seconds = moved - began
         _end(agent)
-    with agents.running() as agent:
+    with agents.running(events="") as agent:
         time.sleep(2.0)
         _end(agent)
 

@@ -1,6 +1,6 @@
 """The agent that the chaos of logs kills: the real shipper with the real Elasticsearch sink.
 
-Argument: a JSON file with ``state``, ``url``, ``namespace``, ``tasks`` (name, form and path of each), ``events`` (a ledger), ``seed`` and ``die``
+Argument: a JSON file with ``state``, ``url``, ``namespace``, ``tasks`` (name, form and path of each), ``events`` (a ledger, "" for none), ``seed`` and ``die``
 (``place:n``: it kills itself when it reaches that failpoint for the n-th time). Prints ``ready``.
 """
 
@@ -51,11 +51,13 @@ def main(how: dict[str, Any]) -> None:
     shipper = Shipper(tasks, [sink], state, SETTINGS, RealClock(), CollectorRegistry(), events=log)
     shipper.start()
     writer = threading.Thread(target=write, args=(log, Path(how["events"]), how["seed"], end))
-    writer.start()
+    if how["events"]:
+        writer.start()
     print("ready", flush=True)
     sys.stdin.read()
     end.set()
-    writer.join()
+    if how["events"]:
+        writer.join()
     shipper.stop()
 
 
