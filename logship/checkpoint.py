@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from storage.failpoint import reach
 from storage.files import place, replace_file
 
 FORMAT: Final = 2
@@ -153,10 +154,14 @@ class CheckpointFile:
         def write(temporary: Path) -> None:
             temporary.touch(0o600)
             temporary.write_bytes(data)
+            reach("checkpoint.written")
             if self._path.exists():
                 self._path.replace(self._previous)
+                reach("checkpoint.aside")
 
+        reach("checkpoint.before_write")
         place(self._path, write)
+        reach("checkpoint.placed")
         self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         self._appended, self._whole = 0, len(data)
 

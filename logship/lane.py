@@ -23,6 +23,7 @@ from logship.source.chunk import Chunk
 from model.clock import Clock
 from model.errors import DeliveryError
 from model.log import Delivery, LogBatch
+from storage.failpoint import reach
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -105,6 +106,7 @@ class Lane:
             self._order.add(chunk)
             self._queued += chunk.size
             self._waiting += chunk.size
+            reach("buffer.put")
             if self._waiting >= self._pace.request_bytes:
                 self._changed.notify_all()
 
@@ -170,6 +172,7 @@ class Lane:
                     self._waiting += sum(chunk.size for chunk in chunks)
                     self._taken -= 1
                 continue
+            reach("buffer.delivered")
             with self._changed:
                 if not delivered:
                     self._abandon.set()
@@ -181,6 +184,7 @@ class Lane:
                 self._taken -= 1
                 self._changed.notify_all()
             self._buffered.set(self._queued)
+            reach("buffer.released")
             self._on_delivered()
 
     def _next(self, number: int) -> list[Chunk] | None:
@@ -206,6 +210,7 @@ class Lane:
                 size += chunks[-1].size
             self._waiting -= size
             self._taken += 1
+            reach("buffer.taken")
             return chunks
 
     def _may_take(self) -> bool:

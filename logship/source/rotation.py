@@ -15,6 +15,7 @@ from logship.source.files import LogFile, make_source_id
 from logship.source.gzipped import SUFFIX, GzipFile, open_log
 from logship.source.known import KnownFiles
 from logship.source.names import rotated
+from storage.failpoint import reach
 
 QUIET_SECONDS: Final = 1.0  # an open trace is complete after this; more than multiline.GAP_NS
 COPY_SECONDS: Final = 10.0  # after a truncation, for a copy to turn up
@@ -98,8 +99,10 @@ class FileSet:
         elif status:
             self._rescan = 2
         if self._rescan:
+            reach("rotation.seen")
             self._rescan -= 1
             self._scan(now, now_ns)
+            reach("rotation.scanned")
 
     def _check_content(self, file: LogFile, status: os.stat_result, now: float) -> None:
         """Find out whether the file was truncated in place; a read asks once more, see ``intact``."""
@@ -116,6 +119,7 @@ class FileSet:
         self._lost.append(file)
         self.truncations += 1
         self._rescan = 2
+        reach("rotation.truncated")
 
     # ------------------------------------------------------------ scanning
 
@@ -199,6 +203,7 @@ class FileSet:
         for file in new:
             if file.fingerprint and not file.source_id:
                 self._introduce(file)
+                reach("rotation.identified")
 
     def _introduce(self, file: LogFile) -> None:
         if not file.live:
@@ -268,6 +273,7 @@ class FileSet:
         file.close()
         self.files.remove(file)
         self._known.forget(file.source_id, now_ns // 1_000_000_000)
+        reach("rotation.removed")
 
     def delivered(self, file: LogFile) -> bool:
         """Tell whether every sink has everything of a file."""
