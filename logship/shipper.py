@@ -8,6 +8,7 @@ once: a container that lives 200 ms is read although it is gone. Each lane has a
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +17,6 @@ from prometheus_client import CollectorRegistry
 
 from logship.checkpoint import CheckpointFile
 from logship.deadletter import DeadLetters
-from logship.events import KEY, EventLog
 from logship.lane import Lane, SinkStatus
 from logship.ledger import Ledger
 from logship.memory import keep_freed
@@ -27,18 +27,13 @@ from logship.source.chunk import Chunk, Stream
 from logship.source.docker_api import ApiStream
 from logship.source.finder import Finder
 from logship.source.known import KnownFiles
+from logship.spool.spool import Spool
+from logship.spool.stream import SpoolStream
 from model.clock import Clock
 from model.samples import SeriesBlock, SeriesSource
-from model.task import (
-    ContainerID,
-    Task,
-    TaskID,
-    TaskIdentity,
-    TaskSource,
-    TaskState,
-    TaskStatus,
-)
+from model.task import Task, TaskSource
 
+REWRITE_SECONDS: Final = 86_400  # so that idle sources are known to be there still
 KEEP_SECONDS: Final = 7 * 86_400  # positions of files that are gone, in case they come back
 _log = logging.getLogger(__name__)
 
@@ -80,15 +75,15 @@ class Shipper:
         clock: Clock,
         registry: CollectorRegistry,
         *,
-        events: EventLog | None = None,
+        spools: Sequence[Spool] = (),
         redactor: Redactor | None = None,
     ) -> None:
-        """Make it; nothing starts. ``redactor`` is one that the caller has already."""
+        """Make it; nothing starts. ``spools`` wait on disk for the sinks; ``redactor`` is one that the caller has already."""
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._tasks = tasks
         self._settings = settings
         self._clock = clock
-        self._metrics = LogshipMetrics(registry)
+        self._metrics = self.metrics = LogshipMetrics(registry)
         self._ledger = Ledger()
         self._wake = threading.Event()
         self._dirty = False
@@ -117,13 +112,13 @@ class Shipper:
             dataset=settings.dataset,
             docker_socket=settings.docker_socket,
         )
-        self._streams: dict[str, Stream] = {}
-        if events is not None:
-            self._streams[KEY] = self._finder.events(_nobody(), events.path)
+        waiting = [SpoolStream(s, self._known, names, self._metrics.damaged) for s in spools]
+        self._streams: dict[str, Stream] = {stream.key: stream for stream in waiting}
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self._saved_at = 0.0
+        self._rewritten_s = 0
         self._checkpoint_problem = ""
 
     # ------------------------------------------------------------ life
@@ -150,6 +145,7 @@ class Shipper:
         if self._threads:
             self._save()
         self._threads.clear()
+        self._checkpoint.close()
         for stream in self._streams.values():
             stream.close()
 
@@ -190,9 +186,7 @@ class Shipper:
                 return
             try:
                 growing = stream.refresh(self._clock.monotonic(), self._clock.now_ns())
-                if stream.truncations:
-                    self._metrics.truncated_files.inc(stream.truncations)
-                    stream.truncations = 0
+                self._count_losses(stream)
                 if growing:
                     more |= self._read(stream)
             except Exception as error:
@@ -204,7 +198,7 @@ class Shipper:
         self._retire(streams)
         self._metrics.open_files.set(len(streams))
         now = self._clock.monotonic()
-        if self._known.urgent or (self._dirty and now - self._saved_at >= self._settings.checkpoint_interval_seconds):  # fmt: skip
+        if self._is_urgent() or (self._dirty and now - self._saved_at >= self._settings.checkpoint_interval_seconds):  # fmt: skip
             self._save()
         if not more:
             self._wake.wait(self._settings.poll_interval_seconds)
@@ -216,7 +210,7 @@ class Shipper:
         Returns:
             Whether it is worth looking at the stream again at once.
         """
-        if self._known.urgent:
+        if self._is_urgent():
             self._save()
         more = False
         chunk: Chunk | None = None
@@ -228,11 +222,19 @@ class Shipper:
                 chunk = stream.read(lane.name, self._clock.monotonic(), self._clock.now_ns())
             if chunk is None:
                 continue
+            self._known.touch(chunk.source.source_id)
             stream.advance(lane.name, chunk)
             self._count(chunk)
             lane.put(chunk)
             more |= chunk.more
         return more
+
+    def _count_losses(self, stream: Stream) -> None:
+        truncations, abandoned = stream.losses()
+        if truncations:
+            self._metrics.truncated_files.inc(truncations)
+        if abandoned:
+            self._metrics.abandoned_bytes.inc(abandoned)
 
     def _count(self, chunk: Chunk) -> None:
         if chunk.start < chunk.source.counted:
@@ -272,12 +274,25 @@ class Shipper:
         if self._starved:  # there was more to read than a lane had room for
             self._wake.set()
 
+    def _is_urgent(self) -> bool:
+        """Tell whether the checkpoint must be saved at once; where it could not be, in a while."""
+        if not self._known.urgent or not self._checkpoint_problem:
+            return self._known.urgent
+        waited = self._clock.monotonic() - self._saved_at
+        return waited >= self._settings.checkpoint_interval_seconds
+
     def _save(self) -> None:
         now_s = self._clock.now_ns() // 1_000_000_000
         self._dirty = False
         try:
-            self._checkpoint.save(self._known.entries(now_s, KEEP_SECONDS))
-            self._known.urgent = False
+            changes = self._known.changes(now_s)
+            everything = partial(self._known.entries, now_s, KEEP_SECONDS)
+            if now_s - self._rewritten_s > REWRITE_SECONDS:
+                self._rewritten_s = now_s
+                self._checkpoint.rewrite(everything())
+            else:
+                self._checkpoint.save(changes.entries, changes.gone, everything)
+            self._known.saved(changes)
             self._checkpoint_problem = ""
         except OSError as error:
             self._dirty = True
@@ -301,12 +316,6 @@ class Shipper:
         if self._checkpoint_problem:
             problems.append(self._checkpoint_problem)
         return ShipperStatus(tuple(lane.status for lane in self._lanes), tuple(problems), len(streams), sum(isinstance(s, ApiStream) for s in streams))  # fmt: skip
-
-
-def _nobody() -> Task:
-    """Return the owner of the spool of events, whose records are all somebody else's."""
-    none = TaskIdentity("", "", "", "", "", "", TaskID(""), ContainerID(""))
-    return Task(none, TaskStatus(TaskState.RUNNING, 0))
 
 
 if TYPE_CHECKING:

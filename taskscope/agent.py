@@ -63,8 +63,8 @@ class Agent:
     ) -> None:  # fmt: skip
         data, cluster, host = config.data_path(), config.cluster, config.host_name()
         self.tasks = tasks
-        self.events = TaskEvents(self.tasks, data / "logship" / "events", clock)
         redactor, docker = Redactor(), DockerClient(config.discovery.docker.socket)
+        self.events = TaskEvents(self.tasks, data / "logship" / "events", clock, redactor if config.logship.redact else None)  # fmt: skip
         self.health = HealthManager(
             self.tasks, config.healthcheck.declared(), DockerExec(docker), clock, registry,
             on_change=self.events.health_changed, redact=lambda text: _redacted(redactor, text),
@@ -78,7 +78,7 @@ class Agent:
                 ship.checkpoint_interval_seconds, ship.poll_interval_seconds,
                 docker_socket=docker.path if config.discovery.docker.enabled else "",
             ),
-            clock, registry, events=self.events.log, redactor=redactor,
+            clock, registry, spools=[self.events.log.spool], redactor=redactor,
         )  # fmt: skip
         self.collector = Collector(
             self.tasks, appender, clock, registry,
