@@ -131,11 +131,14 @@ class CheckpointFile:
             return
         data = b"".join(map(_record, changed)) + b"".join(map(_record, gone))
         descriptor, self._descriptor = self._descriptor, -1
+        reach("checkpoint.before_append")
         try:
             rest = b"\n" + data  # whatever stands before it, a record starts a line
             while rest:
                 rest = rest[os.write(descriptor, rest) :]
+            reach("checkpoint.appended")
             os.fdatasync(descriptor)
+            reach("checkpoint.synced")
         except OSError:
             os.close(descriptor)
             raise
@@ -159,7 +162,6 @@ class CheckpointFile:
                 self._path.replace(self._previous)
                 reach("checkpoint.aside")
 
-        reach("checkpoint.before_write")
         place(self._path, write)
         reach("checkpoint.placed")
         self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)

@@ -172,12 +172,12 @@ class Lane:
                     self._waiting += sum(chunk.size for chunk in chunks)
                     self._taken -= 1
                 continue
-            reach("buffer.delivered")
             with self._changed:
                 if not delivered:
                     self._abandon.set()
                     self._changed.notify_all()
                     return
+                reach("buffer.delivered")
                 for chunk in chunks:
                     self._order.delivered(chunk)
                 self._queued -= sum(chunk.size for chunk in chunks)

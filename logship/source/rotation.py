@@ -98,6 +98,8 @@ class FileSet:
                 self._check_content(live, status, now)
         elif status:
             self._rescan = 2
+            if live is not None:
+                reach("rotation.seen")
         if self._rescan:
             reach("rotation.seen")
             self._rescan -= 1
@@ -159,6 +161,8 @@ class FileSet:
             else:
                 self._known.forget(file.source_id, now_ns // 1_000_000_000)
         self.files = left + order
+        if len(order) > 1:
+            reach("rotation.scanned")
         if problem is not None:
             raise problem
 
@@ -220,6 +224,7 @@ class FileSet:
         if before and not file.generation:  # while nobody looked
             self.truncations += 1
         self._known.introduce(self._key, file, make_source_id)
+        reach("rotation.introduced")
 
     def _adopt(self, file: LogFile) -> bool:
         """Let a copy go on where a file had got to that was truncated; tell whether it is one."""
@@ -232,6 +237,7 @@ class FileSet:
             # what is on its way to a sink still acknowledges to the old one
             file.positions, file.acked, file.anchors = lost.positions, lost.acked, lost.anchors
             self._known.replace(file.source_id, file)
+            reach("rotation.copy_adopted")
             return True
         return False
 

@@ -34,11 +34,11 @@ from tests.chaos.writer import Kind, Writer
 ELASTICSEARCH: Final = f"http://127.0.0.1:{os.environ.get('TASKSCOPE_TEST_ES_PORT', '19200')}"
 KINDS: Final = (
     Kind("docker-json", "none"), Kind("docker-json", "rename"), Kind("docker-json", "rename", banner=True),
-    Kind("docker-text", "rename"), Kind("docker-text", "copytruncate"), Kind("docker-json", "copytruncate", rude=True),
-    Kind("docker-json", "recreate"), Kind("docker-text", "recreate", banner=True),
-    Kind("json", "none"), Kind("json", "rename"), Kind("json", "rename", banner=True), Kind("text", "rename"),
+    Kind("docker-text", "gz"), Kind("docker-text", "copytruncate"), Kind("docker-json", "copytruncate", rude=True),
+    Kind("docker-json", "recreate"), Kind("docker-text", "recreate", banner=True), Kind("docker-json", "gz", banner=True),
+    Kind("json", "copy-beside"), Kind("json", "rename"), Kind("json", "rename", banner=True), Kind("text", "rename"),
     Kind("json", "copytruncate"), Kind("text", "copytruncate", banner=True), Kind("bare", "copytruncate", rude=True),
-    Kind("text", "recreate"), Kind("bare", "recreate", rude=True, banner=True), Kind("bare", "rename"), Kind("text", "none"), Kind("bare", "none"),
+    Kind("text", "recreate"), Kind("bare", "recreate", rude=True, banner=True), Kind("bare", "gz"), Kind("text", "none"),
 )  # fmt: skip
 _OFTEN: Final = ("bulk", "buffer", "checkpoint")  # places that are reached several times a second
 _LONGEST_SECONDS: Final = 4.0  # a failpoint that is not reached by then counts as a kill at random

@@ -48,7 +48,9 @@ def main(how: dict[str, Any]) -> None:
     tasks = FakeTaskSource(*(task(**one) for one in how["tasks"]))
     state, end = Path(how["state"]), threading.Event()
     log = EventLog(state / "events", RealClock())
-    shipper = Shipper(tasks, [sink], state, SETTINGS, RealClock(), CollectorRegistry(), events=log)
+    shipper = Shipper(
+        tasks, [sink], state, SETTINGS, RealClock(), CollectorRegistry(), spools=[log.spool]
+    )
     shipper.start()
     writer = threading.Thread(target=write, args=(log, Path(how["events"]), how["seed"], end))
     if how["events"]:
@@ -59,6 +61,7 @@ def main(how: dict[str, Any]) -> None:
     if how["events"]:
         writer.join()
     shipper.stop()
+    log.close()
 
 
 if __name__ == "__main__":

@@ -95,6 +95,7 @@ class Request(Struct):
     def _bulk(self, parts: Sequence[Part]) -> list[Outcome]:
         reach("bulk.before_send")
         named = ",items.*._index" if self.expected else ""
+        reach("bulk.before_send")
         answer: Any = ask(
             self.client, "POST", f"/{self.index}/_bulk" if self.index else "/_bulk",
             b"".join([part.body for part in parts]),

@@ -14,6 +14,7 @@ from logship.sink.elasticsearch.bulk import THERE, Outcome, Request, part_of
 from logship.sink.elasticsearch.client import LINES, ask
 from model.errors import DeliveryError
 from model.log import Delivery, LogBatch
+from storage.failpoint import reach
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
@@ -101,6 +102,7 @@ class Checked:
         known: set[str] = set()
         if len(backing) > 1:
             known = set(self._where(request.client, stream, (i for own in ids for i in own)))
+        reach("bulk.looked_up")
         request.expected = backing[-1] if backing else ""
         missing = [np.flatnonzero([i not in known for i in own]) for own in ids]
         rest = [batch.take(rows) if known else batch for batch, rows in zip(batches, missing, strict=True)]  # fmt: skip
@@ -132,6 +134,7 @@ class Checked:
         if not twins:
             return
         lines = b"".join([b'{"delete":{"_index":"%b","_id":"%b"}}\n' % (landed[i].encode(), i.encode()) for i in twins])  # fmt: skip
+        reach("bulk.twins_found")
         ask(client, "POST", "/_bulk", lines, headers={"content-type": LINES})
         self.found += len(twins)
         gone = set(twins)
