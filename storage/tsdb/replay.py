@@ -12,10 +12,13 @@ from model.errors import StorageError
 from model.samples import Bools, Exemplar
 from storage.interface import Metadata, Refs
 from storage.tsdb import records
+from storage.tsdb.backlog import Backlog, Cell
+from storage.tsdb.chunk import Chunk
 from storage.tsdb.growable import Growable
 from storage.tsdb.head import Head, Layout
 from storage.tsdb.records import Damage, Kind
 from storage.tsdb.samples import Samples
+from storage.tsdb.sealed import SealedChunk, read_sealed
 from storage.tsdb.walsegment import SegmentInfo
 
 log = logging.getLogger(__name__)
@@ -29,12 +32,14 @@ class Replayed(Struct):
         metadata: What is known of metric families.
         samples: Number of samples brought back.
         damaged: Number of places that could not be read, torn tails left out.
+        adopted: Number of sealed chunks that did not have to be made again.
     """
 
     segments: dict[int, SegmentInfo] = field(default_factory=dict)
     metadata: dict[str, Metadata] = field(default_factory=dict)
     samples: int = 0
     damaged: int = 0
+    adopted: int = 0
 
 
 def replay(
@@ -42,7 +47,7 @@ def replay(
     head: Head,
     late_from: int,
     now_ms: int,
-    before_segment: Callable[[int], None] = lambda number: None,
+    before_segment: Callable[[int, Callable[[], None]], None] = lambda number, ready: None,
 ) -> Replayed:
     """Read all segments in order.
 
@@ -51,17 +56,23 @@ def replay(
         head: What takes the samples; scrapes before its ``persisted_ms`` are in blocks already.
         late_from: Samples with own timestamps in segments before this one are in blocks already.
         now_ms: When the layouts are taken to be used last.
-        before_segment: Called with a segment's number before it is read.
+        before_segment: Called with a segment's number before it is read, and with what it must call
+            before it looks at the head.
 
     Raises:
         StorageError: If a segment cannot be opened or is of an unknown version.
     """
     found = Replayed()
+    backlog = Backlog(head)
     for path in sorted(directory.glob("*.wal")):
         number = int(path.stem)
-        before_segment(number)
+        before_segment(number, backlog.flush)
         info = found.segments[number] = SegmentInfo(bytes=path.stat().st_size)
-        _Segment(head, found, info, now_ms, late=number >= late_from).read(path)
+        segment = _Segment(head, backlog, found, info, late=number >= late_from)
+        segment.now_ms = now_ms
+        segment.read(path)
+    backlog.finish()
+    found.adopted = backlog.adopted
     return found
 
 
@@ -69,15 +80,17 @@ class _Segment:
     """One segment while it is read: its numbers and what they stand for now."""
 
     def __init__(
-        self, head: Head, found: Replayed, info: SegmentInfo, now_ms: int, *, late: bool
+        self, head: Head, backlog: Backlog, found: Replayed, info: SegmentInfo, *, late: bool
     ) -> None:
+        self.now_ms = 0
         self._head = head
+        self._backlog = backlog
         self._found = found
         self._info = info
-        self._now_ms = now_ms
         self._late = late
         self._refs: Growable[np.int64] = Growable(np.int64, -1)
-        self._layouts: dict[int, tuple[Layout, Bools]] = {}
+        self._layouts: dict[int, tuple[Layout, Bools | None]] = {}
+        self._early: dict[int, list[Chunk]] = {}  # those whose columns are still to come
         self._unknown = 0
 
     def read(self, path: Path) -> None:
@@ -125,10 +138,12 @@ class _Segment:
             here = self._known(refs)
             if here.any():
                 known = self._refs.data[refs[here]]
-                self._layouts[layout_id] = self._head.layout_of(known, self._now_ms), here
+                layout = self._head.layout_of(known, self.now_ms)
+                self._layouts[layout_id] = layout, None if here.all() else here
         elif kind is Kind.SCRAPES:
-            for scrape in records.read_scrapes(payload):
-                self._scrape(scrape)
+            self._scrapes(records.LoggedScrapes(payload))
+        elif kind is Kind.SEALED:
+            self._sealed(read_sealed(payload))
         elif kind is Kind.SAMPLES:
             self._samples(records.read_samples(payload))
         elif kind is Kind.TYPED_SAMPLES:
@@ -145,7 +160,7 @@ class _Segment:
             here = self._known(samples.refs)
             found = samples if here.all() else samples.take(here)
             known = replace(found, refs=self._refs.data[found.refs])
-            self._head.append_late(known, self._now_ms)
+            self._head.append_late(known, self.now_ms)
             self._found.samples += known.size
 
     def _exemplars(self, refs: Refs, exemplars: list[Exemplar], *, whole: bool) -> None:
@@ -156,17 +171,37 @@ class _Segment:
         kept = [one for one, known in zip(exemplars, here.tolist(), strict=True) if known]
         self._head.append_exemplars(self._refs.data[refs[here]], kept, logged=True)
 
-    def _scrape(self, scrape: records.Scrape) -> None:
-        self._info.max_ts_ms = max(self._info.max_ts_ms, scrape.ts_ms)
-        if scrape.layout_id not in self._layouts:
-            self._unknown += 1
+    def _scrapes(self, scrapes: records.LoggedScrapes) -> None:
+        for layout_id, ts_ms, start, stop in scrapes.heads:
+            self._info.max_ts_ms = max(self._info.max_ts_ms, ts_ms)
+            if layout_id not in self._layouts:
+                self._unknown += 1
+                continue
+            layout, here = self._layouts[layout_id]
+            if ts_ms <= layout.last_ms or ts_ms < self._head.persisted_ms:
+                continue  # there already: groups are written twice after a failed fsync
+            layout.used_ms = self.now_ms
+            self._backlog.add(layout, ts_ms, Cell(scrapes, start, stop, here))
+            self._found.samples += len(layout.refs)
+            if layout.id in self._early:
+                self._adopt(layout)
+
+    def _sealed(self, sealed: SealedChunk) -> None:
+        layout, here = self._layouts.get(sealed.layout_id, (None, None))
+        if layout is None or here is not None or len(sealed.order) != len(layout.refs):
             return
-        layout, here = self._layouts[scrape.layout_id]
-        if scrape.ts_ms <= layout.last_ms or scrape.ts_ms < self._head.persisted_ms:
-            return  # there already: groups are written twice after a failed fsync
-        layout.used_ms = self._now_ms
-        self._head.put_column(layout, scrape.ts_ms, scrape.values[here])
-        self._found.samples += len(layout.refs)
+        chunk = sealed.of(layout.refs)
+        if chunk.maxt >= self._head.persisted_ms:
+            self._early.setdefault(layout.id, []).append(chunk)
+            self._adopt(layout)
+
+    def _adopt(self, layout: Layout) -> None:
+        """Adopt the chunks whose columns have all been read: some are logged before the newest of these."""
+        early = self._early[layout.id]
+        while early and early[0].maxt <= layout.last_ms:
+            self._backlog.adopt(layout, early.pop(0))
+        if not early:
+            del self._early[layout.id]
 
     def _known(self, refs: Refs) -> Bools:
         """Tell which series are defined; if some are not their record is counted."""
