@@ -35,37 +35,35 @@ class Cell(Struct, frozen=True):
     here: Bools | None
 
 
-class Queue(Struct, frozen=True):
-    """The columns of one layout that are not in the slab yet, oldest first."""
+class Queue(Struct):
+    """The columns of one layout that are not in the slab yet, oldest first.
+
+    Attributes:
+        layout: The layout.
+        room: How many there may be before the slab has no column left for them.
+        ts_ms: Their times.
+        cells: Their values.
+    """
 
     layout: Layout
+    room: int = 0
     ts_ms: list[int] = field(default_factory=list)
     cells: list[Cell] = field(default_factory=list)
 
 
 class Backlog:
-    """See the module. Nobody else changes the head between ``add`` and ``flush``, but its lane.
-
-    Attributes:
-        adopted: Number of chunks that were taken from the log.
-    """
+    """See the module. Nobody else changes the head between ``add`` and ``flush``, but its lane."""
 
     def __init__(self, head: Head) -> None:
-        self._head = head
+        self.head = head
         self._queues: dict[int, Queue] = {}
-        self.adopted = 0
+        self._adopted: list[Chunk] = []
 
     def add(self, layout: Layout, ts_ms: int, cell: Cell) -> None:
         """Take a column that is newer than all its layout has."""
-        head = self._head
-        if layout.slot < 0:
-            if any(self._waits(other) for other in head.rivals(layout.refs)):
-                self.flush()  # they are sealed with all that they have
-            head.unpark(layout)
-        queue = self._queues.setdefault(layout.id, Queue(layout))
-        if int(head.slab.count.data[layout.slot]) + len(queue.cells) == WIDTH:
-            self.flush()
-            head.seal(layout, WIDTH - KEPT)
+        queue = self._queues.get(layout.id)
+        if queue is None or layout.slot < 0 or len(queue.cells) == queue.room:
+            queue = self._make_room(layout)
         queue.ts_ms.append(ts_ms)
         queue.cells.append(cell)
         layout.last_ms = ts_ms
@@ -76,10 +74,11 @@ class Backlog:
         If they are not the same, which the log's writer saw otherwise, they are compressed here, so
         that the next chunk finds the columns that it was made of.
         """
-        if layout.slot < 0:
+        queue = self._queues.get(layout.id)
+        if queue is None or layout.slot < 0:
             return
-        head, queue = self._head, self._queues.setdefault(layout.id, Queue(layout))
-        in_slab = head.slab.columns(layout.slot)[0]
+        slab = self.head.slab
+        in_slab = slab.columns(layout.slot)[0]
         ts = np.concatenate([in_slab, np.array(queue.ts_ms, dtype=np.int64)])
         first = int(np.searchsorted(ts, chunk.mint))
         stop = int(np.searchsorted(ts, chunk.maxt, side="right"))
@@ -87,18 +86,19 @@ class Backlog:
         compressed = first if same else stop
         if compressed:
             self.flush()
-            head.seal(layout, compressed)
-        if not same:
-            return
-        dropped = min(chunk.width, int(head.slab.count.data[layout.slot]))
-        if dropped:
-            head.slab.drop(layout.slot, dropped)
-        del queue.ts_ms[: chunk.width - dropped], queue.cells[: chunk.width - dropped]
-        head.sealed = (*head.sealed, chunk)
-        self.adopted += 1
+            self.head.seal(layout, compressed)
+        if same:
+            dropped = min(chunk.width, int(slab.count.data[layout.slot]))
+            if dropped:
+                slab.drop(layout.slot, dropped)
+            del queue.ts_ms[: chunk.width - dropped], queue.cells[: chunk.width - dropped]
+            self._adopted.append(chunk)
+        queue.room = WIDTH - int(slab.count.data[layout.slot])
 
     def flush(self) -> None:
         """Decode all that waits and write it to the slab."""
+        self.head.sealed = (*self.head.sealed, *self._adopted)
+        self._adopted.clear()
         waiting = [queue for queue in self._queues.values() if queue.cells]
         while waiting:
             for queue in waiting:
@@ -109,11 +109,21 @@ class Backlog:
         """Do what is left when the log is read."""
         self.flush()
         for queue in self._queues.values():
-            self._head.note_newest(queue.layout)
+            self.head.note_newest(queue.layout)
 
-    def _waits(self, layout: Layout) -> bool:
-        queue = self._queues.get(layout.id)
-        return queue is not None and bool(queue.cells)
+    def _make_room(self, layout: Layout) -> Queue:
+        """Return the queue of a layout, which has rows then, and columns left."""
+        head = self.head
+        queue = self._queues.setdefault(layout.id, Queue(layout))
+        if layout.slot < 0:
+            if head.rivals(layout.refs):
+                self.flush()  # they are sealed with all that they have
+            head.unpark(layout)
+        elif len(queue.cells) == queue.room:
+            self.flush()
+            head.seal(layout, WIDTH - KEPT)
+        queue.room = WIDTH - int(head.slab.count.data[layout.slot])
+        return queue
 
     def _write(self, queue: Queue) -> None:
         some = queue.cells[:_AT_ONCE]
@@ -122,5 +132,6 @@ class Backlog:
             own = cell.scrapes.values[cell.start : cell.stop]
             values[:, column] = own if cell.here is None else own[cell.here]
         times = np.array(queue.ts_ms[:_AT_ONCE], dtype=np.int64)
-        self._head.slab.write_columns(queue.layout.slot, times, values)
+        self.head.slab.write_columns(queue.layout.slot, times, values)
         del queue.cells[:_AT_ONCE], queue.ts_ms[:_AT_ONCE]
+        queue.room -= len(some)

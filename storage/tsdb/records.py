@@ -91,7 +91,7 @@ def read(data: bytes) -> Iterator[tuple[Kind, memoryview] | Damage]:
     """
     head = data[: len(SEGMENT_HEAD)]
     at = len(SEGMENT_HEAD)
-    if head[:-1] != SEGMENT_HEAD[:-1] or not 1 <= head[-1] <= SEGMENT_VERSION:
+    if not is_known(head):
         first = _next_whole(data, len(SEGMENT_HEAD))
         if first < 0:
             if SEGMENT_HEAD.startswith(head) or not any(head):
@@ -115,6 +115,19 @@ def read(data: bytes) -> Iterator[tuple[Kind, memoryview] | Damage]:
         kind, payload = found
         yield kind, payload
         at += _RECORD.size + len(payload)
+
+
+def is_known(head: bytes) -> bool:
+    """Tell whether a segment that begins so is whole there, and of a version that can be read."""
+    return head[:-1] == SEGMENT_HEAD[:-1] and 1 <= head[-1] <= SEGMENT_VERSION
+
+
+def whole(view: memoryview) -> Iterator[tuple[Kind, memoryview, int]]:
+    """Yield the records that stand one behind the other from the first byte on, each with its end."""
+    at = 0
+    while found := _whole(view, at):
+        at += _RECORD.size + len(found[1])
+        yield *found, at
 
 
 def _whole(view: memoryview, at: int) -> tuple[Kind, memoryview] | None:

@@ -19,6 +19,7 @@ from storage.tsdb.head import Head, Layout
 from storage.tsdb.records import Damage, Kind
 from storage.tsdb.samples import Samples
 from storage.tsdb.sealed import SealedChunk, read_sealed
+from storage.tsdb.walreader import read_segment
 from storage.tsdb.walsegment import SegmentInfo
 
 log = logging.getLogger(__name__)
@@ -32,14 +33,12 @@ class Replayed(Struct):
         metadata: What is known of metric families.
         samples: Number of samples brought back.
         damaged: Number of places that could not be read, torn tails left out.
-        adopted: Number of sealed chunks that did not have to be made again.
     """
 
     segments: dict[int, SegmentInfo] = field(default_factory=dict)
     metadata: dict[str, Metadata] = field(default_factory=dict)
     samples: int = 0
     damaged: int = 0
-    adopted: int = 0
 
 
 def replay(
@@ -68,11 +67,8 @@ def replay(
         number = int(path.stem)
         before_segment(number, backlog.flush)
         info = found.segments[number] = SegmentInfo(bytes=path.stat().st_size)
-        segment = _Segment(head, backlog, found, info, late=number >= late_from)
-        segment.now_ms = now_ms
-        segment.read(path)
+        _Segment(backlog, found, info, now_ms, late=number >= late_from).read(path)
     backlog.finish()
-    found.adopted = backlog.adopted
     return found
 
 
@@ -80,13 +76,13 @@ class _Segment:
     """One segment while it is read: its numbers and what they stand for now."""
 
     def __init__(
-        self, head: Head, backlog: Backlog, found: Replayed, info: SegmentInfo, *, late: bool
+        self, backlog: Backlog, found: Replayed, info: SegmentInfo, now_ms: int, *, late: bool
     ) -> None:
-        self.now_ms = 0
-        self._head = head
+        self._head = backlog.head
         self._backlog = backlog
         self._found = found
         self._info = info
+        self._now_ms = now_ms
         self._late = late
         self._refs: Growable[np.int64] = Growable(np.int64, -1)
         self._layouts: dict[int, tuple[Layout, Bools | None]] = {}
@@ -96,7 +92,7 @@ class _Segment:
     def read(self, path: Path) -> None:
         """Read one file; damage is left out and logged."""
         try:
-            for item in records.read(path.read_bytes()):
+            for item in read_segment(path):
                 if isinstance(item, Damage):
                     self._say(path, item)
                     continue
@@ -138,7 +134,7 @@ class _Segment:
             here = self._known(refs)
             if here.any():
                 known = self._refs.data[refs[here]]
-                layout = self._head.layout_of(known, self.now_ms)
+                layout = self._head.layout_of(known, self._now_ms)
                 self._layouts[layout_id] = layout, None if here.all() else here
         elif kind is Kind.SCRAPES:
             self._scrapes(records.LoggedScrapes(payload))
@@ -160,7 +156,7 @@ class _Segment:
             here = self._known(samples.refs)
             found = samples if here.all() else samples.take(here)
             known = replace(found, refs=self._refs.data[found.refs])
-            self._head.append_late(known, self.now_ms)
+            self._head.append_late(known, self._now_ms)
             self._found.samples += known.size
 
     def _exemplars(self, refs: Refs, exemplars: list[Exemplar], *, whole: bool) -> None:
@@ -172,19 +168,22 @@ class _Segment:
         self._head.append_exemplars(self._refs.data[refs[here]], kept, logged=True)
 
     def _scrapes(self, scrapes: records.LoggedScrapes) -> None:
+        closed = self._head.persisted_ms
         for layout_id, ts_ms, start, stop in scrapes.heads:
-            self._info.max_ts_ms = max(self._info.max_ts_ms, ts_ms)
-            if layout_id not in self._layouts:
+            known = self._layouts.get(layout_id)
+            if known is None:
                 self._unknown += 1
                 continue
-            layout, here = self._layouts[layout_id]
-            if ts_ms <= layout.last_ms or ts_ms < self._head.persisted_ms:
+            layout, here = known
+            if ts_ms <= layout.last_ms or ts_ms < closed:
                 continue  # there already: groups are written twice after a failed fsync
-            layout.used_ms = self.now_ms
+            layout.used_ms = self._now_ms
             self._backlog.add(layout, ts_ms, Cell(scrapes, start, stop, here))
             self._found.samples += len(layout.refs)
             if layout.id in self._early:
                 self._adopt(layout)
+        newest = max((ts_ms for _, ts_ms, *_ in scrapes.heads), default=self._info.max_ts_ms)
+        self._info.max_ts_ms = max(self._info.max_ts_ms, newest)
 
     def _sealed(self, sealed: SealedChunk) -> None:
         layout, here = self._layouts.get(sealed.layout_id, (None, None))

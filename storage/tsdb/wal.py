@@ -305,8 +305,8 @@ class Wal:
     def _write(self, group: Group) -> None:
         try:
             self._put(group)
-        except OSError:
-            if not group.sealed:
+        except OSError as error:
+            if not group.sealed or error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             group.sealed = []  # there may be room for the rest, which holds the same
             self._put(group)
