@@ -101,10 +101,8 @@ class FileSet:
             if live is not None:
                 reach("rotation.seen")
         if self._rescan:
-            reach("rotation.seen")
             self._rescan -= 1
             self._scan(now, now_ns)
-            reach("rotation.scanned")
 
     def _check_content(self, file: LogFile, status: os.stat_result, now: float) -> None:
         """Find out whether the file was truncated in place; a read asks once more, see ``intact``."""
@@ -207,7 +205,6 @@ class FileSet:
         for file in new:
             if file.fingerprint and not file.source_id:
                 self._introduce(file)
-                reach("rotation.identified")
 
     def _introduce(self, file: LogFile) -> None:
         if not file.live:

@@ -93,7 +93,6 @@ class Request(Struct):
         return [Outcome(Delivery(status, reasons), landed)]
 
     def _bulk(self, parts: Sequence[Part]) -> list[Outcome]:
-        reach("bulk.before_send")
         named = ",items.*._index" if self.expected else ""
         reach("bulk.before_send")
         answer: Any = ask(
