@@ -25,7 +25,7 @@ from logship.redact import Redactor
 from logship.sink.base import Sink
 from logship.source.chunk import Chunk, Stream
 from logship.source.docker_api import ApiStream
-from logship.source.finder import Finder
+from logship.source.finder import KINDS, Finder
 from logship.source.known import KnownFiles
 from logship.spool.spool import Spool
 from logship.spool.stream import SpoolStream
@@ -48,6 +48,8 @@ class Settings(Struct, frozen=True):
     checkpoint_interval_seconds: float = 1.0
     poll_interval_seconds: float = 0.25
     docker_socket: str = "/var/run/docker.sock"  # "" never asks Docker's API
+    kinds: frozenset[str] = KINDS  # of logs that are read
+    elsewhere: frozenset[str] = frozenset()  # log drivers whose lines come over a socket
 
 
 class ShipperStatus(Struct, frozen=True):
@@ -111,6 +113,8 @@ class Shipper:
             names,
             dataset=settings.dataset,
             docker_socket=settings.docker_socket,
+            kinds=settings.kinds,
+            elsewhere=settings.elsewhere,
         )
         waiting = [SpoolStream(s, self._known, names, self._metrics.damaged) for s in spools]
         self._streams: dict[str, Stream] = {stream.key: stream for stream in waiting}

@@ -16,6 +16,7 @@ from logship.source.tail import Tail
 from model import task_labels
 from model.task import Task
 
+KINDS = frozenset({"docker", "sandbox"})
 SANDBOX_FILES = ("stdout", "stderr")
 _FORMATS = get_args(Format)
 
@@ -97,7 +98,10 @@ def _dataset(name: str) -> str:
 
 
 class Finder:
-    """Makes streams for tasks, keeps them while there is something to read."""
+    """Makes streams for tasks, keeps them while there is something to read.
+
+    Logs of ``kinds`` are read; those of the log drivers ``elsewhere`` come over a socket.
+    """
 
     def __init__(
         self,
@@ -107,12 +111,25 @@ class Finder:
         *,
         dataset: str,
         docker_socket: str,
+        kinds: frozenset[str] = KINDS,
+        elsewhere: frozenset[str] = frozenset(),
     ) -> None:
         self._redactor = redactor
         self._known = known
         self._sinks = tuple(sinks)
         self._dataset = dataset
         self._docker_socket = docker_socket
+        self._kinds = kinds
+        self._elsewhere = elsewhere
+
+    def wanted(self, task: Task) -> Iterator[Wanted]:
+        """Return what is wanted of a task and does not come another way: over a socket, say."""
+        if task.status.log_driver in self._elsewhere:
+            return
+        for want in wanted(task):
+            is_sandbox = want.base is not None and not want.wrapped
+            if ("sandbox" if is_sandbox else "docker") in self._kinds:
+                yield want
 
     def make(self, task: Task, want: Wanted, now: float, now_ns: int) -> Stream:
         """Make and open a stream: of the file if it may be read, else through the runtime's API."""
@@ -149,7 +166,7 @@ class Finder:
         new: dict[str, Stream] = {}
         present = set()
         for task in tasks:
-            for want in wanted(task):
+            for want in self.wanted(task):
                 present.add(want.key)
                 stream = streams.get(want.key)
                 if stream is None:
