@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from configfile.validate import Section
+from logship.source.config import DockerSourceConfig, FilesSourceConfig, SandboxSourceConfig
 
 _NAME = r"^[a-z0-9][a-z0-9_.]{0,99}$"
 
@@ -61,10 +62,19 @@ class ElasticsearchSinkConfig(Section):
 SinkConfig = Annotated[EmbeddedSinkConfig | ElasticsearchSinkConfig, Field(discriminator="type")]
 
 
+SourceConfig = Annotated[
+    DockerSourceConfig | SandboxSourceConfig | FilesSourceConfig, Field(discriminator="type")
+]
+
+
 class LogshipConfig(Section):
     """The section ``logship:``."""
 
     enabled: bool = True
+    sources: tuple[SourceConfig, ...] = (
+        DockerSourceConfig(type="docker"),
+        SandboxSourceConfig(type="sandbox"),
+    )
     sinks: tuple[SinkConfig, ...] = (EmbeddedSinkConfig(type="embedded"),)
     dataset: str = Field(default="task", pattern=_NAME)
     redact: bool = True

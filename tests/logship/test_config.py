@@ -13,6 +13,7 @@ def test_nothing_said_works() -> None:
     config = validate(parse("", "x.yml"), LogshipConfig)
 
     assert [sink.type for sink in config.sinks] == ["embedded"]
+    assert [source.type for source in config.sources] == ["docker", "sandbox"]
     assert config.redact
 
 
@@ -39,6 +40,10 @@ def test_both_sinks() -> None:
         ("sinks: [{type: elasticsearch, username: u, password_file: p, api_key_file: k}]", "exclude each other"),
         ("sinks: [{type: embedded}, {type: embedded}]", "may stand once"),
         ("sinks: [{type: elasticsearch, namespace: A-B}]", "pattern"),
+        ("sources: [{type: files, include: []}]", "needs at least one path"),
+        ("sources: [{type: files, include: [logs/*.log]}]", "must be a whole path"),
+        ("sources: [{type: files, include: [/a/../b]}]", "must not go up"),
+        ("sources: [{type: files, include: [/a], format: jsn}]", "json-file"),
         ("bufer_bytes: 1", "did you mean buffer_bytes?"),
     ],
 )  # fmt: skip
