@@ -13,6 +13,7 @@ from logship.socket_config import (
     OtlpSourceConfig,
     StdoutSinkConfig,
 )
+from logship.source.config import DockerSourceConfig, FilesSourceConfig, SandboxSourceConfig
 
 _NAME = r"^[a-z0-9][a-z0-9_.]{0,99}$"
 
@@ -80,20 +81,12 @@ SinkConfig = Annotated[
 ]
 
 
-class DockerSourceConfig(Section):
-    """The logs of Docker's containers: their files, or through its API."""
-
-    type: Literal["docker"]
-
-
-class SandboxSourceConfig(Section):
-    """``stdout`` and ``stderr`` of tasks that have a sandbox."""
-
-    type: Literal["sandbox"]
-
-
 SourceConfig = Annotated[
-    DockerSourceConfig | SandboxSourceConfig | ForwardSourceConfig | OtlpSourceConfig,
+    DockerSourceConfig
+    | SandboxSourceConfig
+    | FilesSourceConfig
+    | ForwardSourceConfig
+    | OtlpSourceConfig,
     Field(discriminator="type"),
 ]
 _SOURCES: Final = (DockerSourceConfig(type="docker"), SandboxSourceConfig(type="sandbox"))

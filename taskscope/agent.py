@@ -6,7 +6,7 @@ process (``taskscope up``) or a server's (``taskscope agent``). It imports neith
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
@@ -20,15 +20,19 @@ from discovery.process.taskfile import tasks_directory
 from discovery.registry import TaskRegistry
 from discovery.source import RuntimeSource
 from healthcheck.manager import HealthManager
+from logship.parse.parser import Wrapping
 from logship.redact import Redactor
 from logship.shipper import Settings, Shipper
 from logship.sink.base import Sink
 from logship.source.finder import KINDS
+from logship.source.globs import FileSource
 from model.clock import Clock
 from storage.interface import Appender
 from taskscope.config import TaskscopeConfig
 from taskscope.events import TaskEvents
 from taskscope.sockets import buffer_of, elsewhere, log_servers
+
+_WRAPPING: Final[Mapping[str, Wrapping]] = {"auto": "auto", "json-file": "json-file", "cri": "cri", "plain": "none"}  # fmt: skip
 
 
 def build_tasks(config: TaskscopeConfig, clock: Clock, registry: CollectorRegistry) -> TaskRegistry:
@@ -80,7 +84,9 @@ class Agent:
                 ship.dataset, ship.redact, ship.buffer.memory_bytes, ship.request_timeout_seconds,
                 ship.checkpoint_interval_seconds, ship.poll_interval_seconds,
                 docker_socket=docker.path if config.discovery.docker.enabled else "",
-                kinds=frozenset(source.type for source in ship.sources) & KINDS, elsewhere=elsewhere(config),
+                kinds=frozenset(kind for kind in KINDS if kind in {source.type for source in ship.sources}), elsewhere=elsewhere(config),
+                files=tuple(FileSource(s.include, s.exclude, s.app, _WRAPPING[s.format]) for s in ship.sources if s.type == "files"),
+                cluster=cluster, host=host,
             ),
             clock, registry, spools=[self.events.log.spool, *self._buffers], redactor=redactor,
         )  # fmt: skip
