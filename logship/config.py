@@ -1,11 +1,22 @@
 """What an operator can say about log shipping (``logship:`` in the configuration)."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from configfile.validate import Section
+from logship.policy_config import (
+    FieldName,
+    FormatConfig,
+    LimitConfig,
+    LogMetricConfig,
+    NumberType,
+    RedactionConfig,
+)
+
+if TYPE_CHECKING:
+    from logship.policy import Policy
 
 _NAME = r"^[a-z0-9][a-z0-9_.]{0,99}$"
 
@@ -69,6 +80,11 @@ class LogshipConfig(Section):
     dataset: str = Field(default="task", pattern=_NAME)
     redact: bool = True
     buffer_bytes: int = Field(default=8 << 20, ge=1 << 20, le=1 << 30)
+    redaction: RedactionConfig = RedactionConfig()
+    formats: tuple[FormatConfig, ...] = ()
+    limits: tuple[LimitConfig, ...] = ()
+    metrics: tuple[LogMetricConfig, ...] = ()
+    fields: dict[FieldName, NumberType] = Field(default_factory=dict)
     request_timeout_seconds: float = Field(default=30.0, gt=0, le=600)
     checkpoint_interval_seconds: float = Field(default=1.0, gt=0, le=60)
     poll_interval_seconds: float = Field(default=0.25, ge=0.02, le=10)
@@ -81,3 +97,23 @@ class LogshipConfig(Section):
         if len({sink.type for sink in sinks}) != len(sinks):
             raise ValueError("a sink of each type may stand once")
         return sinks
+
+    @field_validator("metrics")
+    @classmethod
+    def _names_once(cls, metrics: tuple[LogMetricConfig, ...]) -> tuple[LogMetricConfig, ...]:
+        names = [metric.name for metric in metrics]
+        for metric in metrics:
+            if names.count(metric.name) > 1 and len({(m.type, m.buckets, *m.labels) for m in metrics if m.name == metric.name}) > 1:  # fmt: skip
+                raise ValueError(f"{metric.name} stands several times, with other types, buckets or labels")  # fmt: skip
+        return metrics
+
+    def policy(self) -> "Policy":
+        """Return what was decided about the lines themselves."""
+        from logship.policy import Policy
+
+        return Policy(
+            tuple(one.built() for one in self.formats),
+            tuple(one.built() for one in self.limits),
+            tuple(one.built() for one in self.metrics),
+            dict(self.fields),
+        )

@@ -22,6 +22,7 @@ class LogshipMetrics:
         self.redactions = counter("redactions")
         self.marked = counter("marked_records")
         self.truncated_files = counter("truncated_files")
+        self.metric_failures = counter("metric_failures")
         self.sink_up = gauge("sink_up")
         self.buffer_bytes = gauge("buffer_bytes")
         self.open_files = gauge("open_files")

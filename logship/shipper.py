@@ -7,20 +7,23 @@ once: a container that lives 200 ms is read although it is gone. Each lane has a
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
 from logship.checkpoint import CheckpointFile
 from logship.deadletter import DeadLetters
+from logship.derive.meter import Meter
 from logship.events import KEY, EventLog
 from logship.lane import Lane, SinkStatus
 from logship.ledger import Ledger
+from logship.limits.limiter import Limiter
 from logship.memory import keep_freed
 from logship.metrics import LogshipMetrics
+from logship.policy import Policy
 from logship.redact import Redactor
 from logship.sink.base import Sink
 from logship.source.chunk import Chunk, Stream
@@ -28,6 +31,7 @@ from logship.source.docker_api import ApiStream
 from logship.source.finder import Finder
 from logship.source.known import KnownFiles
 from model.clock import Clock
+from model.log import Level
 from model.samples import SeriesBlock, SeriesSource
 from model.task import (
     ContainerID,
@@ -82,14 +86,18 @@ class Shipper:
         *,
         events: EventLog | None = None,
         redactor: Redactor | None = None,
+        policy: Policy | None = None,
     ) -> None:
-        """Make it; nothing starts. ``redactor`` is one that the caller has already."""
+        """Make it; nothing starts. ``redactor`` is one that the caller has already; ``policy`` limits need ``events``."""
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._tasks = tasks
         self._settings = settings
         self._clock = clock
         self._metrics = LogshipMetrics(registry)
         self._ledger = Ledger()
+        policy = policy or Policy()
+        self._limiter = Limiter(policy.limits if events is not None else (), events.append if events is not None else _unheard)  # fmt: skip
+        self._meter = Meter(policy.metrics, self._metrics)
         self._wake = threading.Event()
         self._dirty = False
         self._starved = False
@@ -116,6 +124,7 @@ class Shipper:
             names,
             dataset=settings.dataset,
             docker_socket=settings.docker_socket,
+            policy=policy,
         )
         self._streams: dict[str, Stream] = {}
         if events is not None:
@@ -145,6 +154,7 @@ class Shipper:
         self._wake.set()
         for thread in self._threads:
             thread.join(timeout_seconds)
+        self._limiter.tick(self._clock.monotonic(), closing=True)
         for lane in self._lanes:
             lane.stop(timeout_seconds / max(1, len(self._lanes)))
         if self._threads:
@@ -204,6 +214,7 @@ class Shipper:
         self._retire(streams)
         self._metrics.open_files.set(len(streams))
         now = self._clock.monotonic()
+        self._limiter.tick(now)
         if self._known.urgent or (self._dirty and now - self._saved_at >= self._settings.checkpoint_interval_seconds):  # fmt: skip
             self._save()
         if not more:
@@ -220,23 +231,38 @@ class Shipper:
             self._save()
         more = False
         chunk: Chunk | None = None
+        reader = ""
         for lane in self._lanes:
             if not lane.has_room:
                 self._starved = True
                 continue
             if chunk is None or not stream.fits(lane.name, chunk):
                 chunk = stream.read(lane.name, self._clock.monotonic(), self._clock.now_ns())
+                chunk = self._through(chunk, lane.name) if chunk is not None else None
+                reader = lane.name
+            else:
+                self._limiter.follow(lane.name, reader, chunk.task.identity)
             if chunk is None:
                 continue
             stream.advance(lane.name, chunk)
-            self._count(chunk)
             lane.put(chunk)
             more |= chunk.more
         return more
 
+    def _through(self, chunk: Chunk, lane: str) -> Chunk:
+        """Count a chunk, unless another lane was here before, and leave out what is over the task's limit."""
+        new = chunk.start >= chunk.source.counted
+        if new:
+            self._count(chunk)
+            if self._meter:
+                self._meter.count(chunk)
+        passed = self._limiter.pass_on(chunk, lane, new=new) if self._limiter else chunk
+        if new and passed is not chunk:
+            lost = sum(map(len, chunk.batches)) - sum(map(len, passed.batches))
+            self._metrics.dropped.labels("limit").inc(lost)
+        return passed
+
     def _count(self, chunk: Chunk) -> None:
-        if chunk.start < chunk.source.counted:
-            return  # another lane was here before
         chunk.source.counted = chunk.end
         self._ledger.count(chunk)
         metrics, tally = self._metrics, chunk.tally
@@ -258,6 +284,8 @@ class Shipper:
         if not finished:
             return
         now_s = self._clock.now_ns() // 1_000_000_000
+        self._meter.forget(known)
+        self._limiter.forget(known)
         with self._lock:
             for stream in finished:
                 stream.close()
@@ -291,7 +319,8 @@ class Shipper:
         """See ``model.samples.SeriesSource``."""
         with self._lock:
             streams = list(self._streams.values())
-        return self._ledger.collect(streams, self._clock.monotonic())
+        own = self._ledger.collect(streams, self._clock.monotonic())
+        return [*own, *self._meter.collect(), *self._limiter.collect()]
 
     def status(self) -> ShipperStatus:
         """Return how it is going."""
@@ -301,6 +330,10 @@ class Shipper:
         if self._checkpoint_problem:
             problems.append(self._checkpoint_problem)
         return ShipperStatus(tuple(lane.status for lane in self._lanes), tuple(problems), len(streams), sum(isinstance(s, ApiStream) for s in streams))  # fmt: skip
+
+
+def _unheard(identity: TaskIdentity, level: Level, message: str, fields: Mapping[str, Any]) -> None:
+    """Take a summary that nobody reads, because there are no events."""
 
 
 def _nobody() -> Task:

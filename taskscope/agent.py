@@ -64,7 +64,10 @@ class Agent:
         data, cluster, host = config.data_path(), config.cluster, config.host_name()
         self.tasks = tasks
         self.events = TaskEvents(self.tasks, data / "logship" / "events", clock)
-        redactor, docker = Redactor(), DockerClient(config.discovery.docker.socket)
+        redactor, docker = (
+            config.logship.redaction.built(),
+            DockerClient(config.discovery.docker.socket),
+        )
         self.health = HealthManager(
             self.tasks, config.healthcheck.declared(), DockerExec(docker), clock, registry,
             on_change=self.events.health_changed, redact=lambda text: _redacted(redactor, text),
@@ -78,7 +81,7 @@ class Agent:
                 ship.checkpoint_interval_seconds, ship.poll_interval_seconds,
                 docker_socket=docker.path if config.discovery.docker.enabled else "",
             ),
-            clock, registry, events=self.events.log, redactor=redactor,
+            clock, registry, events=self.events.log, redactor=redactor, policy=ship.policy(),
         )  # fmt: skip
         self.collector = Collector(
             self.tasks, appender, clock, registry,

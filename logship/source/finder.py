@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from msgspec import Struct, field
 
 from logship import events
 from logship.parse.batch import Origin
-from logship.parse.parser import Format, Parser
+from logship.parse.formats import FORMATS
+from logship.parse.parser import Parser, Wrapping
+from logship.policy import Policy
 from logship.redact import Redactor
 from logship.source.chunk import Stream
 from logship.source.docker_api import ApiStream
@@ -19,7 +21,6 @@ from model.task import Task
 
 SANDBOX_FILES = ("stdout", "stderr")
 KEPT = frozenset({events.KEY})
-_FORMATS = get_args(Format)
 
 
 class Wanted(Struct, frozen=True):
@@ -40,7 +41,7 @@ def wanted(task: Task) -> Iterator[Wanted]:
         return
     form = label("format", "auto")
     how: dict[str, Any] = {
-        "format": form if form in _FORMATS else "auto",
+        "format": FORMATS.get(form.lower(), "auto"),
         "multiline": label("multiline", "auto") != "off",
     }
     who = task.identity.container_id or task.identity.task_id
@@ -98,7 +99,9 @@ class Finder:
         *,
         dataset: str,
         docker_socket: str,
+        policy: Policy | None = None,
     ) -> None:
+        self._policy = policy or Policy()
         self._redactor = redactor
         self._known = known
         self._sinks = tuple(sinks)
@@ -117,18 +120,17 @@ class Finder:
 
     def api(self, task: Task, want: Wanted) -> ApiStream:
         """Make the stream of a container's log through the API."""
-        parser = Parser(self._redactor, format=want.format, multiline=want.multiline)
+        parser = self._parser(task, want, "none")
         origins = Origins(self._dataset, want.stream)
         return ApiStream(f"{want.key}/api", task, self._docker_socket, parser, self._known, self._sinks, origins)  # fmt: skip
 
+    def _parser(self, task: Task, want: Wanted, wrapping: Wrapping) -> Parser:
+        form, multiline = self._policy.parsing(task.identity, want.format, multiline=want.multiline)
+        return Parser(self._redactor, wrapping=wrapping, format=form, multiline=multiline, typed=tuple(self._policy.fields))  # fmt: skip
+
     def tail(self, task: Task, want: Wanted, base: Path) -> Tail:
         """Make the stream of a file."""
-        parser = Parser(
-            self._redactor,
-            wrapping="json-file" if want.wrapped else "none",
-            format=want.format,
-            multiline=want.multiline,
-        )
+        parser = self._parser(task, want, "json-file" if want.wrapped else "none")
         origins = Origins(self._dataset, want.stream)
         return Tail(want.key, task, base, parser, self._known, self._sinks, origins, wrapped=want.wrapped)  # fmt: skip
 
