@@ -47,6 +47,11 @@ class ElasticsearchSinkConfig(Section):
     dataset: str = Field(default="task", pattern=_NAME)
     namespace: str = Field(default="default", pattern=_NAME)
     compress: bool = False
+    retention_days: float = Field(default=30.0, ge=0)  # 0 keeps everything
+    rollover_days: float = Field(default=7.0, gt=0)
+    rollover_bytes: int = Field(default=50 << 30, ge=1 << 20)
+    install_templates: bool = True
+    requests_in_flight: int = Field(default=4, ge=1, le=32)
 
     @field_validator("endpoints")
     @classmethod
@@ -58,6 +63,8 @@ class ElasticsearchSinkConfig(Section):
                 raise ValueError(f"{endpoint!r} is no URL; it must start with http:// or https://")
             if not _has_port(endpoint):
                 raise ValueError(f"{endpoint!r} needs host and port, like http://127.0.0.1:9200")
+        if len({endpoint.partition("://")[0] for endpoint in endpoints}) > 1:
+            raise ValueError("all nodes must be reached by http, or all by https")
         return endpoints
 
     @model_validator(mode="after")
@@ -66,6 +73,8 @@ class ElasticsearchSinkConfig(Section):
             raise ValueError("username and api_key_file exclude each other; keep one")
         if self.username and not self.password_file:
             raise ValueError("username needs password_file")
+        if self.ca_file and not self.endpoints[0].startswith("https://"):
+            raise ValueError("ca_file is for endpoints with https://")
         return self
 
 

@@ -7,20 +7,19 @@ once: a container that lives 200 ms is read although it is gone. Each lane has a
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
 from logship.checkpoint import CheckpointFile
 from logship.deadletter import DeadLetters
-from logship.derive.meter import Meter
-from logship.events import KEY, EventLog
 from logship.lane import Lane, SinkStatus
 from logship.ledger import Ledger
-from logship.limits.limiter import Limiter
+from logship.limits.limiter import Report
 from logship.memory import keep_freed
 from logship.metrics import LogshipMetrics
 from logship.policy import Policy
@@ -30,19 +29,14 @@ from logship.source.chunk import Chunk, Stream
 from logship.source.docker_api import ApiStream
 from logship.source.finder import Finder
 from logship.source.known import KnownFiles
+from logship.spool.spool import Spool
+from logship.spool.stream import SpoolStream
+from logship.through import Through
 from model.clock import Clock
-from model.log import Level
 from model.samples import SeriesBlock, SeriesSource
-from model.task import (
-    ContainerID,
-    Task,
-    TaskID,
-    TaskIdentity,
-    TaskSource,
-    TaskState,
-    TaskStatus,
-)
+from model.task import Task, TaskSource
 
+REWRITE_SECONDS: Final = 86_400  # so that idle sources are known to be there still
 KEEP_SECONDS: Final = 7 * 86_400  # positions of files that are gone, in case they come back
 _log = logging.getLogger(__name__)
 
@@ -84,20 +78,23 @@ class Shipper:
         clock: Clock,
         registry: CollectorRegistry,
         *,
-        events: EventLog | None = None,
+        spools: Sequence[Spool] = (),
         redactor: Redactor | None = None,
         policy: Policy | None = None,
+        report: Report | None = None,
     ) -> None:
-        """Make it; nothing starts. ``redactor`` is one that the caller has already; ``policy`` limits need ``events``."""
+        """Make it; nothing starts. ``spools`` wait on disk for the sinks; ``redactor`` is one that the caller has already.
+
+        ``report`` writes what the limits of the ``policy`` left out, as ``EventLog.append``.
+        """
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._tasks = tasks
         self._settings = settings
         self._clock = clock
-        self._metrics = LogshipMetrics(registry)
+        self._metrics = self.metrics = LogshipMetrics(registry)
         self._ledger = Ledger()
         policy = policy or Policy()
-        self._limiter = Limiter(policy.limits if events is not None else (), events.append if events is not None else _unheard)  # fmt: skip
-        self._meter = Meter(policy.metrics, self._metrics)
+        self._through = Through(policy, self._ledger, self._metrics, report)
         self._wake = threading.Event()
         self._dirty = False
         self._starved = False
@@ -126,13 +123,13 @@ class Shipper:
             docker_socket=settings.docker_socket,
             policy=policy,
         )
-        self._streams: dict[str, Stream] = {}
-        if events is not None:
-            self._streams[KEY] = self._finder.events(_nobody(), events.path)
+        waiting = [SpoolStream(s, self._known, names, self._metrics.damaged) for s in spools]
+        self._streams: dict[str, Stream] = {stream.key: stream for stream in waiting}
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self._saved_at = 0.0
+        self._rewritten_s = 0
         self._checkpoint_problem = ""
 
     # ------------------------------------------------------------ life
@@ -154,12 +151,13 @@ class Shipper:
         self._wake.set()
         for thread in self._threads:
             thread.join(timeout_seconds)
-        self._limiter.tick(self._clock.monotonic(), closing=True)
+        self._through.tick(self._clock.monotonic(), closing=True)
         for lane in self._lanes:
             lane.stop(timeout_seconds / max(1, len(self._lanes)))
         if self._threads:
             self._save()
         self._threads.clear()
+        self._checkpoint.close()
         for stream in self._streams.values():
             stream.close()
 
@@ -200,9 +198,7 @@ class Shipper:
                 return
             try:
                 growing = stream.refresh(self._clock.monotonic(), self._clock.now_ns())
-                if stream.truncations:
-                    self._metrics.truncated_files.inc(stream.truncations)
-                    stream.truncations = 0
+                self._count_losses(stream)
                 if growing:
                     more |= self._read(stream)
             except Exception as error:
@@ -214,8 +210,8 @@ class Shipper:
         self._retire(streams)
         self._metrics.open_files.set(len(streams))
         now = self._clock.monotonic()
-        self._limiter.tick(now)
-        if self._known.urgent or (self._dirty and now - self._saved_at >= self._settings.checkpoint_interval_seconds):  # fmt: skip
+        self._through.tick(now)
+        if self._is_urgent() or (self._dirty and now - self._saved_at >= self._settings.checkpoint_interval_seconds):  # fmt: skip
             self._save()
         if not more:
             self._wake.wait(self._settings.poll_interval_seconds)
@@ -227,52 +223,35 @@ class Shipper:
         Returns:
             Whether it is worth looking at the stream again at once.
         """
-        if self._known.urgent:
+        if self._is_urgent():
             self._save()
         more = False
         chunk: Chunk | None = None
-        reader = ""
+        reader = ""  # the lane it was read for
         for lane in self._lanes:
             if not lane.has_room:
                 self._starved = True
                 continue
             if chunk is None or not stream.fits(lane.name, chunk):
                 chunk = stream.read(lane.name, self._clock.monotonic(), self._clock.now_ns())
-                chunk = self._through(chunk, lane.name) if chunk is not None else None
+                chunk = self._through.read(chunk, lane.name) if chunk is not None else None
                 reader = lane.name
             else:
-                self._limiter.follow(lane.name, reader, chunk.task.identity)
+                self._through.share(chunk, lane.name, reader)
             if chunk is None:
                 continue
+            self._known.touch(chunk.source.source_id)
             stream.advance(lane.name, chunk)
             lane.put(chunk)
             more |= chunk.more
         return more
 
-    def _through(self, chunk: Chunk, lane: str) -> Chunk:
-        """Count a chunk, unless another lane was here before, and leave out what is over the task's limit."""
-        new = chunk.start >= chunk.source.counted
-        if new:
-            self._count(chunk)
-            if self._meter:
-                self._meter.count(chunk)
-        passed = self._limiter.pass_on(chunk, lane, new=new) if self._limiter else chunk
-        if new and passed is not chunk:
-            lost = sum(map(len, chunk.batches)) - sum(map(len, passed.batches))
-            self._metrics.dropped.labels("limit").inc(lost)
-        return passed
-
-    def _count(self, chunk: Chunk) -> None:
-        chunk.source.counted = chunk.end
-        self._ledger.count(chunk)
-        metrics, tally = self._metrics, chunk.tally
-        for batch in chunk.batches:
-            metrics.received.labels(batch.stream).inc(len(batch))
-        for rule, count in tally.redactions.items():
-            metrics.redactions.labels(rule).inc(count)
-        for mark, count in (("truncated", tally.truncated), ("unparsed", tally.unparsed), ("bad_time", tally.bad_times)):  # fmt: skip
-            if count:
-                metrics.marked.labels(mark).inc(count)
+    def _count_losses(self, stream: Stream) -> None:
+        truncations, abandoned = stream.losses()
+        if truncations:
+            self._metrics.truncated_files.inc(truncations)
+        if abandoned:
+            self._metrics.abandoned_bytes.inc(abandoned)
 
     def _retire(self, streams: Iterable[Stream]) -> None:
         """Drop the streams of tasks that are no longer known, once everything is delivered."""
@@ -284,8 +263,7 @@ class Shipper:
         if not finished:
             return
         now_s = self._clock.now_ns() // 1_000_000_000
-        self._meter.forget(known)
-        self._limiter.forget(known)
+        self._through.forget(known)
         with self._lock:
             for stream in finished:
                 stream.close()
@@ -300,12 +278,25 @@ class Shipper:
         if self._starved:  # there was more to read than a lane had room for
             self._wake.set()
 
+    def _is_urgent(self) -> bool:
+        """Tell whether the checkpoint must be saved at once; where it could not be, in a while."""
+        if not self._known.urgent or not self._checkpoint_problem:
+            return self._known.urgent
+        waited = self._clock.monotonic() - self._saved_at
+        return waited >= self._settings.checkpoint_interval_seconds
+
     def _save(self) -> None:
         now_s = self._clock.now_ns() // 1_000_000_000
         self._dirty = False
         try:
-            self._checkpoint.save(self._known.entries(now_s, KEEP_SECONDS))
-            self._known.urgent = False
+            changes = self._known.changes(now_s)
+            everything = partial(self._known.entries, now_s, KEEP_SECONDS)
+            if now_s - self._rewritten_s > REWRITE_SECONDS:
+                self._rewritten_s = now_s
+                self._checkpoint.rewrite(everything())
+            else:
+                self._checkpoint.save(changes.entries, changes.gone, everything)
+            self._known.saved(changes)
             self._checkpoint_problem = ""
         except OSError as error:
             self._dirty = True
@@ -319,8 +310,8 @@ class Shipper:
         """See ``model.samples.SeriesSource``."""
         with self._lock:
             streams = list(self._streams.values())
-        own = self._ledger.collect(streams, self._clock.monotonic())
-        return [*own, *self._meter.collect(), *self._limiter.collect()]
+        accounts = self._ledger.collect(streams, self._clock.monotonic())
+        return [*accounts, *self._through.collect()]
 
     def status(self) -> ShipperStatus:
         """Return how it is going."""
@@ -330,16 +321,6 @@ class Shipper:
         if self._checkpoint_problem:
             problems.append(self._checkpoint_problem)
         return ShipperStatus(tuple(lane.status for lane in self._lanes), tuple(problems), len(streams), sum(isinstance(s, ApiStream) for s in streams))  # fmt: skip
-
-
-def _unheard(identity: TaskIdentity, level: Level, message: str, fields: Mapping[str, Any]) -> None:
-    """Take a summary that nobody reads, because there are no events."""
-
-
-def _nobody() -> Task:
-    """Return the owner of the spool of events, whose records are all somebody else's."""
-    none = TaskIdentity("", "", "", "", "", "", TaskID(""), ContainerID(""))
-    return Task(none, TaskStatus(TaskState.RUNNING, 0))
 
 
 if TYPE_CHECKING:

@@ -63,11 +63,11 @@ class Agent:
     ) -> None:  # fmt: skip
         data, cluster, host = config.data_path(), config.cluster, config.host_name()
         self.tasks = tasks
-        self.events = TaskEvents(self.tasks, data / "logship" / "events", clock)
         redactor, docker = (
             config.logship.redaction.built(),
             DockerClient(config.discovery.docker.socket),
         )
+        self.events = TaskEvents(self.tasks, data / "logship" / "events", clock, redactor if config.logship.redact else None)  # fmt: skip
         self.health = HealthManager(
             self.tasks, config.healthcheck.declared(), DockerExec(docker), clock, registry,
             on_change=self.events.health_changed, redact=lambda text: _redacted(redactor, text),
@@ -81,7 +81,8 @@ class Agent:
                 ship.checkpoint_interval_seconds, ship.poll_interval_seconds,
                 docker_socket=docker.path if config.discovery.docker.enabled else "",
             ),
-            clock, registry, events=self.events.log, redactor=redactor, policy=ship.policy(),
+            clock, registry, spools=[self.events.log.spool], redactor=redactor,
+            policy=ship.policy(), report=self.events.log.append,
         )  # fmt: skip
         self.collector = Collector(
             self.tasks, appender, clock, registry,

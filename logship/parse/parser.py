@@ -6,7 +6,7 @@ position in the file is all a restart needs.
 
 from collections.abc import Callable, Sequence
 from string import ascii_letters
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 from msgspec import Struct
@@ -20,14 +20,17 @@ from logship.parse.formats import Format
 from logship.parse.join import Records, join
 from logship.parse.json_lines import JsonLines
 from logship.parse.levels import LevelFinder
-from logship.parse.lines import Lines
+from logship.parse.lines import Lines, Unwrap
 from logship.parse.wrapped import Wrapped
 from logship.parse.wrapped_json import WrappedJson
 from logship.parse.wrapped_lines import WrappedLines
 from logship.redact import Redactor
 from model.log import Flag, LogBatch
 
-Wrapping = Literal["json-file", "none"]
+Wrapping = Literal["auto", "json-file", "cri", "none"]
+
+
+_UNWRAP: Final[dict[str, Unwrap]] = {"json-file": unwrap.json_file, "cri": unwrap.cri}
 
 
 _BRACE = ord("{")
@@ -63,17 +66,19 @@ class Parser:
     ) -> None:
         self._redactor = redactor
         self._typed = tuple(typed)  # own fields that are numbers
-        self._wrapped = wrapping == "json-file"
-        self._split: Callable[[bytes, int], Lines] = (
-            unwrap.json_file if self._wrapped else unwrap.plain
-        )
         self._format = format
         self._multiline = multiline
         self._json = JsonLines()
         self._text = TextLines(format if format in ("access", "klog", "pattern") else "auto")
-        templates = self._wrapped and format in ("auto", "json")
-        self._wrapped_json = WrappedJson(self._json) if templates else None
         self._levels = LevelFinder()
+        self._unsettled = wrapping == "auto"  # until the first line is seen
+        self._settle(_UNWRAP.get(wrapping))
+
+    def _settle(self, how: Unwrap | None) -> None:
+        self.unwrap = how
+        """Takes lines out of what the runtime wrapped them in; None where it did not."""
+        templates = how is unwrap.json_file and self._format in ("auto", "json")
+        self._wrapped_json = WrappedJson(self._json) if templates else None
 
     def parse(self, data: bytes, start: int, origin: Origin, read_ns: int, *, closing: bool, final: bool = False) -> Parsed:  # fmt: skip
         """Parse whole lines read at an offset.
@@ -88,16 +93,20 @@ class Parser:
         """
         if not data:
             return Parsed([], start, Tally())
-        wrapped = Wrapped.find(data) if self._wrapped else None
+        if self._unsettled:
+            self._unsettled = False
+            self._settle(unwrap.detect(data))
+        split = self.unwrap or unwrap.plain
+        wrapped = Wrapped.find(data) if self.unwrap is unwrap.json_file else None
         if wrapped is None:
-            return self.lines(self._split(data, start), origin, read_ns, closing=closing, final=final)  # fmt: skip
+            return self.lines(split(data, start), origin, read_ns, closing=closing, final=final)
         end = start + len(data)
         read = self._wrapped_json.read(wrapped, start, end) if self._wrapped_json else None
         if read is not None:
             records, columns = read
             batches, tally = build(records, columns, origin, self._redactor, read_ns, self._typed)
             return Parsed(batches, records.end, tally)
-        lines = WrappedLines.of(wrapped, start, end) or self._split(data, start)
+        lines = WrappedLines.of(wrapped, start, end) or split(data, start)
         return self.lines(lines, origin, read_ns, closing=closing, final=final)
 
     def lines(
@@ -124,10 +133,8 @@ class Parser:
             return self._json.decode(texts)
         else:
             columns = self._mixed(records, self._kinds(records), read_ns)
-        for (
-            row,
-            bits,
-        ) in records.flags.items():  # a joined trace whose first line names no level is an error
+        # a joined trace whose first line names no level is an error
+        for row, bits in records.flags.items():
             if bits & Flag.MULTILINE and not columns.levels[row]:
                 columns.levels[row] = text_lines.trace_level(columns.message[row])
         return columns

@@ -1,12 +1,11 @@
 """From tasks to streams: which logs to follow for which task."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct, field
 
-from logship import events
 from logship.parse.batch import Origin
 from logship.parse.formats import FORMATS
 from logship.parse.parser import Parser, Wrapping
@@ -20,7 +19,6 @@ from model import task_labels
 from model.task import Task
 
 SANDBOX_FILES = ("stdout", "stderr")
-KEPT = frozenset({events.KEY})
 
 
 class Wanted(Struct, frozen=True):
@@ -34,16 +32,27 @@ class Wanted(Struct, frozen=True):
     multiline: bool = True
 
 
+class HowToParse(Struct, frozen=True):
+    """What a task's labels say of its lines."""
+
+    format: Any = "auto"
+    multiline: bool = True
+
+
+def how_to_parse(labels: Mapping[str, str]) -> HowToParse:
+    """Return what ``taskscope.logs.format`` and ``taskscope.logs.multiline`` say."""
+    form = labels.get(task_labels.LOGS_PREFIX + "format", "auto")
+    multiline = labels.get(task_labels.LOGS_PREFIX + "multiline", "auto") != "off"
+    return HowToParse(FORMATS.get(form.lower(), "auto"), multiline)
+
+
 def wanted(task: Task) -> Iterator[Wanted]:
     """Return the file streams of a task; none where its labels say so."""
     label = _labels(task)
     if label("enabled", "true").lower() == "false":
         return
-    form = label("format", "auto")
-    how: dict[str, Any] = {
-        "format": FORMATS.get(form.lower(), "auto"),
-        "multiline": label("multiline", "auto") != "off",
-    }
+    parsing = how_to_parse(task.status.labels)
+    how: dict[str, Any] = {"format": parsing.format, "multiline": parsing.multiline}
     who = task.identity.container_id or task.identity.task_id
     if task.status.log_path:
         yield Wanted(who, Path(task.status.log_path), "stdout", wrapped=True, **how)
@@ -132,12 +141,7 @@ class Finder:
         """Make the stream of a file."""
         parser = self._parser(task, want, "json-file" if want.wrapped else "none")
         origins = Origins(self._dataset, want.stream)
-        return Tail(want.key, task, base, parser, self._known, self._sinks, origins, wrapped=want.wrapped)  # fmt: skip
-
-    def events(self, task: Task, base: Path) -> Tail:
-        """Make the stream of the spool of task events."""
-        origins = Origins(events.DATASET, "event")
-        return Tail(events.KEY, task, base, events.EventParser(self._redactor), self._known, self._sinks, origins, wrapped=False)  # fmt: skip
+        return Tail(want.key, task, base, parser, self._known, self._sinks, origins)  # fmt: skip
 
     def update(self, streams: dict[str, Stream], tasks: frozenset[Task], now: float, now_ns: int) -> dict[str, Stream]:  # fmt: skip
         """Return new streams for tasks that have none; tell the others how their task is.
@@ -155,6 +159,6 @@ class Finder:
                 stream.task = task
                 stream.gone = task.status.state.ended
         for key, stream in streams.items():
-            if key not in present and key not in KEPT:
+            if key not in present:
                 stream.gone = True
         return new
