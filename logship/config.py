@@ -1,11 +1,18 @@
 """What an operator can say about log shipping (``logship:`` in the configuration)."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from configfile.validate import Section
+from logship.socket_config import (
+    BufferConfig,
+    ForwardSinkConfig,
+    ForwardSourceConfig,
+    OtlpSourceConfig,
+    StdoutSinkConfig,
+)
 from logship.source.config import DockerSourceConfig, FilesSourceConfig, SandboxSourceConfig
 
 _NAME = r"^[a-z0-9][a-z0-9_.]{0,99}$"
@@ -37,6 +44,11 @@ class ElasticsearchSinkConfig(Section):
     dataset: str = Field(default="task", pattern=_NAME)
     namespace: str = Field(default="default", pattern=_NAME)
     compress: bool = False
+    retention_days: float = Field(default=30.0, ge=0)  # 0 keeps everything
+    rollover_days: float = Field(default=7.0, gt=0)
+    rollover_bytes: int = Field(default=50 << 30, ge=1 << 20)
+    install_templates: bool = True
+    requests_in_flight: int = Field(default=4, ge=1, le=32)
 
     @field_validator("endpoints")
     @classmethod
@@ -48,6 +60,8 @@ class ElasticsearchSinkConfig(Section):
                 raise ValueError(f"{endpoint!r} is no URL; it must start with http:// or https://")
             if not _has_port(endpoint):
                 raise ValueError(f"{endpoint!r} needs host and port, like http://127.0.0.1:9200")
+        if len({endpoint.partition("://")[0] for endpoint in endpoints}) > 1:
+            raise ValueError("all nodes must be reached by http, or all by https")
         return endpoints
 
     @model_validator(mode="after")
@@ -56,29 +70,37 @@ class ElasticsearchSinkConfig(Section):
             raise ValueError("username and api_key_file exclude each other; keep one")
         if self.username and not self.password_file:
             raise ValueError("username needs password_file")
+        if self.ca_file and not self.endpoints[0].startswith("https://"):
+            raise ValueError("ca_file is for endpoints with https://")
         return self
 
 
-SinkConfig = Annotated[EmbeddedSinkConfig | ElasticsearchSinkConfig, Field(discriminator="type")]
+SinkConfig = Annotated[
+    EmbeddedSinkConfig | ElasticsearchSinkConfig | ForwardSinkConfig | StdoutSinkConfig,
+    Field(discriminator="type"),
+]
 
 
 SourceConfig = Annotated[
-    DockerSourceConfig | SandboxSourceConfig | FilesSourceConfig, Field(discriminator="type")
+    DockerSourceConfig
+    | SandboxSourceConfig
+    | FilesSourceConfig
+    | ForwardSourceConfig
+    | OtlpSourceConfig,
+    Field(discriminator="type"),
 ]
+_SOURCES: Final = (DockerSourceConfig(type="docker"), SandboxSourceConfig(type="sandbox"))
 
 
 class LogshipConfig(Section):
     """The section ``logship:``."""
 
     enabled: bool = True
-    sources: tuple[SourceConfig, ...] = (
-        DockerSourceConfig(type="docker"),
-        SandboxSourceConfig(type="sandbox"),
-    )
+    sources: tuple[SourceConfig, ...] = _SOURCES
     sinks: tuple[SinkConfig, ...] = (EmbeddedSinkConfig(type="embedded"),)
     dataset: str = Field(default="task", pattern=_NAME)
     redact: bool = True
-    buffer_bytes: int = Field(default=8 << 20, ge=1 << 20, le=1 << 30)
+    buffer: BufferConfig = BufferConfig()
     request_timeout_seconds: float = Field(default=30.0, gt=0, le=600)
     checkpoint_interval_seconds: float = Field(default=1.0, gt=0, le=60)
     poll_interval_seconds: float = Field(default=0.25, ge=0.02, le=10)
@@ -90,4 +112,15 @@ class LogshipConfig(Section):
             raise ValueError("needs at least one sink; enabled: false switches log shipping off")
         if len({sink.type for sink in sinks}) != len(sinks):
             raise ValueError("a sink of each type may stand once")
+        if not any(isinstance(s, EmbeddedSinkConfig | ElasticsearchSinkConfig) for s in sinks):
+            raise ValueError("needs one that can be searched beside these: embedded or elasticsearch")  # fmt: skip
         return sinks
+
+    @field_validator("sources")
+    @classmethod
+    def _sources_once(cls, sources: tuple[SourceConfig, ...]) -> tuple[SourceConfig, ...]:
+        types = [source.type for source in sources]
+        for name in set(types):
+            if types.count(name) > 1 and name in ("docker", "sandbox", "forward", "otlp"):
+                raise ValueError(f"a source of type {name} may stand once")
+        return sources

@@ -185,21 +185,31 @@ def _pieces(buf: bytes, spans: Spans) -> list[bytes]:
 def _messages(batch: LogBatch) -> list[bytes]:
     """Return each record's message, escaped as in JSON but without quotes."""
     raw = _pieces(batch.buf, batch.message)
-    if _plain(b"".join(raw)):
-        return raw
+    together = b"\0".join(raw)
+    chars = np.frombuffer(together, dtype=np.uint8)
+    if together.isascii() and np.count_nonzero(chars == 0) == len(raw) - 1:
+        special = ((chars < _FIRST_PRINTED) & (chars != 0)) | (chars == _QUOTE) | (chars == _BACKSLASH)  # fmt: skip
+        places = np.flatnonzero(special)
+        if not len(places):
+            return raw
+        ends = np.cumsum(np.fromiter(map(len, raw), dtype=np.int64, count=len(raw)) + 1)
+        rows = np.searchsorted(ends, places, side="right")
+        rows = rows[np.flatnonzero(np.diff(rows, prepend=-1))]
+        if len(rows) * 2 < len(raw):
+            mended = _escaped([raw[row] for row in rows.tolist()])
+            for row, text in zip(rows.tolist(), mended, strict=True):
+                raw[row] = text
+            return raw
+    return _escaped(raw)
+
+
+def _escaped(raw: list[bytes]) -> list[bytes]:
     try:
         texts = list(map(bytes.decode, raw))
     except UnicodeDecodeError:
         texts = [text.decode("utf-8", "replace") for text in raw]
     # a quote within a text is escaped, so "," can only stand between two of them
     return orjson.dumps(texts)[2:-2].split(b'","')
-
-
-def _plain(text: bytes) -> bool:
-    """Tell whether JSON has nothing to escape in a text."""
-    chars = np.frombuffer(text, dtype=np.uint8)
-    special = (chars < _FIRST_PRINTED) | (chars == _QUOTE) | (chars == _BACKSLASH)
-    return text.isascii() and not special.any()
 
 
 def _rest(batch: LogBatch) -> list[list[bytes]]:

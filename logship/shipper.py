@@ -19,7 +19,6 @@ from prometheus_client import CollectorRegistry
 from logship.attention import Attention
 from logship.checkpoint import CheckpointFile
 from logship.deadletter import DeadLetters
-from logship.events import KEY, EventLog
 from logship.lane import Lane, SinkStatus
 from logship.ledger import Ledger
 from logship.memory import keep_freed
@@ -31,17 +30,11 @@ from logship.source.docker_api import ApiStream
 from logship.source.finder import KINDS, Finder, Kind
 from logship.source.globs import FileSource, Globs
 from logship.source.known import KnownFiles
+from logship.spool.spool import Spool
+from logship.spool.stream import SpoolStream
 from model.clock import Clock
 from model.samples import SeriesBlock, SeriesSource
-from model.task import (
-    ContainerID,
-    Task,
-    TaskID,
-    TaskIdentity,
-    TaskSource,
-    TaskState,
-    TaskStatus,
-)
+from model.task import Task, TaskSource
 
 REWRITE_SECONDS: Final = 86_400  # so that idle sources are known to be there still
 GLOB_SECONDS: Final = 1.0
@@ -62,6 +55,7 @@ class Settings(Struct, frozen=True):
     poll_interval_seconds: float = 0.25
     docker_socket: str = "/var/run/docker.sock"  # "" never asks Docker's API
     kinds: frozenset[Kind] = KINDS  # of tasks whose logs are shipped
+    elsewhere: frozenset[str] = frozenset()  # log drivers whose lines come over a socket
     files: tuple[FileSource, ...] = ()
     cluster: str = ""  # of ``files``, which no task source knows
     host: str = ""
@@ -92,15 +86,15 @@ class Shipper:
         clock: Clock,
         registry: CollectorRegistry,
         *,
-        events: EventLog | None = None,
+        spools: Sequence[Spool] = (),
         redactor: Redactor | None = None,
     ) -> None:
-        """Make it; nothing starts. ``redactor`` is one that the caller has already."""
+        """Make it; nothing starts. ``spools`` wait on disk for the sinks; ``redactor`` is one that the caller has already."""
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._tasks = tasks
         self._settings = settings
         self._clock = clock
-        self._metrics = LogshipMetrics(registry)
+        self._metrics = self.metrics = LogshipMetrics(registry)
         self._ledger = Ledger()
         self._attention = Attention(settings.poll_interval_seconds)
         self._woken: set[str] = set()
@@ -131,13 +125,13 @@ class Shipper:
             dataset=settings.dataset,
             docker_socket=settings.docker_socket,
             kinds=settings.kinds,
+            elsewhere=settings.elsewhere,
             cluster=settings.cluster,
             host=settings.host,
         )
         self._globs = Globs(settings.files, clock)
-        self._streams: dict[str, Stream] = {}
-        if events is not None:
-            self._streams[KEY] = self._finder.events(_nobody(), events.path)
+        waiting = [SpoolStream(s, self._known, names, self._metrics.damaged) for s in spools]
+        self._streams: dict[str, Stream] = {stream.key: stream for stream in waiting}
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -369,12 +363,6 @@ class Shipper:
         if self._checkpoint_problem:
             problems.append(self._checkpoint_problem)
         return ShipperStatus(tuple(lane.status for lane in self._lanes), tuple(problems), len(streams), sum(isinstance(s, ApiStream) for s in streams))  # fmt: skip
-
-
-def _nobody() -> Task:
-    """Return the owner of the spool of events, whose records are all somebody else's."""
-    none = TaskIdentity("", "", "", "", "", "", TaskID(""), ContainerID(""))
-    return Task(none, TaskStatus(TaskState.RUNNING, 0))
 
 
 if TYPE_CHECKING:

@@ -1,12 +1,11 @@
 """From tasks to streams: which logs to follow for which task."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from msgspec import Struct, field
 
-from logship import events
 from logship.parse.batch import Origin
 from logship.parse.parser import Format, Parser, Wrapping
 from logship.redact import Redactor
@@ -21,7 +20,6 @@ from model.task import Task
 
 SANDBOX_FILES = ("stdout", "stderr")
 FILE_KEY = "file:"
-KEPT = frozenset({events.KEY})
 _FORMATS = get_args(Format)
 
 
@@ -42,16 +40,27 @@ Kind = Literal["docker", "sandbox"]
 KINDS: frozenset[Kind] = frozenset({"docker", "sandbox"})
 
 
+class HowToParse(Struct, frozen=True):
+    """What a task's labels say of its lines."""
+
+    format: Any = "auto"
+    multiline: bool = True
+
+
+def how_to_parse(labels: Mapping[str, str]) -> HowToParse:
+    """Return what ``taskscope.logs.format`` and ``taskscope.logs.multiline`` say."""
+    form = labels.get(task_labels.LOGS_PREFIX + "format", "auto")
+    multiline = labels.get(task_labels.LOGS_PREFIX + "multiline", "auto") != "off"
+    return HowToParse(form if form in _FORMATS else "auto", multiline)
+
+
 def wanted(task: Task, kinds: frozenset[Kind] = KINDS) -> Iterator[Wanted]:
     """Return the file streams of a task; none where its labels say so."""
     label = _labels(task)
     if label("enabled", "true").lower() == "false":
         return
-    form = label("format", "auto")
-    how: dict[str, Any] = {
-        "format": form if form in _FORMATS else "auto",
-        "multiline": label("multiline", "auto") != "off",
-    }
+    parsing = how_to_parse(task.status.labels)
+    how: dict[str, Any] = {"format": parsing.format, "multiline": parsing.multiline}
     who = task.identity.container_id or task.identity.task_id
     docker = "docker" in kinds
     if task.status.log_path:
@@ -108,7 +117,10 @@ class Update(Struct, frozen=True):
 
 
 class Finder:
-    """Makes streams for tasks, keeps them while there is something to read."""
+    """Makes streams for tasks, keeps them while there is something to read.
+
+    Logs of ``kinds`` are read; those of the log drivers ``elsewhere`` come over a socket.
+    """
 
     def __init__(
         self,
@@ -119,6 +131,7 @@ class Finder:
         dataset: str,
         docker_socket: str,
         kinds: frozenset[Kind] = KINDS,
+        elsewhere: frozenset[str] = frozenset(),
         cluster: str = "",
         host: str = "",
     ) -> None:
@@ -128,6 +141,7 @@ class Finder:
         self._dataset = dataset
         self._docker_socket = docker_socket
         self._kinds = kinds
+        self._elsewhere = elsewhere
         self._cluster = cluster
         self._host = host
         self._found: dict[str, tuple[Found, Task]] = {}
@@ -159,11 +173,6 @@ class Finder:
         origins = Origins(self._dataset, want.stream, want.tags)
         return Tail(want.key, task, base, parser, self._known, self._sinks, origins, follow=want.follow)  # fmt: skip
 
-    def events(self, task: Task, base: Path) -> Tail:
-        """Make the stream of the spool of task events."""
-        origins = Origins(events.DATASET, "event")
-        return Tail(events.KEY, task, base, events.EventParser(self._redactor), self._known, self._sinks, origins)  # fmt: skip
-
     def found(self, logs: Sequence[Found]) -> bool:
         """Take the logs that patterns find now; tell whether they are others than before."""
         if [log for log, _ in self._found.values()] == list(logs):
@@ -177,6 +186,8 @@ class Finder:
     def _wanted(self, tasks: frozenset[Task]) -> Iterator[tuple[Task, Wanted]]:
         taken = set()
         for task in tasks:
+            if task.status.log_driver in self._elsewhere:
+                continue  # its lines come over a socket
             for want in wanted(task, self._kinds):
                 taken.add(want.base)
                 yield task, want
@@ -205,7 +216,7 @@ class Finder:
                 stream.gone = task.status.state.ended
                 changed.append(want.key)
         for key, stream in streams.items():
-            if key not in present and key not in KEPT and not stream.gone:
+            if key not in present and not stream.gone:
                 stream.gone = True
                 changed.append(key)
         return Update(new, changed)

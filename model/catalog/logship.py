@@ -66,6 +66,12 @@ METRICS: Final[tuple[Metric, ...]] = (
         "taskscope_logship_redactions_total", "counter", "", "Secrets replaced, by rule.", ("rule",)
     ),
     Metric(
+        "taskscope_logship_spool_damaged_records_total",
+        "counter",
+        "",
+        "Records (or stretches between two records) of the buffer on disk that were torn or corrupt and passed over.",
+    ),
+    Metric(
         "taskscope_logship_sink_up",
         "gauge",
         "",
@@ -96,6 +102,20 @@ METRICS: Final[tuple[Metric, ...]] = (
         "gauge",
         "bytes",
         "Bytes read and not delivered yet, by sink.",
+        ("sink",),
+    ),
+    Metric(
+        "taskscope_logship_request_bytes",
+        "gauge",
+        "bytes",
+        "Size of a whole request to the sink, as bytes read; follows what is fastest.",
+        ("sink",),
+    ),
+    Metric(
+        "taskscope_logship_requests_in_flight_limit",
+        "gauge",
+        "",
+        "Requests to the sink at the same time; follows what is fastest.",
         ("sink",),
     ),
     Metric("taskscope_logship_open_files", "gauge", "", "Log files and streams that are followed."),
