@@ -32,6 +32,7 @@ class Handler(logging.Handler):
     Attributes:
         dropped: Records that were given up, because the queue was full or time was up at the end.
         errors: Records that no document could be made of, and deliveries that failed.
+        problem: Why the last one failed; "" once a delivery works.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Handler(logging.Handler):
         super().__init__()
         self.dropped = 0
         self.errors = 0
+        self.problem = ""
         self._fields = fields
         self._outlet = outlet
         self._queue_records = max(1, queue_records)
@@ -83,8 +85,8 @@ class Handler(logging.Handler):
         self._entered.now = True
         try:
             self._put(self._outlet.pack(self._fields.of(record), record.created))
-        except Exception:
-            self.errors += 1
+        except Exception as error:
+            self._fail(error)
         finally:
             self._entered.now = False
 
@@ -155,13 +157,18 @@ class Handler(logging.Handler):
     def _deliver(self, deadline: float) -> bool:
         try:
             self._outlet.deliver(self._in_flight, deadline)
-        except Exception:
-            self.errors += 1
+        except Exception as error:
+            self._fail(error)
             return False
+        self.problem = ""
         with self._guard:
             self._in_flight = []
             self._delivered.notify_all()
         return True
+
+    def _fail(self, error: Exception) -> None:
+        self.errors += 1
+        self.problem = f"{type(error).__name__}: {error}"
 
     # ------------------------------------------------------------ the end, and forks
 

@@ -1,5 +1,6 @@
 """Where records go: standard output, or a receiver of fluentd's forward protocol."""
 
+import encodings.idna  # noqa: F401  else the first connection imports it, and a fork meanwhile leaves half of it
 import hashlib
 import json
 import os
