@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any, Final, Protocol
 
-import numpy as np
-
 from logship.parse import text_lines, timestamps
 from logship.parse.columns import Columns
 from logship.parse.heads import NO_HEAD, Head, heads_of

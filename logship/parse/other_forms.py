@@ -44,7 +44,7 @@ _FORMS: Final = [
         # to the minute
         rf"\[?(?P<year>\d{{4}})-(?P<month>\d\d)-(?P<day>\d\d)[ T](?P<hour>\d\d):(?P<minute>\d\d)(?![\d:]){_ZONE}",
         # logback's default: 10:00:00.123
-        rf"\[?(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)(?:[.,](?P<fraction>\d{{1,9}})\d*)?(?=[\s\]|]|$)",
+        r"\[?(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,9})\d*)?(?=[\s\]|]|$)",
     )
 ]  # fmt: skip
 _BY_LETTER: Final = _FORMS[:4]

@@ -4,6 +4,7 @@ The only state is what was learned of the stream's shape, which never changes a 
 position in the file is all a restart needs.
 """
 
+from collections.abc import Callable
 from string import ascii_letters
 from typing import Final, Literal
 
