@@ -6,7 +6,7 @@ process (``taskscope up``) or a server's (``taskscope agent``). It imports neith
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
@@ -20,15 +20,19 @@ from discovery.process.taskfile import tasks_directory
 from discovery.registry import TaskRegistry
 from discovery.source import RuntimeSource
 from healthcheck.manager import HealthManager
+from logship.parse.parser import Wrapping
 from logship.redact import Redactor
 from logship.shipper import Settings, Shipper
 from logship.sink.base import Sink
 from logship.source.finder import KINDS
+from logship.source.globs import FileSource
 from model.clock import Clock
 from storage.interface import Appender
 from taskscope.config import TaskscopeConfig
 from taskscope.events import TaskEvents
 from taskscope.sockets import buffer_of, elsewhere, log_servers
+
+_WRAPPING: Final[Mapping[str, Wrapping]] = {"auto": "auto", "json-file": "json-file", "cri": "cri", "plain": "none"}  # fmt: skip
 
 
 def build_tasks(config: TaskscopeConfig, clock: Clock, registry: CollectorRegistry) -> TaskRegistry:
@@ -65,7 +69,10 @@ class Agent:
     ) -> None:  # fmt: skip
         data, cluster, host = config.data_path(), config.cluster, config.host_name()
         self.tasks = tasks
-        redactor, docker = Redactor(), DockerClient(config.discovery.docker.socket)
+        redactor, docker = (
+            config.logship.redaction.built(),
+            DockerClient(config.discovery.docker.socket),
+        )
         self.events = TaskEvents(self.tasks, data / "logship" / "events", clock, redactor if config.logship.redact else None)  # fmt: skip
         self.health = HealthManager(
             self.tasks, config.healthcheck.declared(), DockerExec(docker), clock, registry,
@@ -80,9 +87,12 @@ class Agent:
                 ship.dataset, ship.redact, ship.buffer.memory_bytes, ship.request_timeout_seconds,
                 ship.checkpoint_interval_seconds, ship.poll_interval_seconds,
                 docker_socket=docker.path if config.discovery.docker.enabled else "",
-                kinds=frozenset(source.type for source in ship.sources) & KINDS, elsewhere=elsewhere(config),
+                kinds=frozenset(kind for kind in KINDS if kind in {source.type for source in ship.sources}), elsewhere=elsewhere(config),
+                files=tuple(FileSource(s.include, s.exclude, s.app, _WRAPPING[s.format]) for s in ship.sources if s.type == "files"),
+                cluster=cluster, host=host,
             ),
             clock, registry, spools=[self.events.log.spool, *self._buffers], redactor=redactor,
+            policy=ship.policy(), report=self.events.log.append,
         )  # fmt: skip
         self.log_servers = log_servers(config, self.tasks, self._buffers, redactor if ship.redact else None, clock, self.shipper.metrics)  # fmt: skip
         self.collector = Collector(

@@ -12,7 +12,6 @@ from typing import Any, Protocol
 from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
-from logship.config import ElasticsearchSinkConfig
 from logship.sink.base import Sink
 from model.clock import Clock
 from promql.text import format_duration
@@ -205,16 +204,9 @@ def remote_write_queues(
 
 def elasticsearch_sinks(config: TaskscopeConfig) -> list[Sink]:
     """Return the sinks into Elasticsearch; nothing is asked yet."""
-    from logship.sink.elasticsearch.sink import ElasticsearchSink
-    from taskscope.elasticsearch import connection_of
+    from taskscope.elasticsearch import sinks_of
 
-    return [
-        ElasticsearchSink(
-            connection_of(sink, config), dataset=sink.dataset, namespace=sink.namespace
-        )
-        for sink in config.logship.sinks
-        if isinstance(sink, ElasticsearchSinkConfig)
-    ]
+    return [*sinks_of(config)]
 
 
 def _web(config: TaskscopeConfig, parts: Parts, registry: CollectorRegistry) -> WebServer:

@@ -22,7 +22,7 @@ from logship.redact import Redactor
 from logship.source.finder import HowToParse, Origins, how_to_parse
 from logship.source.groups import Group
 from logship.source.owners import Owners
-from logship.source.tail import QUIET_SECONDS
+from logship.source.rotation import QUIET_SECONDS
 from logship.spool import entry
 from logship.spool.entry import Held, Owner
 from logship.spool.spool import Spool

@@ -17,6 +17,7 @@ from logship.spool.frame import HEADER_BYTES, RECORD_BYTES_MAX, Scan, frame, sca
 from logship.spool.segment import BIRTH_BYTES, Segment, Writer, birth_of, segments_in
 from logship.spool.segment import HEADER_BYTES as FILE_HEADER_BYTES
 from model.errors import StorageError, reason_of
+from storage.failpoint import reach
 
 READ_BYTES: Final = 512 << 10
 SEGMENT_BYTES: Final = 8 << 20
@@ -33,6 +34,7 @@ class Spool:
         segment_bytes: A segment that is as long is followed by another.
 
     Attributes:
+        directory: See above.
         name: Of the directory.
         birth: Who it is: another one after its directory was emptied.
         session: Another one each time it is opened; for ids that no former process has given.
@@ -46,7 +48,7 @@ class Spool:
         self.name = directory.name
         self.session = os.urandom(8).hex()
         self.problem = ""
-        self._directory = directory
+        self.directory = directory
         self._disk_bytes = disk_bytes
         self._segment_bytes = min(segment_bytes, max(1, disk_bytes // 4))
         self._lock = threading.Lock()
@@ -92,18 +94,19 @@ class Spool:
         with self._lock:
             room = size + (FILE_HEADER_BYTES if self._due(size) else 0)
             if self._used() + room > self._disk_bytes:
-                self._refuse(f"the log buffer {self._directory} is full ({self._disk_bytes} bytes, logship.buffer.disk_bytes) because a sink is behind")  # fmt: skip
+                self._refuse(f"the log buffer {self.directory} is full ({self._disk_bytes} bytes, logship.buffer.disk_bytes) because a sink is behind")  # fmt: skip
                 raise StorageError(self.problem)
             try:
                 writer = self._writer if not self._due(size) else self._begin()
                 assert writer is not None
                 writer.write(frame(payload, self._end))
                 self._end = writer.segment.end
+                reach("buffer.written")
             except OSError as error:
-                self._refuse(f"the log buffer {self._directory} cannot be written: {reason_of(error)}")  # fmt: skip
+                self._refuse(f"the log buffer {self.directory} cannot be written: {reason_of(error)}")  # fmt: skip
                 raise StorageError(self.problem) from error
             if self.problem:
-                _log.info("the log buffer %s takes records again", self._directory)
+                _log.info("the log buffer %s takes records again", self.directory)
                 self.problem = ""
             return self._end
 
@@ -124,8 +127,9 @@ class Spool:
             self.durable = self._end
             self._writer.close()
             self._writer = None
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._writer = Writer(self._directory, self._end, self.birth)
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._writer = Writer(self.directory, self._end, self.birth)
+        reach("buffer.segment_made")
         self._segments.append(self._writer.segment)
         self._end = self._writer.segment.end
         return self._writer
@@ -152,8 +156,9 @@ class Spool:
                         return
                     if self._writer is writer:
                         self._abandon()
-                self._refuse(f"the log buffer {self._directory} cannot be written: {reason_of(error)}")  # fmt: skip
+                self._refuse(f"the log buffer {self.directory} cannot be written: {reason_of(error)}")  # fmt: skip
                 raise StorageError(self.problem) from error
+            reach("buffer.synced")
             with self._lock:
                 self.durable = max(self.durable, end)
 
@@ -244,6 +249,7 @@ class Spool:
                 except OSError as error:
                     _log.warning("a delivered segment of the log buffer stays: %s", error)
                     return
+                reach("buffer.segment_dropped")
                 self._segments.remove(segment)
 
     def close(self) -> None:
@@ -256,5 +262,5 @@ class Spool:
             writer.sync()
             self.durable = self._end
         except OSError as error:
-            _log.warning("the log buffer %s could not be synced: %s", self._directory, error)
+            _log.warning("the log buffer %s could not be synced: %s", self.directory, error)
         writer.close()

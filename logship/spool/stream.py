@@ -1,11 +1,13 @@
 """A spool as a stream that the lanes read, each at its own pace."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
 from prometheus_client import Counter
 
+from logship.checkpoint import Entry
 from logship.parse.batch import Tally
 from logship.source.chunk import Chunk, Stream
 from logship.source.known import KnownFiles
@@ -31,6 +33,14 @@ class SpoolOrigin(Struct):
     acked: dict[str, int] = field(default_factory=dict)
     counted: int = 0
 
+    def holds(self, entry: Entry) -> bool:
+        """See ``Identified.holds``: its birth tells it from every other."""
+        return True
+
+    def mark(self) -> tuple[int, str]:
+        """See ``Identified.mark``."""
+        return 0, ""
+
 
 class SpoolStream:
     """See ``Stream``. Its records say themselves whose they are; delivered segments are deleted."""
@@ -40,13 +50,25 @@ class SpoolStream:
         self.task = nobody()
         self.gone = False
         self.problem = ""
-        self.truncations = 0
         self._spool = spool
         self._sinks = tuple(sinks)
         self._damaged = damaged
         self._origin = SpoolOrigin(fingerprint=spool.birth.hex(), size=spool.durable)
-        known.identify(self.key, self._origin, lambda key, _inode, mark, generation: f"{key}:{mark}:{generation}")  # fmt: skip
+        known.identify(self.key, self._origin, lambda key, file: f"{key}:{file.fingerprint}:{file.generation}")  # fmt: skip
         self._marks: list[tuple[int, float]] = []
+
+    def losses(self) -> tuple[int, int]:
+        """See ``Stream.losses``; what is damaged is counted where it is read."""
+        return 0, 0
+
+    def settled(self, now: float) -> bool:
+        """See ``Stream.settled``: asking it costs nothing."""
+        return False
+
+    @property
+    def watched(self) -> tuple[Path, Path | None]:
+        """See ``Stream.watched``."""
+        return self._spool.directory, None
 
     def refresh(self, now: float, now_ns: int) -> bool:
         """See ``Stream.refresh``."""

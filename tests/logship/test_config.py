@@ -13,6 +13,7 @@ def test_nothing_said_works() -> None:
     config = validate(parse("", "x.yml"), LogshipConfig)
 
     assert [sink.type for sink in config.sinks] == ["embedded"]
+    assert [source.type for source in config.sources] == ["docker", "sandbox"]
     assert config.redact
 
 
@@ -48,6 +49,10 @@ def test_both_sinks() -> None:
         ("sources: [{type: otlp}, {type: otlp, listen: 'localhost:1'}]", "of type otlp may stand once"),
         ("sources: [{type: forward, tls: {key_file: k}}]", "needs cert_file"),
         ("buffer: {disk_bytes: 5}", "greater than or equal"),
+        ("sources: [{type: files, include: []}]", "needs at least one path"),
+        ("sources: [{type: files, include: [logs/*.log]}]", "must be a whole path"),
+        ("sources: [{type: files, include: [/a/../b]}]", "must not go up"),
+        ("sources: [{type: files, include: [/a], format: jsn}]", "json-file"),
         ("bufer: {}", "did you mean buffer?"),
     ],
 )  # fmt: skip
