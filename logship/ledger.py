@@ -72,6 +72,11 @@ class Ledger:
                 account.values[_LEVELS] += int((batch.message.ends - batch.message.starts).sum())
                 account.seen = self._rounds
 
+    def known(self) -> set[TaskID]:
+        """Return the tasks that have an account."""
+        with self._lock:
+            return set(self._accounts)
+
     def _account(self, identity: TaskIdentity) -> _Account:
         account = self._accounts.get(identity.task_id)
         if account is None:

@@ -68,7 +68,7 @@ def log_servers(
     servers: list[LogServer] = []
     for source in socket_sources(config):
         owners = Owners(tasks, source.type, cluster=config.cluster, host=config.host_name())
-        inbox = Inbox(source.type, spools[0], owners, redactor, clock, metrics, dataset=config.logship.dataset)  # fmt: skip
+        inbox = Inbox(source.type, spools[0], owners, redactor, clock, metrics, dataset=config.logship.dataset, policy=config.logship.policy())  # fmt: skip
         host, port = split_listen(source.listen)
         if isinstance(source, ForwardSourceConfig):
             from logship.source.forward.server import ForwardServer, ForwardSettings

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -109,7 +110,10 @@ def test_records_over_forward_carry_trace_ids_and_arrive_whole(tmp_path: Path) -
 
 @pytest.mark.parametrize("agent", ["refuses", "hangs"])
 def test_dead_agent_costs_the_application_nothing(agent: str) -> None:
-    """p99 of log.info() stays below a millisecond; what does not fit the queue is counted."""
+    """p99 of log.info() stays below a millisecond; what does not fit the queue is counted.
+
+    Calls in which the kernel gave the processor to another program tell nothing about ours.
+    """
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     if agent == "refuses":
@@ -117,15 +121,19 @@ def test_dead_agent_costs_the_application_nothing(agent: str) -> None:
     with logger(f"dead-{agent}", f"tcp://127.0.0.1:{port}", queue_records=1000) as (log, handler):
         took = []
         for number in range(5000):
+            preempted = resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw
             began = time.perf_counter()
             log.info("number %d of the order", number, extra={"cents": number, "who": "somebody"})
-            took.append(time.perf_counter() - began)
+            spent = time.perf_counter() - began
+            if resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw == preempted:
+                took.append(spent)
         dropped = handler.dropped
         began = time.monotonic()
     ended = time.monotonic() - began
     listener.close()
 
-    assert sorted(took)[4950] < 0.001
+    assert len(took) > 4000
+    assert sorted(took)[len(took) * 99 // 100] < 0.001
     assert 2500 < dropped <= 4000
     assert handler.dropped == 5000
     assert ended < 1.5
