@@ -12,10 +12,8 @@ from typing import Any
 from msgspec import Struct
 
 from discovery.docker.client import DockerClient
-from logship.config import ElasticsearchSinkConfig
-from model.errors import DeliveryError, DiscoveryError
+from model.errors import DiscoveryError
 from taskscope.config import TaskscopeConfig, split_listen
-from taskscope.elasticsearch import connection_of
 from taskscope.space import LITTLE_BYTES, free_bytes, shortage
 
 _SHOWN_PROBLEMS = 5
@@ -170,22 +168,7 @@ def _cgroups(config: TaskscopeConfig) -> Iterator[Finding]:
 
 
 def _elasticsearch(config: TaskscopeConfig) -> Iterator[Finding]:
-    from logship.sink.elasticsearch.client import connect, explain
+    from taskscope import doctor_elasticsearch
 
-    for sink in config.logship.sinks:
-        if not isinstance(sink, ElasticsearchSinkConfig):
-            continue
-        connection = connection_of(sink, config)
-        try:
-            client = connect(connection, 5.0)
-            version = client.info()["version"]["number"]
-        except DeliveryError as error:
-            yield Finding("elasticsearch", Verdict.BAD, str(error))
-        except Exception as error:
-            yield Finding("elasticsearch", Verdict.BAD, str(explain(error, connection)))
-        else:
-            yield Finding(
-                "elasticsearch",
-                Verdict.GOOD,
-                f"Elasticsearch {version} at {', '.join(sink.endpoints)}",
-            )
+    for verdict, sentence in doctor_elasticsearch.examine(config):
+        yield Finding("elasticsearch", Verdict(verdict), sentence)

@@ -189,6 +189,10 @@ class Inbox:
         """Whether lines wait for what follows them, so that ``flush`` has to be called now and then."""
         return bool(self._touched or self._evicted or self._payload) or any(s.lines.texts for s in self._senders.values())  # fmt: skip
 
+    def has_room(self) -> bool:
+        """Tell whether something may be put; what could not be kept before is tried again first."""
+        return not self._payload or self.flush()
+
     def flush(self, *, final: bool = False) -> bool:
         """Bring what was put to the disk.
 

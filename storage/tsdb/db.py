@@ -187,7 +187,7 @@ class Tsdb:
             if taken.late is not None:
                 ticket = self._wal.samples(taken.late)
             if taken.column:
-                ticket = self._wal.scrape(layout, batch.ts_ms, taken.values)
+                ticket = self._wal.scrape(layout, batch.ts_ms, taken)
         self._metrics.scraped.inc(len(batch.values))
         assert ticket is not None, "a scrape goes into the slab or through the lane"
         return ticket
