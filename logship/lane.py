@@ -24,6 +24,7 @@ from logship.source.chunk import Chunk
 from model.clock import Clock
 from model.errors import DeliveryError
 from model.log import Delivery, LogBatch
+from storage.failpoint import reach
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -106,6 +107,7 @@ class Lane:
             self._order.add(chunk)
             self._queued += chunk.size
             self._waiting += chunk.size
+            reach("buffer.put")
             if self._waiting >= self._pace.request_bytes:
                 self._changed.notify_all()
 
@@ -176,12 +178,14 @@ class Lane:
                     self._abandon.set()
                     self._changed.notify_all()
                     return
+                reach("buffer.delivered")
                 for chunk in chunks:
                     self._order.delivered(chunk)
                 self._queued -= sum(chunk.size for chunk in chunks)
                 self._taken -= 1
                 self._changed.notify_all()
             self._buffered.set(self._queued)
+            reach("buffer.released")
             self._on_delivered()
 
     def _next(self, number: int) -> list[Chunk] | None:
@@ -207,6 +211,7 @@ class Lane:
                 size += chunks[-1].size
             self._waiting -= size
             self._taken += 1
+            reach("buffer.taken")
             return chunks
 
     def _may_take(self) -> bool:

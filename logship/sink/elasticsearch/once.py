@@ -14,6 +14,7 @@ from logship.sink.elasticsearch.bulk import THERE, Outcome, Request, part_of
 from logship.sink.elasticsearch.client import LINES, ask
 from model.errors import DeliveryError
 from model.log import Delivery, LogBatch
+from storage.failpoint import reach
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
@@ -104,6 +105,7 @@ class Checked:
             if len(backing) > 1:
                 outcomes = self._send_missing(request, batches, stream)
             else:  # where there is one index, that one refuses what it has
+                reach("bulk.looked_up")
                 outcomes = request.send([part_of(batch, "") for batch in batches])
         finally:
             request.expected = ""
@@ -114,6 +116,7 @@ class Checked:
         """Look all records up in all backing indices, and send those that are in none."""
         ids = [_ids(batch) for batch in batches]
         known = self._where(request.client, stream, (i for own in ids for i in own))
+        reach("bulk.looked_up")
         missing = [np.flatnonzero([i not in known for i in own]) for own in ids]
         parts = [part_of(batch.take(rows), "") for batch, rows in zip(batches, missing, strict=True) if len(rows)]  # fmt: skip
         sent = iter(request.send(parts) if parts else ())
@@ -143,6 +146,7 @@ class Checked:
         if not twins:
             return
         lines = b"".join([b'{"delete":{"_index":"%b","_id":"%b"}}\n' % (landed[i].encode(), i.encode()) for i in twins])  # fmt: skip
+        reach("bulk.twins_found")
         ask(client, "POST", "/_bulk", lines, headers={"content-type": LINES})
         self.found += len(twins)
         gone = set(twins)
