@@ -12,8 +12,10 @@ from typing import Any
 from msgspec import Struct
 
 from discovery.docker.client import DockerClient
+from logship.config import ElasticsearchSinkConfig
 from model.errors import DiscoveryError
 from taskscope.config import TaskscopeConfig, split_listen
+from taskscope.elasticsearch import connection_of
 from taskscope.space import LITTLE_BYTES, free_bytes, shortage
 
 _SHOWN_PROBLEMS = 5
@@ -168,7 +170,13 @@ def _cgroups(config: TaskscopeConfig) -> Iterator[Finding]:
 
 
 def _elasticsearch(config: TaskscopeConfig) -> Iterator[Finding]:
-    from taskscope import doctor_elasticsearch
+    from logship.sink.elasticsearch.examine import examine as look_at
 
-    for verdict, sentence in doctor_elasticsearch.examine(config):
-        yield Finding("elasticsearch", Verdict(verdict), sentence)
+    for sink in config.logship.sinks:
+        if isinstance(sink, ElasticsearchSinkConfig):
+            stream = f"logs-{sink.dataset}-{sink.namespace}"
+            for verdict, sentence in look_at(
+                connection_of(sink, config), stream,
+                retention_days=sink.retention_days, installs=sink.install_templates,
+            ):  # fmt: skip
+                yield Finding("elasticsearch", Verdict(verdict), sentence)

@@ -8,7 +8,7 @@ import pytest
 from configfile.document import parse
 from configfile.validate import validate
 from taskscope.config import TaskscopeConfig
-from taskscope.doctor_elasticsearch import examine
+from taskscope.doctor import Finding, _elasticsearch
 from tests.logship.server import Answer, Server
 from tests.logship.test_elastic_setup import ELASTIC, StandIn
 
@@ -18,7 +18,12 @@ def said(stand_in: Any, extra: str = "") -> list[str]:
     with Server(stand_in) as server:
         text = f"logship: {{sinks: [{{type: elasticsearch, endpoints: ['{server.url}']{extra}}}]}}"
         config = validate(parse(text, "x.yml"), TaskscopeConfig)
-        return [f"{verdict}: {sentence}".replace(server.url, "URL") for verdict, sentence in examine(config)]  # fmt: skip
+        return [shown(finding).replace(server.url, "URL") for finding in _elasticsearch(config)]
+
+
+def shown(finding: Finding) -> str:
+    """Return verdict and sentence."""
+    return f"{finding.verdict.value}: {finding.sentence}"
 
 
 def test_whole_server() -> None:
@@ -84,4 +89,6 @@ def test_nobody_there() -> None:
     """One sentence."""
     config = validate(parse("logship: {sinks: [{type: elasticsearch, endpoints: ['http://127.0.0.1:1']}]}", "x.yml"), TaskscopeConfig)  # fmt: skip
 
-    assert list(examine(config)) == [("bad", "Elasticsearch at http://127.0.0.1:1 cannot be reached: Connection refused")]  # fmt: skip
+    assert [shown(finding) for finding in _elasticsearch(config)] == [
+        "bad: Elasticsearch at http://127.0.0.1:1 cannot be reached: Connection refused"
+    ]
