@@ -304,6 +304,27 @@ class LogPage(Struct, frozen=True):
     cursor: str
 
 
+class LogContext(Struct, frozen=True):
+    """A record and its neighbours, the records of the same task before and behind it; all oldest first.
+
+    Attributes:
+        before: At most as many as asked for; fewer where the task's records begin.
+        record: The record asked for.
+        after: Likewise, where they end.
+    """
+
+    before: tuple[LogRecord, ...]
+    record: LogRecord
+    after: tuple[LogRecord, ...]
+
+
+class FacetValue(Struct, frozen=True):
+    """A value of a field, as text, and how many of the records found have it."""
+
+    value: str
+    count: int
+
+
 class LogStore(Protocol):
     """Keeps log records; at least once in, once stored (by document id)."""
 
@@ -346,5 +367,48 @@ class LogReader(Protocol):
         Returns:
             ``(edges_ns, counts)``: bucket starts, shape (buckets,), and per ``log.level``
             ("" for none) the counts, shape (buckets,).
+        """
+        ...
+
+    def context(
+        self, record_id: str, ts_ns: int, *, before: int = 20, after: int = 20
+    ) -> LogContext:
+        """Return a record with its neighbours of the same task.
+
+        Neighbours are in the order of every search: ``@timestamp`` in nanoseconds, then file, then
+        offset; all streams of the task.
+
+        Args:
+            record_id: ``LogRecord.id``.
+            ts_ns: ``LogRecord.ts_ns`` of that record.
+            before: Most records before it.
+            after: Most records behind it.
+
+        Raises:
+            QueryError: If there is no such record, or no more.
+            StorageError: If the store cannot be read.
+        """
+        ...
+
+    def facets(
+        self, query: LogQuery, fields: Sequence[str], limit: int = 10
+    ) -> Mapping[str, tuple[FacetValue, ...]]:
+        """Return the most frequent values of some fields among the records found.
+
+        Args:
+            query: Which records; ``limit``, ``cursor`` and direction mean nothing here.
+            fields: Names as in queries (``level``, ``service.name``, ``fields.status``); not
+                ``message`` and ``@timestamp``.
+            limit: Most values of each field.
+
+        Returns:
+            By the name as asked for: values with their counts, most frequent first, then by value.
+            A record that lacks the field counts nowhere; one with several values counts at each.
+            Where a field has more than 10,000 values, counts may leave out some of the records.
+
+        Raises:
+            ParseError: If the query cannot be parsed.
+            QueryError: If there can be no such field, or it is ``message`` or ``@timestamp``.
+            StorageError: If the store cannot be read.
         """
         ...

@@ -5,7 +5,7 @@ import binascii
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from threading import Event
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,11 +16,12 @@ from msgspec.structs import replace
 
 from logship.parse.timestamps import scalar
 from logship.sink.elasticsearch.client import Connection, connect, explain
-from model.errors import ParseError, StorageError
+from model.errors import ParseError, QueryError, StorageError
 from model.identity import ECS_FIELDS
 from model.samples import Ints
-from storage.interface import LogPage, LogQuery, LogReader, LogRecord
+from storage.interface import FacetValue, LogContext, LogPage, LogQuery, LogReader, LogRecord
 from storage.logquery import parse, to_lucene
+from storage.logquery.facets import MAX_VALUES, facet_fields
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
@@ -123,6 +124,65 @@ class ElasticsearchLogReader:
                 column = counts.setdefault(level["key"], np.zeros(buckets, dtype=np.int64))
                 column[index] += level["doc_count"]
         return edges, counts
+
+    def context(
+        self, record_id: str, ts_ns: int, *, before: int = 20, after: int = 20
+    ) -> LogContext:
+        """See ``LogReader.context``."""
+        one = {"bool": {"filter": [{"ids": {"values": [record_id]}}, *_between("@timestamp", ts_ns, ts_ns)]}}  # fmt: skip
+        hits = self._hits({"query": one, "sort": _sort("@timestamp", "asc"), "size": 1})
+        if not hits:
+            raise QueryError(
+                "there is no such record, or no more: it may be older than what is kept"
+            )
+        record = _record(hits[0])
+        task = ECS_FIELDS["task_id"]
+        same = {"bool": {"filter": [{"term": {task: record.document.get(task, "")}}]}}
+        around = [
+            [
+                _record(hit)
+                for hit in self._hits(
+                    {
+                        "query": same,
+                        "sort": _sort("@timestamp", order),
+                        "size": size,
+                        "search_after": hits[0]["sort"],
+                    }
+                )
+            ]
+            if size > 0
+            else []
+            for order, size in (("desc", before), ("asc", after))
+        ]
+        return LogContext(tuple(around[0][::-1]), record, tuple(around[1]))
+
+    def facets(
+        self, query: LogQuery, fields: Sequence[str], limit: int = 10
+    ) -> Mapping[str, tuple[FacetValue, ...]]:
+        """See ``LogReader.facets``."""
+        names = facet_fields(fields)
+        between = _between("@timestamp", query.start_ns, query.end_ns)
+        aggs = {
+            name: {
+                "terms": {
+                    "field": field,
+                    "size": limit,
+                    "shard_size": MAX_VALUES,
+                    "order": [{"_count": "desc"}, {"_key": "asc"}],
+                }
+            }
+            for name, field in names.items()
+        }
+        answer = self._search({"size": 0, "query": _filter(query.text, between), "aggs": aggs})
+        found = answer.get("aggregations", {})
+        return {
+            name: tuple(
+                FacetValue(str(bucket["key"]), bucket["doc_count"])
+                for bucket in found.get(name, {}).get("buckets", [])
+                if bucket["key"] != ""
+            )
+            for name in names
+        }
 
     def close(self) -> None:
         """Let go of connections; safe twice."""

@@ -61,6 +61,20 @@ def record_id(source: int, offset: int) -> str:
     return f"{source & MASK64:016x}{offset & MASK64:x}"
 
 
+def source_name(source: int) -> str:
+    """Return a source as 16 hex digits that sort as its numbers do."""
+    return f"{source + 2**63:016x}"
+
+
+def read_id(text: str) -> tuple[int, int] | None:
+    """Return source and offset of a document id, None if it is none."""
+    try:
+        source, offset = int(text[:16], 16), int(text[16:], 16)
+    except ValueError:
+        return None
+    return (source if source < 2**63 else source - 2**64), offset
+
+
 def slice_text(buf: bytes, starts: Ints, ends: Ints, index: int) -> str:
     """Return one piece of a buffer; bytes that are no UTF-8 are replaced, as they are in segments."""
     return buf[starts[index] : ends[index]].decode("utf-8", "replace")

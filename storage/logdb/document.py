@@ -1,6 +1,7 @@
 """A stored record as an ECS document with dotted names."""
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -9,7 +10,8 @@ import orjson
 from model.identity import ECS_FIELDS
 from model.log import LEVEL_NAMES, Flag
 from storage.interface import LogRecord
-from storage.logdb.chunk import Chunk, record_id, slice_text
+from storage.logdb.chunk import Chunk, record_id, slice_text, source_name
+from storage.logquery.match import as_text
 
 # Columns of a record, in the order of a segment. Identity columns have the names of TaskIdentity.
 IDENTITY_COLUMNS: Final = tuple(ECS_FIELDS)
@@ -72,6 +74,7 @@ def to_record(row: Row) -> LogRecord:
     document: dict[str, Any] = {"@timestamp": rfc3339(row["ts_ns"]), "message": row["message"]}
     if row["level"]:
         document["log.level"] = level_name(row["level"])
+    document["taskscope.source"] = source_name(row["source"])
     document["log.offset"] = row["offset"]
     for field, column in TEXT_FIELDS.items():
         if row[column]:
@@ -97,6 +100,38 @@ def own_fields(text: str | bytes) -> dict[str, Any]:
     except orjson.JSONDecodeError:
         return {}
     return dict(_flat("fields", value)) if isinstance(value, dict) else {}
+
+
+def own_texts(text: str | bytes, names: Collection[str]) -> dict[str, list[str]]:
+    """Return the values of some of the record's own fields, numbers as the record spelled them.
+
+    Objects within lists count as if each stood there alone, as Elasticsearch's flattened type has it.
+    """
+    try:
+        value = orjson.loads(text)
+        if not isinstance(value, dict):
+            return {}
+        found: dict[str, list[str]] = {}
+        if _collect("fields", value, names, found):
+            found.clear()
+            _collect("fields", json.loads(text, parse_float=str, parse_int=str), names, found)
+    except (ValueError, RecursionError):
+        return {}
+    return found
+
+
+def _collect(name: str, value: Any, names: Collection[str], found: dict[str, list[str]]) -> bool:
+    """Add the texts below a name; tells whether a number may have been spelled in another way."""
+    if isinstance(value, dict):
+        odd = [_collect(f"{name}.{key}", inner, names, found) for key, inner in value.items()]
+        return any(odd)
+    if isinstance(value, list):
+        odd = [_collect(name, inner, names, found) for inner in value]
+        return any(odd)
+    if value is None or name not in names:
+        return False
+    found.setdefault(name, []).append(as_text(value))
+    return isinstance(value, float) or (value == 0 and value is not False)
 
 
 def _flat(prefix: str, value: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -6,7 +6,7 @@ into a segment (maintenance.py). Searches look at both parts (reader.py).
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Final
@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 from model.clock import Clock
 from model.log import Delivery, LogBatch
 from model.samples import Ints
-from storage.interface import LogPage, LogQuery, LogReader, LogStore
+from storage.interface import FacetValue, LogContext, LogPage, LogQuery, LogReader, LogStore
 from storage.logdb.files import Files
 from storage.logdb.maintenance import Maintenance
 from storage.logdb.metrics import LogDbMetrics
@@ -127,6 +127,18 @@ class LogDb:
     ) -> tuple[Ints, Mapping[str, npt.NDArray[np.int64]]]:
         """See ``LogReader.histogram``."""
         return self._reader.histogram(query, buckets)
+
+    def context(
+        self, record_id: str, ts_ns: int, *, before: int = 20, after: int = 20
+    ) -> LogContext:
+        """See ``LogReader.context``."""
+        return self._reader.context(record_id, ts_ns, before=before, after=after)
+
+    def facets(
+        self, query: LogQuery, fields: Sequence[str], limit: int = 10
+    ) -> Mapping[str, tuple[FacetValue, ...]]:
+        """See ``LogReader.facets``."""
+        return self._reader.facets(query, fields, limit)
 
     def seal(self) -> None:
         """Bring everything that is in memory into a segment now.

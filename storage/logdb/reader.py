@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from model.errors import QueryError
+from model.identity import ECS_FIELDS
 from model.log import Codes8
 from model.samples import Ints
-from storage.interface import LogPage, LogQuery, LogRecord
-from storage.logdb.chunk import Chunk
+from storage.interface import FacetValue, LogContext, LogPage, LogQuery, LogRecord
+from storage.logdb.chunk import Chunk, read_id
 from storage.logdb.cursor import Stored, read_cursor, search_cursor, tail_cursor
 from storage.logdb.document import level_name
 from storage.logdb.metrics import LogDbMetrics
@@ -19,6 +20,8 @@ from storage.logdb.parts import Parts, Snapshot
 from storage.logdb.recent import Finder, Key, Window
 from storage.logdb.sealed import Sealed
 from storage.logquery import Node, parse
+from storage.logquery.facets import facet_fields, top_values
+from storage.logquery.nodes import All, Exists, Not, Term
 
 _PAGE = 500
 _HEARTBEAT_SECONDS = 10.0
@@ -72,6 +75,47 @@ class Reader:
         with self._parts.snapshot() as snapshot:
             now = Stored(snapshot.newest_seq, _END)
         return self._tail(node, place or now, now, stop)
+
+    def context(
+        self, record_id: str, ts_ns: int, *, before: int = 20, after: int = 20
+    ) -> LogContext:
+        """See ``LogReader.context``."""
+        place = read_id(record_id)
+        if place is None:
+            raise QueryError(f"{record_id!r} is no id of a record in the log store")
+        source, offset = place
+        window = Window(ts_ns, ts_ns, ascending=True, after=(ts_ns, source, offset - 1))
+        found = self._page(All(), window, 1)[0].records
+        if not found or found[0].id != record_id:
+            raise QueryError(
+                "there is no such record, or no more: it may be older than what is kept"
+            )
+        (record,) = found
+        task = ECS_FIELDS["task_id"]
+        same = Term(task, record.document[task]) if task in record.document else Not(Exists(task))
+        key = (ts_ns, source, offset)
+        older = Window(-(2**63), ts_ns, ascending=False, after=key)
+        newer = Window(ts_ns, _END, ascending=True, after=key)
+        return LogContext(
+            self._page(same, older, before)[0].records[::-1] if before > 0 else (),
+            record,
+            self._page(same, newer, after)[0].records if after > 0 else (),
+        )
+
+    def facets(
+        self, query: LogQuery, fields: Sequence[str], limit: int = 10
+    ) -> dict[str, tuple[FacetValue, ...]]:
+        """See ``LogReader.facets``."""
+        node = parse(query.text)
+        names = facet_fields(fields)
+        window = Window(query.start_ns, query.end_ns)
+        wanted = sorted(set(names.values()))
+        with self._parts.snapshot(query.start_ns, query.end_ns) as now:
+            counts = Finder(node).facets(now.chunks, window, wanted)
+            if now.files:
+                for field, more in self._sealed.facets(now.files, node, window, wanted).items():
+                    counts[field].update(more)
+        return {name: top_values(counts[field], limit) for name, field in names.items()}
 
     def _page(self, node: Node, window: Window, limit: int) -> tuple[LogPage, Key | None]:
         with self._parts.snapshot(window.start_ns, window.end_ns) as now:

@@ -4,7 +4,8 @@ Most of a query is decided once for all batches of a task; what is left is asked
 newest first, until there are enough.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from model.identity import ecs_fields
 from model.log import Flag, LogBatch
 from storage.interface import LogRecord
 from storage.logdb.chunk import Chunk, slice_text
-from storage.logdb.document import level_name, own_fields, row_of, to_record
+from storage.logdb.document import level_name, own_texts, row_of, to_record
 from storage.logquery import match
 from storage.logquery.nodes import LEVEL, MESSAGE, OWN_FIELDS, TIMESTAMP, All, Node
 from storage.logquery.patterns import required_words
@@ -94,6 +95,27 @@ class Finder:
         index = np.flatnonzero(chunk.batch.offsets > offset).tolist()
         return [to_record(row_of(chunk, i)) for i in question.ask(chunk.batch, index)]
 
+    def facets(
+        self, chunks: Sequence[Chunk], window: Window, fields: Collection[str]
+    ) -> dict[str, Counter[str]]:
+        """Count the values of some fields among the records found."""
+        counts: dict[str, Counter[str]] = {field: Counter() for field in fields}
+        own = frozenset(field for field in fields if field.startswith(OWN_FIELDS))
+        for chunk in chunks:
+            index = list(self.matching(chunk, window))
+            if not index:
+                continue
+            constants = _constants(chunk.batch)
+            for field in fields:
+                if _is_constant(field) and field in constants:
+                    counts[field][match.as_text(constants[field])] += len(index)
+            varying = [field for field in fields if not _is_constant(field)]
+            for i in index if varying else ():
+                for field, value in _varying(chunk.batch, i, varying, own).items():
+                    values = value if isinstance(value, list) else [value]
+                    counts[field].update({match.as_text(v) for v in values if v not in (None, "")})
+        return counts
+
     def _question(self, chunk: Chunk) -> "_Question":
         batch = chunk.batch
         tags = tuple(batch.tags.items())
@@ -113,7 +135,7 @@ class _Question:
         self._all = isinstance(node, All)
         self._test = match.compile_node(node)
         self._asked = match.asked_fields(node)
-        self._own = any(field.startswith(OWN_FIELDS) for field in self._asked)
+        self._own = frozenset(field for field in self._asked if field.startswith(OWN_FIELDS))
         self._words = [word.encode() for word in required_words(node)]
 
     def may_be_in(self, batch: LogBatch) -> bool:
@@ -128,26 +150,32 @@ class _Question:
         if self._all:
             yield from indices
             return
-        asked = self._asked
         for i in indices:
-            record: dict[str, Any] = {}
-            if self._own and batch.fields.ends[i] > batch.fields.starts[i]:
-                record = own_fields(batch.buf[batch.fields.starts[i] : batch.fields.ends[i]])
-            if MESSAGE in asked:
-                starts, ends = batch.message.starts, batch.message.ends
-                record[MESSAGE] = slice_text(batch.buf, starts, ends, i)
-            if LEVEL in asked:
-                record[LEVEL] = level_name(int(batch.levels[i]))
-            if TIMESTAMP in asked:
-                record[TIMESTAMP] = int(batch.ts_ns[i])
-            if "log.offset" in asked:
-                record["log.offset"] = int(batch.offsets[i])
-            if "trace.id" in asked:
-                record["trace.id"] = batch.trace_ids.get(i)
-            if "log.flags" in asked:
-                record["log.flags"] = [name for name, bit in _FLAGS if batch.flags[i] & bit]
-            if self._test(record):
+            if self._test(_varying(batch, i, self._asked, self._own)):
                 yield i
+
+
+def _varying(
+    batch: LogBatch, i: int, asked: Collection[str], own: Collection[str]
+) -> dict[str, Any]:
+    """Return those of the fields asked for that each record of a batch has for itself."""
+    record: dict[str, Any] = {}
+    if own and batch.fields.ends[i] > batch.fields.starts[i]:
+        text = slice_text(batch.buf, batch.fields.starts, batch.fields.ends, i)
+        record.update(own_texts(text, own))
+    if MESSAGE in asked:
+        record[MESSAGE] = slice_text(batch.buf, batch.message.starts, batch.message.ends, i)
+    if LEVEL in asked:
+        record[LEVEL] = level_name(int(batch.levels[i]))
+    if TIMESTAMP in asked:
+        record[TIMESTAMP] = int(batch.ts_ns[i])
+    if "log.offset" in asked:
+        record["log.offset"] = int(batch.offsets[i])
+    if "trace.id" in asked:
+        record["trace.id"] = batch.trace_ids.get(i)
+    if "log.flags" in asked:
+        record["log.flags"] = [name for name, bit in _FLAGS if batch.flags[i] & bit]
+    return record
 
 
 def _constants(batch: LogBatch) -> dict[str, Any]:

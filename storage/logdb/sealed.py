@@ -1,6 +1,7 @@
 """Searching the segments with DuckDB; it is loaded at the first search."""
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
@@ -11,9 +12,10 @@ import numpy as np
 from model.errors import StorageError
 from model.samples import Ints
 from storage.interface import LogRecord
-from storage.logdb.document import COLUMNS, to_record
+from storage.logdb.document import COLUMNS, own_texts, to_record
 from storage.logdb.recent import Key, Window
 from storage.logdb.sql import Sql
+from storage.logquery.facets import MAX_VALUES
 from storage.logquery.nodes import Node
 
 _SELECT: Final = ", ".join(f'"{name}"' for name in COLUMNS)
@@ -90,6 +92,26 @@ class Sealed:
             column[min(index, len(edges_ns) - 1)] += count
         return counts
 
+    def facets(
+        self, files: Sequence[Path], node: Node, window: Window, fields: Sequence[str]
+    ) -> dict[str, Counter[str]]:
+        """Count the values of some fields among the records found, of each at most ``MAX_VALUES``.
+
+        Raises:
+            StorageError: If a segment cannot be read.
+        """
+        counts: dict[str, Counter[str]] = {}
+        for field in fields:
+            sql = Sql()
+            where = self._where(sql, node, window)
+            text = (
+                f"SELECT value, count(*) FROM (SELECT unnest({sql.values(field)}) AS value "
+                f"FROM {self._files(sql, files)} WHERE {where}) "
+                f"WHERE value <> '' GROUP BY value ORDER BY count(*) DESC, value LIMIT {MAX_VALUES}"
+            )
+            counts[field] = Counter(dict(self._rows(text, sql)))
+        return counts
+
     def rest(self) -> None:
         """Let DuckDB and its memory go if nobody has searched for a while; a later search loads it again."""
         with self._lock:
@@ -155,5 +177,13 @@ class Sealed:
                         "enable_object_cache": True,
                     },
                 )
+                self._connection.create_function(
+                    "own_values", _own_values, ["VARCHAR", "VARCHAR"], "VARCHAR[]"
+                )
             self._running += 1
             return self._connection.cursor()
+
+
+def _own_values(text: str, field: str) -> list[str]:
+    """Return the values of one of a record's own fields, for what DuckDB reads otherwise than we do."""
+    return own_texts(text, (field,)).get(field, [])

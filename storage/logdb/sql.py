@@ -4,9 +4,8 @@ It has to find exactly what ``storage.logquery.match`` finds. Every condition is
 NULL, so that NOT finds the records that lack a field. Values travel as parameters only.
 """
 
+import re
 from typing import Any, Final
-
-import orjson
 
 from model.log import LEVEL_NAMES, Flag
 from storage.logdb.document import NUMBER_FIELDS, TEXT_FIELDS
@@ -43,6 +42,11 @@ _FLAG_TEXTS: Final = (
     + ", ".join(f"CASE WHEN flags & {int(f)} > 0 THEN '{f.name.lower()}' END" for f in Flag)
     + "]"
 )
+
+# Kinds of JSON values that DuckDB gives back as they were spelled, or as nothing; not 1e3 and 1.10.
+_SPELLED: Final = "('VARCHAR', 'BOOLEAN', 'BIGINT', 'UBIGINT', 'OBJECT', 'NULL')"
+_WHOLE = re.compile(r"-?[1-9][0-9]{0,17}")
+_PLAIN = re.compile(r"[\w-]+", re.ASCII)
 
 
 class Sql:
@@ -109,25 +113,66 @@ class Sql:
             return self._any_of(_FLAG_TEXTS, node)
         if field.startswith(OWN_FIELDS):
             return self._own(node)
-        path = self.param(_path([field]))
-        return f"coalesce({self._value(f'TRY(json_extract_string(tags, {path}))', node)}, FALSE)"
+        return f"coalesce({self._value(self._tag(field), node)}, FALSE)"
+
+    def values(self, field: str) -> str:
+        """Return an expression for the values of a field as a list of texts; NULL and "" are none."""
+        if field in TEXT_FIELDS:
+            return f'["{TEXT_FIELDS[field]}"]'
+        if field in NUMBER_FIELDS:
+            column = f'"{NUMBER_FIELDS[field]}"'
+            text = f"{column}::VARCHAR"
+            return (
+                f"[{text}]"
+                if field == "log.offset"
+                else f"[CASE WHEN {column} <> 0 THEN {text} END]"
+            )
+        if field == LEVEL:
+            return f"[{_LEVEL_TEXT}]"
+        if field == "log.flags":
+            return _FLAG_TEXTS
+        if field.startswith(OWN_FIELDS):
+            return self._own_values(field)
+        return f"[{self._tag(field)}]"
+
+    def _own_values(self, field: str) -> str:
+        several = f"own_values(fields, {self.param(field)})"
+        odd, found = self._odd(), []
+        for keys in _splits(field.removeprefix(OWN_FIELDS).split(".")):
+            path = self.param(_path(keys))
+            kind = f"TRY(json_type(fields, {path}))"
+            odd.append(f"coalesce({kind} NOT IN {_SPELLED}, FALSE)")
+            text = f"TRY(json_extract_string(fields, {path}))"
+            found.append(f"CASE WHEN {kind} NOT IN ('OBJECT', 'NULL') THEN {text} END")
+        # a field twice is one record
+        return (
+            f"list_distinct(CASE WHEN fields IS NULL THEN [] WHEN {' OR '.join(odd)} THEN {several} "
+            f"ELSE [{', '.join(found)}] END)"
+        )
+
+    def _odd(self) -> list[str]:
+        """Return the condition for records with a list, whose values the path of a field may not lead to."""
+        return ["coalesce(contains(fields, '['), FALSE)"]
+
+    def _tag(self, field: str) -> str:
+        return f"TRY(json_extract_string(tags, {self.param(_path([field]))}))"
 
     def _own(self, node: Leaf) -> str:
         parts = node.field.removeprefix(OWN_FIELDS).split(".")
-        # the record may have written a.b as one key or as two
-        last = orjson.dumps(parts[-1]).decode().strip('"')
-        ahead = f"coalesce(contains(fields, {self.param(last)}), FALSE)"
-        found = []
-        for keys in _splits(parts):
-            path, inside = self.param(_path(keys)), self.param(_path(keys) + "[*]")
+        # the last part of the name has to stand there, unless it is spelled with escapes
+        ahead = "TRUE"
+        if _PLAIN.fullmatch(parts[-1]):
+            ahead = f"coalesce(contains(fields, {self.param(parts[-1])}) OR contains(fields, '\\u'), FALSE)"
+        odd, found = self._odd(), []
+        for keys in _splits(parts):  # the record may have written a.b as one key or as two
+            path = self.param(_path(keys))
             kind = f"TRY(json_type(fields, {path}))"
-            one = f"TRY(json_extract_string(fields, {path}))"
-            scalar = f"({kind} NOT IN ('ARRAY', 'OBJECT', 'NULL') AND {self._value(one, node)})"
-            several = self._any_of(f"TRY(json_extract_string(fields, {inside}))", node)
-            found.append(
-                f"coalesce(CASE WHEN {kind} = 'ARRAY' THEN {several} ELSE {scalar} END, FALSE)"
-            )
-        return f"({ahead} AND ({' OR '.join(found)}))"
+            if _asks_for_spelling(node):
+                odd.append(f"coalesce({kind} NOT IN {_SPELLED}, FALSE)")
+            one = self._value(f"TRY(json_extract_string(fields, {path}))", node)
+            found.append(f"coalesce({kind} NOT IN ('OBJECT', 'NULL') AND {one}, FALSE)")
+        several = self._any_of(f"own_values(fields, {self.param(node.field)})", node)
+        return f"({ahead} AND CASE WHEN {' OR '.join(odd)} THEN {several} ELSE {' OR '.join(found)} END)"
 
     def _any_of(self, values: str, node: Leaf) -> str:
         inner = self._value("x", node)
@@ -138,11 +183,7 @@ class Sql:
     def _value(self, text: str, node: Leaf) -> str:
         match node:
             case Term(_, value) | Phrase(_, value):
-                exact = f"{text} = {self.param(value)}"
-                number = number_of(value) if node.field.startswith(OWN_FIELDS) else None
-                if number is None:
-                    return f"({exact})"
-                return f"({exact} OR {self._number(text, '=', number)})"
+                return f"({text} = {self.param(value)})"
             case Wildcard() | Regex():
                 return f"regexp_matches({text}, {self.param(value_pattern(node))})"
             case Exists():
@@ -175,6 +216,19 @@ class Sql:
                 operator = beyond + "=" * inclusive
                 tests.append(f"ts_ns {operator} {self.param(fields.timestamp_ns(bound))}")
         return "(" + " AND ".join(tests) + ")"
+
+
+def _asks_for_spelling(node: Leaf) -> bool:
+    """Tell whether it matters how a record spelled a number that is not a plain whole one."""
+    match node:
+        case Term(_, value) | Phrase(_, value):
+            return number_of(value) is not None and not _WHOLE.fullmatch(value)
+        case Range(_, low, high):
+            return any(bound is not None and number_of(bound) is None for bound in (low, high))
+        case Exists():
+            return False
+        case _:
+            return True
 
 
 def _level_code(name: str) -> int:

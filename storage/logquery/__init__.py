@@ -7,9 +7,10 @@ names are the short ones of ``model.identity.QUERY_FIELDS`` or full ECS names; `
 the record itself said.
 """
 
+from storage.logquery.fields import field_name
 from storage.logquery.lucene import to_lucene
 from storage.logquery.nodes import Node
 from storage.logquery.parser import parse
 from storage.logquery.quoting import quoted
 
-__all__ = ["Node", "parse", "quoted", "to_lucene"]
+__all__ = ["Node", "field_name", "parse", "quoted", "to_lucene"]

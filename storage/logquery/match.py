@@ -8,7 +8,6 @@ from configfile.pattern import compile_pattern
 from storage.logquery import fields
 from storage.logquery.nodes import (
     MESSAGE,
-    OWN_FIELDS,
     TIMESTAMP,
     All,
     And,
@@ -58,7 +57,7 @@ def compile_node(node: Node) -> Predicate:
             search = compile_pattern(message_pattern(node)).search
             return lambda record: search(record.get(MESSAGE, "")) is not None
         case _:
-            return _any_value(node.field, _value_test(node))
+            return any_value(node.field, value_test(node))
 
 
 def prune(node: Node, constants: Record, constant: Callable[[str], bool]) -> Node:
@@ -118,7 +117,9 @@ def number_of(text: str) -> float | None:
     return float(text) if _NUMBER.fullmatch(text) else None
 
 
-def _any_value(field: str, test: Callable[[str], bool]) -> Predicate:
+def any_value(field: str, test: Callable[[str], bool]) -> Predicate:
+    """Return a function that tells whether any value of a record's field passes."""
+
     def found(record: Record) -> bool:
         value = record.get(field)
         if isinstance(value, list):
@@ -130,13 +131,11 @@ def _any_value(field: str, test: Callable[[str], bool]) -> Predicate:
     return found
 
 
-def _value_test(node: Leaf) -> Callable[[str], bool]:
+def value_test(node: Leaf) -> Callable[[str], bool]:
+    """Return a function that tells whether one value, as text, is what a leaf asks for."""
     match node:
         case Term(_, value) | Phrase(_, value):
-            wanted = number_of(value) if node.field.startswith(OWN_FIELDS) else None
-            if wanted is None:
-                return lambda text: text == value
-            return lambda text: text == value or number_of(text) == wanted
+            return lambda text: text == value
         case Wildcard() | Regex():
             search = compile_pattern(value_pattern(node)).search
             return lambda text: search(text) is not None

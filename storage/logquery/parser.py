@@ -120,6 +120,8 @@ class _Parser:
         self.pos = named.end()
         if self.text[self.pos : self.pos + 1] == "(":
             return self._brackets(resolved)
+        if self.text.startswith("//", self.pos):
+            self._fail(f'text with a colon goes in quotes: "{name}://..."', start)
         if self.text[self.pos : self.pos + 1].strip() == "":
             self._fail(f'{name}: needs a value; text with a colon goes in quotes: "{name}:"', start)
         return self._value(resolved)
@@ -143,6 +145,7 @@ class _Parser:
         elif self.text[start] == '"':
             self._fail("this quote is never closed", start, start + 1)
         elif match := _REGEX.match(self.text, start):
+            self._must_be_text(field, match[0], start, match.end())
             node = self._regex(field, match[1].replace("\\/", "/"), start, match.end())
         elif field != MESSAGE and (match := _RANGE.match(self.text, start)):
             low, high = _bound(match[2]), _bound(match[3])
@@ -185,6 +188,7 @@ class _Parser:
             return self._term(field, _ESCAPE.sub(r"\1", raw), start, end)
         if set(raw) == {"*"}:
             return All() if field == MESSAGE else Exists(field)
+        self._must_be_text(field, raw, start, end)
         pattern = "".join(
             wild or text or ("\\" + escaped if escaped in "*?\\" else escaped)
             for escaped, wild, text in parts
@@ -199,9 +203,18 @@ class _Parser:
             if known is None:
                 self._fail(fields.unknown_level(value), start, end)
             return Term(LEVEL, known)
+        if field in fields.NUMBERS:
+            number = fields.whole(value)
+            if number is None:
+                self._fail(fields.no_number(field, value), start, end)
+            return Term(field, number)
         if field == TIMESTAMP:
             self._fail("@timestamp takes a range: @timestamp:>=2026-01-31T12:00:00Z", start, end)
         return Term(field, value)
+
+    def _must_be_text(self, field: str, value: str, start: int, end: int) -> None:
+        if field in fields.NUMBERS:
+            self._fail(fields.no_number(field, value), start, end)
 
     def _regex(self, field: str, pattern: str, start: int, end: int) -> Node:
         try:
@@ -214,6 +227,8 @@ class _Parser:
         for bound in (node.low, node.high):
             if node.field == LEVEL and bound is not None and fields.level(bound) is None:
                 self._fail(fields.unknown_level(bound), start)
+            if node.field in fields.NUMBERS and bound is not None and fields.whole(bound) is None:
+                self._fail(fields.no_number(node.field, bound), start)
             if node.field == TIMESTAMP and bound is not None and fields.timestamp_ns(bound) is None:
                 self._fail(f'"{bound}" is no time; write 2026-01-31T12:00:00Z', start)
         if node.low is None and node.high is None:

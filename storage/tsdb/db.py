@@ -16,6 +16,7 @@ from model.errors import StorageError
 from model.histogram.pool import HistogramColumn
 from model.labels import Labels, Matcher
 from model.samples import Exemplar, Floats, Ints, ScrapeBatch, Ticket
+from storage.failpoint import reach
 from storage.interface import (
     Appender,
     ExemplarQueryable,
@@ -32,7 +33,6 @@ from storage.tsdb.chunk import FrameCache
 from storage.tsdb.compact import Compactor
 from storage.tsdb.deletions import Deletion, Deletions, Pending
 from storage.tsdb.directory import DirectoryLock, open_directory
-from storage.tsdb.failpoint import reach
 from storage.tsdb.head import Head
 from storage.tsdb.index import SeriesIndex
 from storage.tsdb.limits import SeriesLimits

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from model.errors import StorageError
 from model.samples import Exemplar
+from storage.failpoint import reach
 from storage.interface import Metadata, Refs
 from storage.tsdb import records
 from storage.tsdb.exemplars import Tokens
-from storage.tsdb.failpoint import reach
 from storage.tsdb.files import fsync_directory, write_all
 from storage.tsdb.head import Head, Layout, Taken
 from storage.tsdb.metrics import TsdbMetrics

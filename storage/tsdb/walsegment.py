@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
+from storage.failpoint import reach
 from storage.interface import Refs
 from storage.tsdb import records
-from storage.tsdb.failpoint import reach
 from storage.tsdb.files import fsync_directory, write_all
 from storage.tsdb.index import SeriesIndex
 from storage.tsdb.samples import concat

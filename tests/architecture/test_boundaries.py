@@ -37,6 +37,7 @@ HOMES = {
     "duckdb": "storage/logdb",
     "elasticsearch": "logship",
     "elastic_transport": "logship",
+    "urllib3": "logship",
     "flask": "web",
     "werkzeug": "web",
     "waitress": "web",

@@ -3,17 +3,19 @@
 import itertools
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from model.errors import QueryError
 from model.identity import ecs_fields
 from model.samples import Ints
 from model.task import TaskIdentity
-from storage.interface import LogPage, LogQuery, LogRecord
-from storage.logquery import parse
+from storage.interface import FacetValue, LogContext, LogPage, LogQuery, LogRecord
+from storage.logquery import field_name, parse
 from storage.logquery.nodes import All, And, Exists, Node, Not, Or, Phrase, Term, Wildcard
 
 
@@ -92,6 +94,37 @@ class MemoryLogs:
                 bucket = int(np.searchsorted(edges, record.ts_ns, side="right")) - 1
                 counts.setdefault(level, np.zeros(buckets, dtype=np.int64))[bucket] += 1
         return edges, counts
+
+    def context(
+        self, record_id: str, ts_ns: int, *, before: int = 20, after: int = 20
+    ) -> LogContext:
+        record = next((r for r in self.records if (r.id, r.ts_ns) == (record_id, ts_ns)), None)
+        if record is None:
+            raise QueryError("there is no such record")
+        task = record.document.get("taskscope.task.id")
+        same = [r for r in self.records if r.document.get("taskscope.task.id") == task]
+        same.sort(key=lambda r: (r.ts_ns, r.id))
+        at = same.index(record)
+        return LogContext(
+            tuple(same[max(0, at - before) : at]), record, tuple(same[at + 1 : at + 1 + after])
+        )
+
+    def facets(
+        self, query: LogQuery, fields: Sequence[str], limit: int = 10
+    ) -> Mapping[str, tuple[FacetValue, ...]]:
+        node = parse(query.text)
+        found = [
+            record.document
+            for record in self.records
+            if query.start_ns <= record.ts_ns <= query.end_ns and _matches(node, record.document)
+        ]
+        facets = {}
+        for name in fields:
+            full = field_name(name)
+            counts = Counter(str(d[full]) for d in found if full in d)
+            top = sorted(counts.items(), key=lambda c: (-c[1], c[0]))[:limit]
+            facets[name] = tuple(FacetValue(value, count) for value, count in top)
+        return facets
 
 
 def _matches(node: Node, document: Mapping[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from tests.fakes.tasks import SHOP
 from tests.web.conftest import MakeClient, body
 from tests.web.demo_host import Demo
 from tests.web.memory_logs import MemoryLogs
+from web.api import log_export
 from web.server import WebServer
 
 NOW_MS = FakeClock().now_ns() // 1_000_000
@@ -243,3 +245,96 @@ def test_stopping_the_server_ends_the_streams(demo_server: WebServer, demo: Demo
     assert time.monotonic() - began < 5
     assert demo.logs.open_tails == 0
     tail.close()
+
+
+def test_context_gives_the_neighbours(client: FlaskClient, logs: MemoryLogs) -> None:
+    """The records of the same task around one, oldest first."""
+    record = logs.records[4]
+
+    asked = {"id": record.id, "ts_ns": record.ts_ns, "before": 2, "after": 1}
+    answer = body(client.get("/api/logs/context", query_string=asked))
+
+    assert [r["document"]["message"] for r in answer["before"]] == ["line 2", "line 3"]
+    assert answer["record"]["id"] == record.id
+    assert [r["document"]["message"] for r in answer["after"]] == ["line 5"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"id": "doc-00000001", "ts_ns": "soon"}, "ts_ns"),
+        ({"id": "doc-00000001", "ts_ns": str(2**64)}, "ts_ns"),
+        ({"id": "nothing", "ts_ns": "1"}, "no such record"),
+    ],
+)
+def test_context_of_nothing_is_refused(
+    client: FlaskClient, asked: dict[str, str], words: str
+) -> None:
+    """What is no time or no record is answered with a sentence."""
+    answer = client.get("/api/logs/context", query_string=asked)
+
+    assert answer.status_code in (400, 422)
+    assert words in body(answer)["error"]
+
+
+def test_facets_count_values(client: FlaskClient) -> None:
+    """The most frequent values of the fields named, of the records found."""
+    answer = body(client.get("/api/logs/facets", query_string={"fields": "level,app", "limit": 1}))
+    many = client.get("/api/logs/facets", query_string={"fields": ",".join(["app"] * 11)})
+
+    assert answer["facets"] == {
+        "level": [{"value": "info", "count": 6}],
+        "app": [{"value": "shop", "count": 10}],
+    }
+    assert many.status_code == 400
+
+
+def test_export_is_the_whole_result_oldest_first(client: FlaskClient) -> None:
+    """As a file, in both formats; all nine digits of the time are kept."""
+    answer = client.get("/api/logs/export", query_string={"query": "level:error"})
+    documents = [json.loads(line) for line in answer.data.splitlines()]
+    text = client.get("/api/logs/export", query_string={"query": "level:error", "format": "text"})
+
+    assert answer.content_type == "application/x-ndjson"
+    assert re.search(r'attachment; filename="taskscope-\w+.ndjson"', disposition(answer))
+    assert [d["message"] for d in documents] == ["line 0", "line 3", "line 6", "line 9"]
+    assert all(re.search(r"\.\d{3}123456Z$", d["@timestamp"]) for d in documents)
+    assert [line.split("\t")[1:] for line in text.text.splitlines()] == [
+        ["shop-1", "error", f"line {i}"] for i in (0, 3, 6, 9)
+    ]
+
+
+def disposition(answer: Any) -> str:
+    """Return under which name a browser keeps an answer."""
+    return str(answer.headers["Content-Disposition"])
+
+
+def test_export_goes_over_pages_and_says_where_it_stopped(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody takes a part for the whole."""
+    monkeypatch.setattr(log_export, "PAGE", 3)
+    whole = client.get("/api/logs/export?format=text").text.splitlines()
+    part = client.get("/api/logs/export?format=text&limit=7").text.splitlines()
+    ndjson = client.get("/api/logs/export?limit=7").text.splitlines()
+
+    assert [line.rsplit("\t", 1)[1] for line in whole] == [f"line {i}" for i in range(10)]
+    assert part[:7] == whole[:7]
+    assert part[7:] == [
+        "# More than 7 records match; these are the oldest. Ask for a shorter time."
+    ]
+    assert "More than 7" in json.loads(ndjson[7])["truncated"]
+    assert client.get("/api/logs/export?query=level:").status_code == 400
+    assert "ndjson or text" in body(client.get("/api/logs/export?format=csv"))["error"]
+
+
+def test_search_says_what_of_a_message_matched(client: FlaskClient) -> None:
+    """Words, phrases, wildcards and patterns; nothing that was excluded."""
+    query = 'level:error "Connection refused" OR time* /order-[0-9]+/ NOT healthcheck'
+    found = body(client.get("/api/logs/search", query_string={"query": query, "limit": 1}))
+
+    assert found["highlights"] == [
+        {"words": ["Connection", "refused"]},
+        {"wildcard": ["time", None]},
+        {"regex": "order-[0-9]+"},
+    ]

@@ -105,7 +105,13 @@ REFUSED = ["GET /orders refused by shop", "Connection: REFUSED (größe=12)", "r
         ("fields.path:>/a", ["GET /orders refused by shop"]),
         ("fields.path:/o*", ["GET /orders refused by shop"]),
         ("fields.a.b:x", ["GET /orders refused by shop"]),
-        ("fields.a.b:7.0", ["GET /orders refused by shop"]),
+        ("fields.a.b:7", ["GET /orders refused by shop"]),
+        ("fields.a.b:7.0", []),
+        ("fields.a.b.c:1", ["GET /orders refused by shop"]),
+        ("fields.status:1.5", ["connection-pool ok"]),
+        ("fields.status:1.*", ["connection-pool ok"]),
+        ("status:>=500", ["GET /orders refused by shop"]),
+        ("a.b:x", ["GET /orders refused by shop"]),
         ("fields.a.b:z", ["Connection: REFUSED (größe=12)"]),
         ("fields.a.b:*", ["GET /orders refused by shop", "Connection: REFUSED (größe=12)"]),
         ("fields.a:*", []),
@@ -145,6 +151,7 @@ def test_documents_are_ecs(db: LogDb) -> None:
         "@timestamp": "2026-01-01T00:00:01.000000000Z",
         "message": "Connection: REFUSED (größe=12)",
         "log.level": "error",
+        "taskscope.source": record.document["taskscope.source"],
         "log.offset": 28,
         "log.flags": ["multiline"],
         "orchestrator.cluster.name": "test",
@@ -249,7 +256,7 @@ def test_tail_behind_a_search_gives_the_rest(db: LogDb) -> None:
 @pytest.mark.parametrize(
     ("call", "error"),
     [
-        pytest.param(lambda db: db.search(LogQuery("lvl:x")), ParseError, id="field"),
+        pytest.param(lambda db: db.search(LogQuery("lvel:x")), ParseError, id="field"),
         pytest.param(lambda db: db.histogram(LogQuery("(a"), 3), ParseError, id="histogram"),
         pytest.param(lambda db: db.tail("(a", "", Event()), ParseError, id="tail"),
         pytest.param(lambda db: db.search(LogQuery(cursor="x1")), QueryError, id="cursor"),
@@ -341,3 +348,53 @@ def test_memory_segments_and_plain_matching_agree(
         slow = {record.id for record in everything if test(record.document)}
         assert memory == slow, query
         assert segments == slow, query
+
+
+def test_context_gives_the_neighbours_of_the_task(db: LogDb) -> None:
+    """The records of the same task before and behind one, in the order of a search, and no others."""
+    (record,) = db.search(LogQuery('"connection pool"')).records
+
+    near = db.context(record.id, record.ts_ns, before=1, after=5)
+    none = db.context(record.id, record.ts_ns, before=0, after=0)
+
+    assert [r.document["message"] for r in near.before] == ["Connection: REFUSED (größe=12)"]
+    assert near.record == record
+    assert [r.document["message"] for r in near.after] == ["=== start ==="]
+    assert (none.before, none.record, none.after) == ((), record, ())
+
+
+@pytest.mark.parametrize(
+    "record_id", ["", "xyz", "0" * 17, "no such id of a record", "ffffffffffffffff0"]
+)
+def test_context_of_nothing_is_refused(db: LogDb, record_id: str) -> None:
+    """An id that no record has is said to be none."""
+    with pytest.raises(QueryError, match=r"no id|no such record"):
+        db.context(record_id, START_NS)
+
+
+def test_facets_count_values(db: LogDb) -> None:
+    """The most frequent values first, then in the order of text; absent and empty values nowhere."""
+    names = ["app", "level", "fields.status", "a.b", "run", "log.flags", "service.version", "note"]
+
+    facets = db.facets(LogQuery(), names)
+    few = db.facets(LogQuery("app:shop", end_ns=START_NS + SECOND), ["task_name"], 1)
+
+    counts = {name: [(v.value, v.count) for v in values] for name, values in facets.items()}
+    assert counts == {
+        "app": [("shop", 7), ("worker", 2)],
+        "level": [("error", 1), ("info", 1), ("warn", 1)],
+        "fields.status": [("1.5", 1), ("404", 1), ("500", 1)],
+        "a.b": [("7", 1), ("x", 1), ("z", 1)],
+        "run": [("1", 7)],
+        "log.flags": [("multiline", 1), ("redacted", 1), ("truncated", 1)],
+        "service.version": [("1.2", 4)],
+        "note": [],
+    }
+    assert [(v.value, v.count) for v in few["task_name"]] == [("shop-1", 2)]
+
+
+@pytest.mark.parametrize("name", ["message", "@timestamp", "lvel", "event.created"])
+def test_facets_of_what_cannot_be_counted_are_refused(db: LogDb, name: str) -> None:
+    """A field that cannot be, or whose values are all different, is refused with a sentence."""
+    with pytest.raises(QueryError):
+        db.facets(LogQuery(), [name])

@@ -20,7 +20,8 @@ from prometheus_client import CollectorRegistry
 
 from model.labels import Labels, Matcher, MatchOp
 from model.samples import NO_SAMPLE, Exemplar, ScrapeBatch
-from storage.tsdb import backlog, failpoint, head
+from storage import failpoint
+from storage.tsdb import backlog, head
 from storage.tsdb.db import Tsdb
 from storage.tsdb.settings import TsdbSettings
 from tests.fakes.clock import FakeClock
