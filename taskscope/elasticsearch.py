@@ -1,8 +1,13 @@
-"""From the configuration's Elasticsearch sink to a connection."""
+"""From the configuration's Elasticsearch sink to a connection, and to the sink."""
+
+from typing import TYPE_CHECKING
 
 from logship.config import ElasticsearchSinkConfig
 from logship.sink.elasticsearch.client import Connection
 from taskscope.config import TaskscopeConfig
+
+if TYPE_CHECKING:
+    from logship.sink.elasticsearch.sink import ElasticsearchSink
 
 
 def connection_of(sink: ElasticsearchSinkConfig, config: TaskscopeConfig) -> Connection:
@@ -19,3 +24,24 @@ def connection_of(sink: ElasticsearchSinkConfig, config: TaskscopeConfig) -> Con
         file(sink.ca_file),
         sink.compress,
     )
+
+
+def sinks_of(config: TaskscopeConfig) -> "list[ElasticsearchSink]":
+    """Return the sinks into Elasticsearch; nothing is asked yet."""
+    from logship.sink.elasticsearch.retention import Retention
+    from logship.sink.elasticsearch.sink import ElasticsearchSink
+
+    return [
+        ElasticsearchSink(
+            connection_of(sink, config),
+            dataset=sink.dataset,
+            namespace=sink.namespace,
+            retention=Retention(sink.retention_days, sink.rollover_days, sink.rollover_bytes),
+            fields=config.logship.policy().document_types(),
+            install_templates=sink.install_templates,
+            parallel=sink.requests_in_flight,
+            window_bytes=config.logship.buffer.memory_bytes,
+        )
+        for sink in config.logship.sinks
+        if isinstance(sink, ElasticsearchSinkConfig)
+    ]

@@ -7,7 +7,9 @@ from threading import Event, Thread
 from typing import Any
 
 from logship.events import EventLog
+from logship.redact import Redactor
 from model.clock import Clock
+from model.errors import StorageError
 from model.health import HealthResult
 from model.log import Level
 from model.task import Exit, HealthStatus, Run, Task, TaskID, TaskSource, describe_exit
@@ -18,9 +20,9 @@ _log = logging.getLogger(__name__)
 class TaskEvents:
     """Watches the tasks and writes an event for each run that ends while it watches."""
 
-    def __init__(self, tasks: TaskSource, directory: Path, clock: Clock) -> None:
+    def __init__(self, tasks: TaskSource, directory: Path, clock: Clock, redactor: Redactor | None = None) -> None:  # fmt: skip
         self._tasks = tasks
-        self.log = EventLog(directory, clock)
+        self.log = EventLog(directory, clock, redactor)
         self._told: dict[TaskID, int] = {}  # number of the last run whose end was written
         self._stop = Event()
         self._thread: Thread | None = None
@@ -56,7 +58,7 @@ class TaskEvents:
     def _append(self, task: Task, level: Level, message: str, fields: Mapping[str, Any]) -> None:
         try:
             self.log.append(task.identity, level, message, fields)
-        except (OSError, TypeError) as error:  # TypeError: a text from the task is no Unicode
+        except (StorageError, TypeError) as error:  # TypeError: a text from the task is no Unicode
             _log.error(
                 "an event of task %r is lost (%s): %r", task.identity.task_name, error, message
             )

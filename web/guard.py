@@ -28,7 +28,7 @@ READ_ONLY_POSTS: Final = frozenset(
     )
 )
 # Each answer of these holds a thread for as long as it lasts.
-STREAMS: Final = frozenset({"/api/logs/tail"})
+STREAMS: Final = frozenset({"/api/logs/tail", "/api/logs/export"})
 HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "

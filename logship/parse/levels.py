@@ -4,15 +4,14 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from logship.parse.multiline import FRAME_START
 from model.log import Level
 
 _WORDS: Final = {
-    Level.TRACE: "trace finest finer verbose trc",
-    Level.DEBUG: "debug fine dbg config",
-    Level.INFO: "info information informational notice inf log",
+    Level.TRACE: "trace finest finer verbose trc trce silly",
+    Level.DEBUG: "debug fine dbg dbug config debug1 debug2 debug3 debug4 debug5",
+    Level.INFO: "info information informational notice note inf log statement hint detail",
     Level.WARN: "warn warning wrn",
-    Level.ERROR: "error err severe eror",
+    Level.ERROR: "error err severe eror fail failure",
     Level.FATAL: "fatal critical crit alert emerg emergency panic dpanic ftl",
 }
 
@@ -23,6 +22,10 @@ BY_WORD: Final[dict[str, int]] = {
     for word in words.split()
     for form in (word, word.upper(), word.capitalize())
 } | {str(10 * int(level)): int(level) for level in Level if level}
+
+# as a part of patterns: every spelling that a line may have, the longest first
+WORDS: Final = "|".join(sorted((word for word in BY_WORD if word.isalpha()), key=len, reverse=True))
+LOUD_WORDS: Final = "|".join(word for word in WORDS.split("|") if word.isupper())
 
 # the same with the quotes of JSON, so that a raw value is looked up without being decoded
 BY_JSON: Final[dict[bytes, int]] = {
@@ -67,9 +70,6 @@ class LevelFinder:
         for line in lines:
             found = match(line, at)
             if found is None:
-                if line.startswith(FRAME_START):  # a frame names no level; most of a trace are some
-                    levels.append(0)
-                    continue
                 head = line[:HEAD]
                 if "\x1b" in head:
                     levels.append(of_line(line))

@@ -4,25 +4,38 @@ The only state is what was learned of the stream's shape, which never changes a 
 position in the file is all a restart needs.
 """
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Sequence
+from string import ascii_letters
+from typing import Final, Literal
 
+import numpy as np
 from msgspec import Struct
 
 from logship.parse import lines as unwrap
 from logship.parse import text_lines
 from logship.parse.batch import Origin, Tally, build
 from logship.parse.columns import Columns
+from logship.parse.detect import TextLines
+from logship.parse.formats import Format
 from logship.parse.join import Records, join
 from logship.parse.json_lines import JsonLines
 from logship.parse.levels import LevelFinder
-from logship.parse.lines import Lines
+from logship.parse.lines import Lines, Unwrap
+from logship.parse.wrapped import Wrapped
 from logship.parse.wrapped_json import WrappedJson
+from logship.parse.wrapped_lines import WrappedLines
 from logship.redact import Redactor
 from model.log import Flag, LogBatch
 
-Format = Literal["auto", "json", "logfmt", "plain"]
-Wrapping = Literal["json-file", "none"]
+Wrapping = Literal["auto", "json-file", "cri", "none"]
+
+
+_UNWRAP: Final[dict[str, Unwrap]] = {"json-file": unwrap.json_file, "cri": unwrap.cri}
+
+
+_BRACE = ord("{")
+_NAME_START = np.zeros(256, dtype=np.bool_)
+_NAME_START[[ord(char) for char in f"{ascii_letters}_@"]] = True
 
 
 class Parsed(Struct, frozen=True):
@@ -49,17 +62,23 @@ class Parser:
         wrapping: Wrapping = "none",
         format: Format = "auto",  # noqa: A002  # the word of the container label
         multiline: bool = True,
+        typed: Sequence[str] = (),
     ) -> None:
         self._redactor = redactor
-        self._split: Callable[[bytes, int], Lines] = (
-            unwrap.json_file if wrapping == "json-file" else unwrap.plain
-        )
+        self._typed = tuple(typed)  # own fields that are numbers
         self._format = format
         self._multiline = multiline
         self._json = JsonLines()
-        templates = wrapping == "json-file" and format != "plain"
-        self._wrapped_json = WrappedJson(self._json) if templates else None
+        self._text = TextLines(format if format in ("access", "klog", "pattern") else "auto")
         self._levels = LevelFinder()
+        self._unsettled = wrapping == "auto"  # until the first line is seen
+        self._settle(_UNWRAP.get(wrapping))
+
+    def _settle(self, how: Unwrap | None) -> None:
+        self.unwrap = how
+        """Takes lines out of what the runtime wrapped them in; None where it did not."""
+        templates = how is unwrap.json_file and self._format in ("auto", "json")
+        self._wrapped_json = WrappedJson(self._json) if templates else None
 
     def parse(self, data: bytes, start: int, origin: Origin, read_ns: int, *, closing: bool, final: bool = False) -> Parsed:  # fmt: skip
         """Parse whole lines read at an offset.
@@ -74,65 +93,94 @@ class Parser:
         """
         if not data:
             return Parsed([], start, Tally())
-        read = self._wrapped_json.read(data, start) if self._wrapped_json is not None else None
+        if self._unsettled:
+            self._unsettled = False
+            self._settle(unwrap.detect(data))
+        split = self.unwrap or unwrap.plain
+        wrapped = Wrapped.find(data) if self.unwrap is unwrap.json_file else None
+        if wrapped is None:
+            return self.lines(split(data, start), origin, read_ns, closing=closing, final=final)
+        end = start + len(data)
+        read = self._wrapped_json.read(wrapped, start, end) if self._wrapped_json else None
         if read is not None:
             records, columns = read
-            batches, tally = build(records, columns, origin, self._redactor, read_ns)
+            batches, tally = build(records, columns, origin, self._redactor, read_ns, self._typed)
             return Parsed(batches, records.end, tally)
-        return self.lines(self._split(data, start), origin, read_ns, closing=closing, final=final)
+        lines = WrappedLines.of(wrapped, start, end) or split(data, start)
+        return self.lines(lines, origin, read_ns, closing=closing, final=final)
 
     def lines(
         self, lines: Lines, origin: Origin, read_ns: int, *, closing: bool, final: bool = False
     ) -> Parsed:
         """Parse lines that are unwrapped already (from Docker's API, or one that was cut)."""
-        records = join(lines, self._levels, multiline=self._multiline, closing=closing, final=final)
+        records = join(lines, multiline=self._multiline, closing=closing, final=final)
         if not records.texts:
             return Parsed([], records.end, Tally())
         try:
-            columns = self._understand(records)
+            columns = self._understand(records, read_ns)
         except Exception:  # a line that our own code cannot stand is shipped as it is
             columns = Columns.empty(len(records.texts))
             columns.message = [text.encode("utf-8", "replace") for text in records.texts]
             columns.unparsed = list(range(len(records.texts)))
-        batches, tally = build(records, columns, origin, self._redactor, read_ns)
+        batches, tally = build(records, columns, origin, self._redactor, read_ns, self._typed)
         return Parsed(batches, records.end, tally)
 
-    def _understand(self, records: Records) -> Columns:
+    def _understand(self, records: Records, read_ns: int) -> Columns:
         texts = records.texts
         if self._format == "plain":
-            return self._plain(records)
-        if records.levels is None and not records.sizes:  # every line starts with a brace
+            columns = text_lines.plain(texts, self._levels, read_ns)
+        elif records.structured and not records.sizes and self._format in ("auto", "json"):
             return self._json.decode(texts)
-        json_rows = [row for row, text in enumerate(texts) if text[:1] == "{" and row not in records.sizes]  # fmt: skip
-        pairs = list(map(text_lines.looks_logfmt, texts))
-        if not json_rows and not any(pairs):  # mostly so, where anything is plain
-            return self._plain(records)
-        rows: dict[str, list[int]] = {"json": json_rows, "logfmt": [], "plain": []}
-        is_json = set(json_rows)
-        for row in range(len(texts)):
-            if row not in is_json:
-                rows["logfmt" if pairs[row] and not records.flags.get(row) else "plain"].append(row)
-        if len(rows["plain"]) == len(texts):
-            return self._plain(records)
+        else:
+            columns = self._mixed(records, self._kinds(records), read_ns)
+        # a joined trace whose first line names no level is an error
+        for row, bits in records.flags.items():
+            if bits & Flag.MULTILINE and not columns.levels[row]:
+                columns.levels[row] = text_lines.trace_level(columns.message[row])
+        return columns
+
+    def _kinds(self, records: Records) -> dict[str, list[int]]:
+        """Return which rows are JSON and which logfmt, if any; the others are text."""
+        texts, form = records.texts, self._format
+        firsts = records.firsts
+        assert firsts is not None  # join gives it
+        kinds: dict[str, list[int]] = {}
+        if form in ("auto", "json"):
+            rows = np.flatnonzero(firsts == _BRACE).tolist()
+            # what was cut is no JSON any more
+            kinds["json"] = (
+                [row for row in rows if row not in records.sizes] if records.sizes else rows
+            )
+        if form == "logfmt":
+            kinds["logfmt"] = list(range(len(texts)))
+        elif form == "auto":
+            looks = text_lines.looks_logfmt
+            rows = [
+                row for row in np.flatnonzero(_NAME_START[firsts]).tolist() if looks(texts[row])
+            ]
+            kinds["logfmt"] = [row for row in rows if row not in records.flags]
+        return {kind: rows for kind, rows in kinds.items() if rows}
+
+    def _mixed(self, records: Records, kinds: dict[str, list[int]], read_ns: int) -> Columns:
+        texts = records.texts
+        if not kinds:
+            columns = self._text.decode(texts, read_ns)
+            if self._format == "json":
+                columns.unparsed = list(range(len(texts)))
+            return columns
+        decoders: dict[str, Callable[[list[str]], Columns]] = {
+            "json": self._json.decode,
+            "logfmt": lambda lines: text_lines.logfmt(lines, read_ns),
+            "text": lambda lines: self._text.decode(lines, read_ns),
+        }
+        structured = {row for rows in kinds.values() for row in rows}
+        kinds["text"] = [row for row in range(len(texts)) if row not in structured]
         columns = Columns.empty(len(texts))
-        for kind, decode in (
-            ("json", self._json.decode),
-            ("logfmt", text_lines.logfmt),
-            ("plain", text_lines.plain),
-        ):
-            if rows[kind]:
-                columns.put(decode([texts[row] for row in rows[kind]]), rows[kind])
-        _trace_levels(columns, records)
+        for kind, rows in kinds.items():
+            if len(rows) == len(texts):
+                return decoders[kind](texts)
+            if rows:
+                columns.put(decoders[kind]([texts[row] for row in rows]), rows)
+        if self._format == "json":
+            columns.unparsed = sorted({*columns.unparsed, *kinds["text"]})
         return columns
-
-    def _plain(self, records: Records) -> Columns:
-        columns = text_lines.plain(records.texts, records.levels)
-        _trace_levels(columns, records)
-        return columns
-
-
-def _trace_levels(columns: Columns, records: Records) -> None:
-    """A joined trace whose first line names no level is an error."""
-    for row, bits in records.flags.items():
-        if bits & Flag.MULTILINE and not columns.levels[row]:
-            columns.levels[row] = text_lines.trace_level(columns.message[row])

@@ -14,17 +14,19 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from logship.parse import other_forms
 from model.samples import Ints
 
-NO_TIME: Final = np.iinfo(np.int64).min
+NO_TIME: Final = other_forms.NO_TIME
 EARLIEST_NS: Final = (
     946_684_800_000_000_000  # 2000-01-01: what is older is a clock that was never set
 )
 FEW: Final = 8  # below this numpy's calls cost more than they save
 WIDTH: Final = 30  # "2026-01-01T00:00:00.123456789Z"
 
+_OPENING = "[(<"
 _ISO = re.compile(
-    r"[\[(]?(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9})\d*)?\s?(Z|[+-]\d\d:?\d\d)?"
+    r"[\[(<]?(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9})\d*)?(?:\s?(Z|[+-]\d\d(?::?\d\d)?(?![\d.-])))?"
 )
 # the form that most loggers write; what follows may be no other zone than Z
 _FORM = re.compile(
@@ -39,29 +41,66 @@ _NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 _MONTHS = {name: n for n, name in enumerate(_NAMES, 1)}  # fmt: skip
 _NUMBER = re.compile(r"\d{9,19}(?:\.\d+)?(?:[eE][+]?\d+)?")
 
+_DIGITS = frozenset("0123456789")
 _DIGITS_AT = np.array([0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18])
 _SIGNS = np.frombuffer(b"+-", dtype=np.uint8)
+_POINT, _Z = b".Z"
 _CLOCK_NS = np.array([36_000, 3_600, 600, 60, 10, 1]) * 1_000_000_000
+_DAY_NS = np.concatenate((_CLOCK_NS, 10 ** np.arange(8, -1, -1, dtype=np.int64))).astype(np.float64)
 _CLOCK_MAX = np.array([23, 59, 59], dtype=np.uint8)
 _FRACTION = 10 ** np.arange(8, -1, -1, dtype=np.int64)
 
 
-def column(texts: Sequence[str]) -> Ints:
-    """Return the time at the start of each text, int64 shape (n,), ``NO_TIME`` where there is none."""
+def column(texts: Sequence[str], near_ns: int = 0) -> Ints:
+    """Return the time at the start of each text, int64 shape (n,), ``NO_TIME`` where there is none; see ``scalar``."""
     if len(texts) < FEW:
-        return np.array([scalar(text) for text in texts], dtype=np.int64)
+        return np.array([scalar(text, near_ns) for text in texts], dtype=np.int64)
     read = _same_form(texts)
     if read is not None:
         return read
     try:
         raw = np.array([text[:WIDTH] for text in texts], dtype=f"S{WIDTH}")
     except (UnicodeEncodeError, ValueError):
-        return np.array([scalar(text) for text in texts], dtype=np.int64)
+        return np.array([scalar(text, near_ns) for text in texts], dtype=np.int64)
     chars = raw.view(np.uint8).reshape(len(texts), WIDTH)
     times, common = _iso(chars)
     for row in np.flatnonzero(~common).tolist():
-        times[row] = scalar(texts[row])
+        times[row] = scalar(texts[row], near_ns)
     return times
+
+
+def leading(text: str) -> "re.Match[str] | None":
+    """Return the time at the start of a text, if it has one of the two most usual forms."""
+    return _ISO.match(text) or _SLASHED.match(text)
+
+
+def leads(texts: Sequence[str], near_ns: int) -> tuple[Ints, int]:
+    """Return ``column`` and, if all texts start with times of one form, how long these are, else 0."""
+    found = _ISO.match(texts[0])
+    width = found.end() if found else 0
+    form = _FORM.match(texts[0])
+    if form is None or len(texts) < FEW or not width <= form.end() <= width + 2:
+        return column(texts, near_ns), _common_width(texts, width)
+    heads = [text[: form.end()] for text in texts]
+    read = _of_heads(heads, form.end())
+    if read is None or _goes_on(texts, width):
+        return column(texts, near_ns), _common_width(texts, width)
+    return read, width
+
+
+def _common_width(texts: Sequence[str], width: int) -> int:
+    raw = "".join([text[:width] for text in texts])
+    if not width or len(raw) != width * len(texts) or not raw.isascii():
+        return 0
+    chars = np.frombuffer(raw.encode(), dtype=np.uint8).reshape(len(texts), width)
+    digits = chars[0] - np.uint8(48) <= 9
+    same = (chars[:, ~digits] == chars[0, ~digits]).all() and (chars[:, digits] - np.uint8(48) <= 9).all()  # fmt: skip
+    return width if same and not _goes_on(texts, width) else 0
+
+
+def _goes_on(texts: Sequence[str], width: int) -> bool:
+    """Tell whether a time goes on behind its width: 12:00:00.15 among 12:00:00.1."""
+    return not _DIGITS.isdisjoint([text[width : width + 1] for text in texts])
 
 
 def _same_form(texts: Sequence[str]) -> Ints | None:
@@ -69,11 +108,14 @@ def _same_form(texts: Sequence[str]) -> Ints | None:
     form = _FORM.match(texts[0])
     if form is None:
         return None
-    width = form.end()
-    raw = "".join([text[:width] for text in texts])
-    if len(raw) != width * len(texts) or not raw.isascii() or min(map(len, texts)) < width:
+    return _of_heads([text[: form.end()] for text in texts], form.end())
+
+
+def _of_heads(heads: Sequence[str], width: int) -> Ints | None:
+    raw = "".join(heads)
+    if len(raw) != width * len(heads) or not raw.isascii() or min(map(len, heads)) < width:
         return None
-    return same_form(np.frombuffer(raw.encode(), dtype=np.uint8).reshape(len(texts), width))
+    return same_form(np.frombuffer(raw.encode(), dtype=np.uint8).reshape(len(heads), width))
 
 
 def same_form(chars: npt.NDArray[np.uint8]) -> Ints | None:
@@ -96,9 +138,31 @@ def same_form(chars: npt.NDArray[np.uint8]) -> Ints | None:
     midnight = scalar(raw[:10] + "T00:00:00Z")
     if midnight < 0:
         return None
-    scale = np.concatenate((_CLOCK_NS, _FRACTION[: max(0, end - 20)]))
-    times: Ints = midnight + digits.astype(np.int64) @ scale
+    # a day has fewer nanoseconds than float64 has whole numbers, and floats are multiplied in blocks
+    since = digits.astype(np.float64) @ _DAY_NS[: digits.shape[1]]
+    times: Ints = midnight + since.astype(np.int64)
     return times
+
+
+def padded(chars: npt.NDArray[np.uint8]) -> Ints | None:
+    """Read times as Go writes them (RFC 3339 in UTC, no zeros at the end), filled up with NUL, shape (n, width), or return None.
+
+    They may differ in the digits of their time of day only.
+    """
+    size, width = chars.shape
+    if not 20 <= width <= WIDTH:
+        return None
+    zeros = np.frombuffer(b"0", dtype=np.uint8)
+    rows = np.empty((size, WIDTH), dtype=np.uint8)
+    rows[:] = zeros
+    rows[:, :width] = chars
+    ends = (chars != 0).sum(axis=1) - 1  # where each time has its Z
+    if (chars[np.arange(size), ends] != _Z).any() or (ends < 19).any():
+        return None
+    rows[:, 19:][np.arange(19, WIDTH) >= ends[:, None]] = zeros
+    rows[:, 19] = _POINT
+    rows[:, WIDTH - 1] = _Z
+    return same_form(rows)
 
 
 def _iso(chars: npt.NDArray[np.uint8]) -> tuple[Ints, npt.NDArray[np.bool_]]:
@@ -149,10 +213,16 @@ def _days_in(year: Ints, month: Ints) -> Ints:
     return days
 
 
-def scalar(text: str) -> int:
-    """Return the time that a text starts with (or is, as a number since the epoch), or ``NO_TIME``."""
+def scalar(text: str, near_ns: int = 0) -> int:
+    """Return the time that a text starts with (or is, as a number since the epoch), or ``NO_TIME``.
+
+    A time without a year or a date (syslog, klog, ``10:00:00``) is the one nearest to ``near_ns``,
+    and none if that is 0.
+    """
     head = text[:1]
-    found = (_ISO.match(text) or _SLASHED.match(text)) if head.isdigit() or head in "[(" else None
+    found = (
+        (_ISO.match(text) or _SLASHED.match(text)) if head.isdigit() or head in _OPENING else None
+    )
     try:
         if found:
             year, month, day, hour, minute, second, fraction, zone = found.groups()
@@ -167,9 +237,11 @@ def scalar(text: str) -> int:
                 int(year), _MONTHS[name], int(day), int(hour), int(minute), min(int(second), 59), tzinfo=UTC
             )  # fmt: skip
             return _ns(moment - _zone(zone))
+        if _NUMBER.fullmatch(text):
+            return _number(text)
     except (ValueError, KeyError, OverflowError):
         return NO_TIME
-    return _number(text) if _NUMBER.fullmatch(text) else NO_TIME
+    return other_forms.scalar(text, near_ns) if head.isalnum() or head in _OPENING else NO_TIME
 
 
 def _number(text: str) -> int:
@@ -194,7 +266,7 @@ def _ns(moment: datetime) -> int:
 def _zone(text: str | None) -> timedelta:
     if not text or text == "Z":
         return timedelta(0)
-    minutes = int(text[1:3]) * 60 + int(text[-2:])
+    minutes = int(text[1:3]) * 60 + (int(text[-2:]) if len(text) > 3 else 0)
     return timedelta(minutes=-minutes if text[0] == "-" else minutes)
 
 

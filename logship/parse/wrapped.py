@@ -1,4 +1,4 @@
-r"""JSON lines in Docker's json-file wrapper, as positions in their bytes: found for a whole chunk at once, nothing is decoded.
+r"""Lines in Docker's json-file wrapper, as positions in their bytes: found for a whole chunk at once, nothing is decoded.
 
 A wrapper is ``{"log":"TEXT\n","stream":"stdout","time":"TIME"}``. Where it holds a JSON log line,
 each quote of that line is written ``\"``; so the backslashes of a chunk are all that is needed to
@@ -19,7 +19,6 @@ from model.samples import Ints
 
 HEAD: Final = b'{"log":"'
 LITERAL_MAX: Final = 1024  # longest piece that may be compared
-_OPENING: Final = HEAD + b"{"
 _END: Final = b'"}\n'
 _TAIL: Final = re.compile(rb'\\n","stream":"(stdout|stderr)",(?:"attrs":\{[^{}\\]*\},)?"time":"')
 # behind a backslash it may be a text that holds such letters
@@ -57,8 +56,8 @@ class Wrapped(Struct, frozen=True):
 
     @classmethod
     def find(cls, data: bytes) -> Self | None:
-        """Find the parts of whole lines; None if one of them is no JSON line or has another wrapper than the first."""
-        if not data.startswith(_OPENING):
+        """Find the parts of whole lines; None if one of them goes on in the next or has another wrapper than the first."""
+        if not data.startswith(HEAD):
             return None
         chars = np.frombuffer(data, dtype=np.uint8)
         breaks = np.flatnonzero(chars < _FIRST_PRINTED)
@@ -83,7 +82,7 @@ class Wrapped(Struct, frozen=True):
         padded = data + bytes(LITERAL_MAX)
         tails = marks[behind - 1]
         streams = _streams(padded, tails, found[0], found[1])
-        if streams is None or not (same(padded, starts, _OPENING) & same(padded, breaks - 2, _END)).all():  # fmt: skip
+        if streams is None or not (same(padded, starts, HEAD) & same(padded, breaks - 2, _END)).all():  # fmt: skip
             return None
         # the quotes without a backslash are the wrapper's own, so there are none within its values
         quotes = np.count_nonzero(chars == _QUOTE) - np.count_nonzero(escaped == _QUOTE)
@@ -96,6 +95,11 @@ class Wrapped(Struct, frozen=True):
     def __len__(self) -> int:
         """Return the number of lines."""
         return len(self.starts)
+
+    def firsts(self) -> Chars:
+        """Return the first character of each line as it is in its wrapper: a backslash where it has none."""
+        first: Chars = np.frombuffer(self.data, dtype=np.uint8)[self.starts + len(HEAD)]
+        return first
 
     def places(self, rows: Ints, count: int) -> Ints:
         """Return where k lines with ``count`` backslashes start, and their backslashes: shape (k, 1 + count)."""
@@ -114,7 +118,13 @@ class Wrapped(Struct, frozen=True):
 
     def runtime_ns(self) -> Ints:
         """Return the runtime's times, int64 shape (n,)."""
-        return timestamps.column([text.decode() for text in pieces(self.data, self.times, self.breaks - 2)])  # fmt: skip
+        ends = self.breaks - 2
+        width = int((ends - self.times).max())
+        if 0 < width <= LITERAL_MAX:
+            read = timestamps.padded(filled(self.data, self.times, ends - self.times))
+            if read is not None:
+                return read
+        return timestamps.column([text.decode() for text in pieces(self.data, self.times, ends)])
 
 
 def pieces(data: bytes, starts: Ints, ends: Ints) -> list[bytes]:

@@ -16,6 +16,7 @@ from model.samples import Ints
 TEMPLATES_MAX: Final = 16  # known at a time
 _LEARNED_MAX: Final = 4  # in one read
 _PAUSE: Final = 16  # reads that are not tried after one that did not pay
+_BRACE: Final = ord("{")
 _Part = tuple[Ints, Columns]
 
 
@@ -27,8 +28,8 @@ class WrappedJson:
         self._templates: list[Template] = []  # the last used first
         self._pause = 0
 
-    def read(self, data: bytes, start: int) -> tuple[Records, Columns] | None:
-        """Understand whole lines read at an offset.
+    def read(self, lines: Wrapped, start: int, end: int) -> tuple[Records, Columns] | None:
+        """Understand the lines read at an offset.
 
         Returns:
             Their records (without texts) and columns; None if lines are something else, or more
@@ -37,8 +38,7 @@ class WrappedJson:
         if self._pause:
             self._pause -= 1
             return None
-        lines = Wrapped.find(data)
-        if lines is None:
+        if (lines.firsts() != _BRACE).any():
             return None
         parts, left = self._by_template(lines)
         if len(left):
@@ -51,13 +51,13 @@ class WrappedJson:
             parts.append((left, columns))
         records = Records(
             [],
-            (lines.offsets + start).tolist(),
+            lines.offsets + start,
             lines.streams,
             lines.runtime_ns,
-            None,
             {},
             {},
-            start + len(data),
+            end,
+            structured=True,
         )
         if len(parts) == 1:
             return records, parts[0][1]

@@ -1,7 +1,7 @@
 """What a sink is."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from typing import Protocol, runtime_checkable
 
 from model.log import Delivery, LogBatch
 
@@ -38,4 +38,22 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Let go of connections; safe twice."""
+        ...
+
+
+@runtime_checkable
+class ConcurrentSink(Sink, Protocol):
+    """A sink whose ``write`` several threads may call at once, also for parts of one source.
+
+    Attributes:
+        parallel: Most calls at once.
+    """
+
+    parallel: int
+
+    def resumed(self, source_ids: Iterable[str]) -> None:
+        """Take note, before their first records come, of sources that another life of this process may have read.
+
+        It may have delivered more of them than it noted down: what comes first can be there already.
+        """
         ...

@@ -1,5 +1,6 @@
 """One read of one source: what passes from the reader to the lanes, and back as a position."""
 
+from pathlib import Path
 from typing import Protocol
 
 from msgspec import Struct
@@ -45,22 +46,31 @@ class Chunk(Struct, frozen=True):
 
 
 class Stream(Protocol):
-    """Something the reader polls: one log with its rotated files, or an API stream.
-
-    ``truncations`` were met since somebody last set it to 0.
-    """
+    """Something the reader polls: one log with its rotated files, or an API stream."""
 
     key: str
     task: Task
     gone: bool
     problem: str
-    truncations: int
 
     def refresh(self, now: float, now_ns: int) -> bool:
         """Look for growth and rotation; return whether there may be something to read.
 
         ``now`` is monotonic seconds, ``now_ns`` nanoseconds since the epoch.
         """
+        ...
+
+    def losses(self) -> tuple[int, int]:
+        """Return truncations, and bytes that were seen and are lost, since it was asked last."""
+        ...
+
+    def settled(self, now: float) -> bool:
+        """Tell whether only a change of what is ``watched`` can bring more."""
+        ...
+
+    @property
+    def watched(self) -> tuple[Path, Path | None]:
+        """The file or folder that changes, and the folder of a link that may be put elsewhere."""
         ...
 
     def read(self, sink: str, now: float, read_ns: int) -> Chunk | None:

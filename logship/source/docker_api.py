@@ -9,10 +9,12 @@ sinks move together here: the runtime remembers, but there is no second reader.
 import logging
 import socket
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
 
+from logship.checkpoint import Entry
 from logship.parse import timestamps
 from logship.parse.batch import Origin
 from logship.parse.lines import Lines
@@ -20,7 +22,7 @@ from logship.parse.parser import Parser
 from logship.source.chunk import Chunk, Stream
 from logship.source.frames import Frames
 from logship.source.known import KnownFiles
-from logship.source.tail import QUIET_SECONDS
+from logship.source.rotation import QUIET_SECONDS
 from model.task import Task
 
 RECV_BYTES: Final = 256 << 10
@@ -47,6 +49,14 @@ class ApiOrigin(Struct):
     acked: dict[str, int] = field(default_factory=dict)
     counted: int = 0
 
+    def holds(self, entry: Entry) -> bool:
+        """See ``Identified.holds``: times do not change."""
+        return True
+
+    def mark(self) -> tuple[int, str]:
+        """See ``Identified.mark``."""
+        return 0, ""
+
 
 class ApiStream:
     """See ``Stream``."""
@@ -65,13 +75,12 @@ class ApiStream:
         self.task = task
         self.gone = False
         self.problem = ""
-        self.truncations = 0  # nobody can truncate what the runtime gives
         self._socket_path = socket_path
         self._parser = parser
         self._sinks = tuple(sinks)
         self._origin_of = origin
         self._origin = ApiOrigin()
-        known.identify(key, self._origin, lambda key, _inode, _mark, generation: f"{key}:{generation}")  # fmt: skip
+        known.identify(key, self._origin, lambda key, file: f"{key}:{file.generation}")  # fmt: skip
         self._connection: socket.socket | None = None
         self._header: bytearray | None = None
         self._frames = Frames(tty=task.status.tty)
@@ -81,6 +90,19 @@ class ApiStream:
         self._grown_at = 0.0
         self._retry_at = 0.0
         self._ended = False
+
+    def losses(self) -> tuple[int, int]:
+        """See ``Stream.losses``; nobody can truncate what the runtime gives."""
+        return 0, 0
+
+    def settled(self, now: float) -> bool:
+        """See ``Stream.settled``: the socket is asked each time, until nothing will come."""
+        return self._ended and not self._lines.texts
+
+    @property
+    def watched(self) -> tuple[Path, Path | None]:
+        """See ``Stream.watched``."""
+        return Path(self._socket_path), None
 
     # ------------------------------------------------------------ receiving
 

@@ -1,8 +1,9 @@
 """One log file, known by what it is rather than by its name.
 
-Identity is the stream's key (container or run directory), the inode and the first line. It
-survives renaming; a descriptor is kept while there is something to read, so a deleted file is
-read to its end.
+Identity is the stream's key (container or run directory), device and inode, the first line, and a
+generation that counts truncations. It survives renaming; a descriptor is kept while there is
+something to read, so a deleted file is read to its end. The bytes before the furthest place that
+was read are kept: a file that has others there was truncated and written anew.
 """
 
 import os
@@ -14,10 +15,16 @@ from typing import Final
 
 from msgspec import Struct, field
 
+from logship.checkpoint import Entry
+from logship.source.known import Identified
+
 FINGERPRINT_BYTES: Final = 1024
+ANCHOR_BYTES: Final = 256
+ANCHORS_FEW: Final = 3
+ANCHORS_MAX: Final = 64
 MARKS_MAX: Final = 100
 READ_BYTES: Final = 512 << 10  # less costs more per line, more costs memory and page faults
-_FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 class LogFile(Struct):
@@ -31,13 +38,16 @@ class LogFile(Struct):
         fingerprint: Hash of the first line; "" as long as there is none.
         source_id: Its identity in document ids; "" until the fingerprint is known.
         size: When last looked at.
+        mtime_ns: When last looked at.
         live: Whether the writer still appends to it (it has the stream's own name).
         grown_at: When it was last seen to grow, monotonic seconds.
-        generation: Above 0 where inode and first line are those of another file before.
+        generation: Above 0 where the inode was that of something else before.
+        lost_at: When what it was had gone (truncated in place), monotonic seconds; 0 if it has not.
         positions: By sink, where reading goes on.
         acked: By sink, up to where it has everything.
         counted: Up to where its records were counted.
         marks: Sizes and when each was first seen, at least a second apart.
+        anchors: Places read up to, rising, and the bytes before each.
     """
 
     path: Path
@@ -47,35 +57,31 @@ class LogFile(Struct):
     fingerprint: str = ""
     source_id: str = ""
     size: int = 0
+    mtime_ns: int = 0
     live: bool = True
     grown_at: float = 0.0
     generation: int = 0
+    lost_at: float = 0.0
     positions: dict[str, int] = field(default_factory=dict)
     acked: dict[str, int] = field(default_factory=dict)
     counted: int = 0
     marks: list[tuple[int, float]] = field(default_factory=list)
+    anchors: list[tuple[int, bytes]] = field(default_factory=list)
 
     @classmethod
-    def open(cls, path: Path) -> "LogFile":
-        """Open a file; links and devices are refused.
+    def open(cls, path: Path, *, follow: bool = False) -> "LogFile":
+        """Open a file; devices, pipes and folders are refused unopened, links unless ``follow``.
 
         Raises:
             OSError: If it is not there, may not be read or is no regular file.
         """
-        descriptor = os.open(path, _FLAGS)
-        try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise OSError(22, "is no regular file", str(path))
-        except OSError:
-            os.close(descriptor)
-            raise
+        descriptor, status = open_regular(path, follow=follow)
         return cls(path, descriptor, status.st_dev, status.st_ino)
 
     def first_look(self, now: float, now_ns: int) -> None:
         """Take note of size and age, so that what has long been quiet need not be waited for."""
         status = os.fstat(self.descriptor)
-        self.size = status.st_size
+        self.size, self.mtime_ns = status.st_size, status.st_mtime_ns
         self.grown_at = now - max(0.0, (now_ns - status.st_mtime_ns) / 1e9)
         self.marks.append((self.size, now))
 
@@ -83,18 +89,23 @@ class LogFile(Struct):
         """Take note of the size."""
         if self.descriptor < 0:
             return
-        size = os.fstat(self.descriptor).st_size
-        if size != self.size:
-            self.size = size
+        status = os.fstat(self.descriptor)
+        self.mtime_ns = status.st_mtime_ns
+        if status.st_size != self.size:
+            self.size = status.st_size
             self.grown_at = now
             if not self.marks or now - self.marks[-1][1] >= 1.0:
-                self.marks.append((size, now))
+                self.marks.append((self.size, now))
             if len(self.marks) > MARKS_MAX:
                 self.marks[1:] = self.marks[2::2]
 
     def delivered(self, sinks: Sequence[str]) -> int:
         """Return up to where every sink has everything."""
         return min((self.acked.get(sink, 0) for sink in sinks), default=0)
+
+    def unread(self, sinks: Sequence[str]) -> int:
+        """Return how many bytes of it some sink will not have been given."""
+        return max(0, self.size - min((self.positions.get(sink, 0) for sink in sinks), default=0))
 
     def behind_seconds(self, sinks: Sequence[str], now: float) -> float:
         """Return how long ago the oldest bytes were first seen that not every sink has."""
@@ -118,6 +129,72 @@ class LogFile(Struct):
             return ""
         return blake2b(head[: end + 1] if end >= 0 else head, digest_size=12).hexdigest()
 
+    # ------------------------------------------------------------ is it still the same
+
+    def remember(self, end: int, data: bytes) -> None:
+        """Keep the bytes before a place that was read; ``data`` ends there."""
+        last_end, last = self.anchors[-1] if self.anchors else (0, b"")
+        if end <= last_end:
+            return  # another sink was here before
+        tail = data[-ANCHOR_BYTES:]
+        if len(tail) < ANCHOR_BYTES and last_end == end - len(data):
+            tail = (last + tail)[-ANCHOR_BYTES:]
+        self.anchors.append((end, tail))
+        if len(self.anchors) > ANCHORS_FEW:
+            self._prune()
+
+    def _prune(self) -> None:
+        """Drop the places before the last one that a sink has reached, and some if there are many."""
+        acked = max(self.acked.values(), default=0)
+        passed = [n for n, (at, _) in enumerate(self.anchors) if at <= acked]
+        del self.anchors[: passed[-1] if passed else 0]
+        if len(self.anchors) > ANCHORS_MAX:
+            del self.anchors[1:-1:2]
+
+    def intact(self) -> bool:
+        """Tell whether the bytes before the furthest place that was read are still there.
+
+        Asked after a read, it tells that what was read is of this file as it is known.
+        """
+        if self.anchors:
+            end, data = self.anchors[-1]
+            return self.read(end - len(data), len(data)) == data
+        return self.first_line(final=True) in (self.fingerprint, "") or not self.fingerprint
+
+    def mark(self) -> tuple[int, str]:
+        """See ``Identified.mark``."""
+        self._prune()
+        at, data = self.anchors[0] if self.anchors else (0, b"")
+        if at > max(self.acked.values(), default=0):
+            return 0, ""
+        return (at, f"{len(data):x}.{_hash(data)}") if at else (0, "")
+
+    def holds(self, entry: Entry) -> bool:
+        """See ``Identified.holds``; what it holds is remembered."""
+        furthest = entry.furthest
+        if furthest > self.size:
+            return False
+        at, wanted = furthest, ""
+        length = min(ANCHOR_BYTES, furthest)
+        if entry.mark:
+            size, _, wanted = entry.mark.partition(".")
+            try:
+                at, length = entry.mark_at, int(size, 16)
+            except ValueError:
+                return False
+        data = self.read(at - length, length)
+        if len(data) != length or (wanted and _hash(data) != wanted):
+            return False
+        self.anchors = [(at, data)] if at else []
+        return True
+
+    def same_so_far(self, other: "LogFile") -> bool:
+        """Tell whether it looks like the beginning of another, or all of it."""
+        if not 0 < self.size <= other.size:
+            return False
+        at = max(0, self.size - ANCHOR_BYTES)
+        return self.read(at, ANCHOR_BYTES) == other.read(at, self.size - at)
+
     def close(self) -> None:
         """Close the descriptor; safe twice."""
         if self.descriptor >= 0:
@@ -125,21 +202,30 @@ class LogFile(Struct):
             self.descriptor = -1
 
 
-def make_source_id(key: str, inode: int, fingerprint: str, generation: int) -> str:
-    """Return a source's identity: the same for the same file after any restart, even without a checkpoint."""
-    return f"{key}:{inode:x}:{fingerprint}" + (f":{generation}" if generation else "")
+def _hash(data: bytes) -> str:
+    return blake2b(data, digest_size=10).hexdigest()
 
 
-def rotated(base: Path) -> list[Path]:
-    """Return the rotated files of a stream (``base.1`` ...), oldest first."""
-    prefix = base.name + "."
-    found = []
+def open_regular(path: Path, *, follow: bool) -> tuple[int, os.stat_result]:
+    """Open a regular file for reading, and nothing else even for a moment.
+
+    Opening a pipe would wake its writer, opening a device may do anything. So the name is resolved
+    to a place first, and opened once that is known to be a file.
+
+    Raises:
+        OSError: If it is not there, may not be read or is no regular file.
+    """
+    place = os.open(path, os.O_PATH | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
     try:
-        with os.scandir(base.parent) as entries:
-            for entry in entries:
-                suffix = entry.name.removeprefix(prefix)
-                if suffix != entry.name and suffix.isdigit():
-                    found.append((int(suffix), Path(entry.path)))
-    except OSError:
-        return []
-    return [path for _, path in sorted(found, reverse=True)]
+        status = os.fstat(place)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(22, "is no regular file", str(path))
+        return os.open(f"/proc/self/fd/{place}", _FLAGS), status
+    finally:
+        os.close(place)
+
+
+def make_source_id(key: str, file: Identified) -> str:
+    """Return a source's identity: the same for the same file after any restart, even without a checkpoint."""
+    generation = f":{file.generation}" if file.generation else ""
+    return f"{key}:{file.inode:x}:{file.fingerprint}{generation}"

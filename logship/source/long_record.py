@@ -5,8 +5,7 @@ The file is scanned forward a few MiB per turn, with the memory of one window.
 
 from typing import Final, Protocol
 
-from logship.parse import lines as unwrap
-from logship.parse.lines import LINE_BYTES_MAX, Lines
+from logship.parse.lines import LINE_BYTES_MAX, Lines, Unwrap
 
 STEP_BYTES: Final = 256 << 10
 STEPS_PER_TURN: Final = 32
@@ -26,9 +25,9 @@ class Readable(Protocol):
 class Scan:
     """Walks over one long record, from its start to the line that ends it."""
 
-    def __init__(self, start: int, *, wrapped: bool) -> None:
+    def __init__(self, start: int, unwrap: Unwrap | None) -> None:
         self.start = start
-        self._wrapped = wrapped
+        self._unwrap = unwrap
         self._at = start
         self._head = ""
         self._size = 0
@@ -44,7 +43,7 @@ class Scan:
             data = file.read(self._at, STEP_BYTES)
             if not data:
                 return final
-            done = self._wrappers(data) if self._wrapped else self._plain(data)
+            done = self._wrappers(data, self._unwrap) if self._unwrap else self._plain(data)
             if done:
                 return True
             if len(data) < STEP_BYTES:
@@ -60,13 +59,13 @@ class Scan:
         self._at += len(piece) + (end >= 0)
         return end >= 0
 
-    def _wrappers(self, data: bytes) -> bool:
+    def _wrappers(self, data: bytes, unwrap: Unwrap) -> bool:
         whole = data[: data.rfind(b"\n") + 1]
         if not whole:  # a wrapper line of more than a step is none of Docker's
             self._at += len(data)
             self._size += len(data)
             return False
-        lines = unwrap.json_file(whole, self._at)
+        lines = unwrap(whole, self._at)
         partial = set(lines.partial)
         for row, text in enumerate(lines.texts):
             if self._stream is None:
@@ -95,8 +94,8 @@ class Scan:
         return Lines(
             [self._head[:LINE_BYTES_MAX], *aside.texts],
             [self.start, *aside.starts, self._at],
-            [self._stream or "stdout", *aside.streams] if self._wrapped else [],
-            [self._time, *aside.times] if self._wrapped else [],
+            [self._stream or "stdout", *aside.streams] if self._unwrap else [],
+            [self._time, *aside.times] if self._unwrap else [],
             [],
             [],
             {0: self._size},

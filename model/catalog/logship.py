@@ -21,6 +21,14 @@ METRICS: Final[tuple[Metric, ...]] = (
         per_task=True,
     ),
     Metric(
+        "log_lines_dropped_total",
+        "counter",
+        "",
+        "Log records of the task that its limit left out, by reason: rate, sample.",
+        ("reason",),
+        per_task=True,
+    ),
+    Metric(
         "taskscope_logship_lag_bytes",
         "gauge",
         "bytes",
@@ -66,6 +74,12 @@ METRICS: Final[tuple[Metric, ...]] = (
         "taskscope_logship_redactions_total", "counter", "", "Secrets replaced, by rule.", ("rule",)
     ),
     Metric(
+        "taskscope_logship_spool_damaged_records_total",
+        "counter",
+        "",
+        "Records (or stretches between two records) of the buffer on disk that were torn or corrupt and passed over.",
+    ),
+    Metric(
         "taskscope_logship_sink_up",
         "gauge",
         "",
@@ -80,16 +94,43 @@ METRICS: Final[tuple[Metric, ...]] = (
         ("mark",),
     ),
     Metric(
+        "taskscope_logship_metric_failures_total",
+        "counter",
+        "",
+        "Records that a metric made of log lines could not count: value (no number), series (too many label sets).",
+        ("metric", "reason"),
+    ),
+    Metric(
         "taskscope_logship_truncated_files_total",
         "counter",
         "",
         "Log files that were truncated in place; what was not read before is lost.",
     ),
     Metric(
+        "taskscope_logship_abandoned_bytes_total",
+        "counter",
+        "bytes",
+        "Bytes that were seen in log files and lost before every sink had them, because a file was truncated.",
+    ),
+    Metric(
         "taskscope_logship_buffer_bytes",
         "gauge",
         "bytes",
         "Bytes read and not delivered yet, by sink.",
+        ("sink",),
+    ),
+    Metric(
+        "taskscope_logship_request_bytes",
+        "gauge",
+        "bytes",
+        "Size of a whole request to the sink, as bytes read; follows what is fastest.",
+        ("sink",),
+    ),
+    Metric(
+        "taskscope_logship_requests_in_flight_limit",
+        "gauge",
+        "",
+        "Requests to the sink at the same time; follows what is fastest.",
         ("sink",),
     ),
     Metric("taskscope_logship_open_files", "gauge", "", "Log files and streams that are followed."),

@@ -1,11 +1,11 @@
 """Functions that change each float of a vector by itself; histograms have no part in them."""
 
-import math
 from collections.abc import Callable
 
 import numpy as np
 
 from model.samples import Floats
+from promql import rounding
 from promql.block import Block
 from promql.call import CallContext
 from promql.functions.table import SCALAR, VECTOR, function
@@ -21,14 +21,6 @@ def apply(block: Block, change: Elementwise) -> Block:
     return block.with_values(values, present).dropping_name().compact()
 
 
-def log2(values: Floats) -> Floats:
-    """Return logarithms rounded as Go's are: the exponent and the logarithm of the mantissa apart."""
-    mantissa, exponent = np.frexp(values)
-    out = np.log(mantissa) * (1 / math.log(2)) + exponent
-    exact = np.where(mantissa == 0.5, exponent - 1.0, out)
-    return np.where(np.isfinite(values) & (values > 0), exact, np.log2(values))
-
-
 def _register(name: str, doc: str, change: Elementwise) -> None:
     @function(name, VECTOR, doc=doc)
     def run(call: CallContext) -> Block:
@@ -40,9 +32,9 @@ _register("ceil", "Rounded up to the next whole number.", np.ceil)
 _register("floor", "Rounded down to the next whole number.", np.floor)
 _register("exp", "e to the power of the value.", np.exp)
 _register("sqrt", "Square root.", np.sqrt)
-_register("ln", "Natural logarithm.", np.log)
-_register("log2", "Logarithm to base 2.", log2)
-_register("log10", "Logarithm to base 10.", lambda v: log2(v) * (math.log(2) / math.log(10)))
+_register("ln", "Natural logarithm.", rounding.log)
+_register("log2", "Logarithm to base 2.", rounding.log2)
+_register("log10", "Logarithm to base 10.", rounding.log10)
 _register("sin", "Sine of the value in radians.", np.sin)
 _register("cos", "Cosine of the value in radians.", np.cos)
 _register("tan", "Tangent of the value in radians.", np.tan)

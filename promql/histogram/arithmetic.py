@@ -169,6 +169,9 @@ class Totals(Struct, frozen=True):
 def totals(pool: HistogramPool, segment: npt.NDArray[np.int64], count: int) -> Totals:
     """Add up rows by segment: neighbours pairwise, then the sums pairwise, and so on.
 
+    Prometheus adds one after the other, which gives another width of the zero bucket where one ends
+    within a populated bucket of another; senders do not let it.
+
     Args:
         pool: m histograms.
         segment: int64, shape (m,), rising: segment of each row; none of the ``count`` may be empty.

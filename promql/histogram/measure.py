@@ -6,6 +6,7 @@ from msgspec import Struct
 from model.histogram.layout import negative_edges, positive_edges
 from model.histogram.pool import HistogramPool
 from model.samples import Bools, Floats
+from promql.rounding import exp2, log2
 
 
 class Line(Struct, frozen=True):
@@ -80,9 +81,9 @@ def quantile(pool: HistogramPool, q: Floats) -> tuple[Floats, Bools, Bools]:
         within = np.where(forward, rank - (count - inside), count - rank)
         fraction = within / inside
         linear = lower + (upper - lower) * fraction
-        low_log, high_log = np.log2(np.abs(lower)), np.log2(np.abs(upper))
-        raised = np.exp2(low_log + (high_log - low_log) * fraction)
-        mirrored = -np.exp2(high_log + (low_log - high_log) * (1 - fraction))
+        low_log, high_log = log2(np.abs(lower)), log2(np.abs(upper))
+        raised = exp2(low_log + (high_log - low_log) * fraction)
+        mirrored = -exp2(high_log + (low_log - high_log) * (1 - fraction))
         inner = np.where(lower > 0, raised, mirrored)
         inner = np.where(pool.custom | ((lower <= 0) & (upper >= 0)), linear, inner)
         out = np.where(fixed, value, np.where(short, upper, inner))
@@ -120,8 +121,8 @@ def share_below(line: Line, x: Floats, linear: Bools) -> Floats:
     at = x[:, None]
     with np.errstate(all="ignore"):
         straight = (at - line.lower) / (line.upper - line.lower)
-        low_log, high_log = np.log2(np.abs(line.lower)), np.log2(np.abs(line.upper))
-        log = np.log2(np.abs(at))
+        low_log, high_log = log2(np.abs(line.lower)), log2(np.abs(line.upper))
+        log = log2(np.abs(at))
         positive = (log - low_log) / (high_log - low_log)
         negative = 1 - (log - high_log) / (low_log - high_log)
         part = np.where(linear, straight, np.where(at > 0, positive, negative))

@@ -29,6 +29,12 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "completion": ("completion", "Print a shell's completion script."),
 }
 
+# commands of two words, beside the one that the first word is by itself
+SECOND_WORDS: Final[dict[tuple[str, str], str]] = {
+    ("logs", "replay"): "replay",
+    ("logs", "lint"): "lint",
+}
+
 # numpy's matrix routines are not used, and their idle threads would cost CPU and memory; to be said
 # before a command imports numpy for the first time
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -64,6 +70,10 @@ class _LazyGroup(click.Group):
             near = difflib.get_close_matches(args[0], COMMANDS, n=1)
             hint = f"; did you mean {near[0]}?" if near else "; see taskscope --help"
             raise click.UsageError(f"there is no command {args[0]!r}{hint}", ctx)
+        if (words := tuple(args[:2])) in SECOND_WORDS:
+            name = SECOND_WORDS[words]
+            command: click.Command = getattr(import_module(f"taskscope.cli.{name}"), name)
+            return " ".join(words), command, args[2:]
         return super().resolve_command(ctx, args)
 
 
@@ -80,7 +90,7 @@ def main() -> None:
     """Run the command line; the only place that turns errors into exit codes."""
     stdout = sys.stdout
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(standalone_mode=False, color=False if os.environ.get("NO_COLOR") else None)
         sys.stdout.flush()
     except click.exceptions.Abort:
         sys.exit(130)

@@ -53,7 +53,9 @@ def table(
         for row in rows:
             click.echo("\t".join(clean(click.unstyle(cell)) for cell in row))
         return
-    widths = [max([len(name), *(_width(row[i]) for row in rows)]) for i, name in enumerate(header)]
+    widths = [
+        max([len(name), *(cell_width(row[i]) for row in rows)]) for i, name in enumerate(header)
+    ]
     room = shutil.get_terminal_size().columns
     shown = list(range(len(header)))
     for name in spare:
@@ -76,22 +78,23 @@ def clean(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\t" else f"\\x{ord(c):02x}" for c in text)
 
 
-def _width(cell: str) -> int:
+def cell_width(cell: str) -> int:
+    """Return how many columns a text takes on a terminal; colours take none."""
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in click.unstyle(cell))
 
 
 def _fit(cell: str, width: int, *, right: bool = False) -> str:
-    if _width(cell) > width:
+    if cell_width(cell) > width:
         cell = cut(click.unstyle(cell), width)
-    padding = " " * (width - _width(cell))
+    padding = " " * (width - cell_width(cell))
     return padding + cell if right else cell + padding
 
 
 def cut(text: str, width: int) -> str:
     """Return the beginning of a text that fits into a width, with an ellipsis if something is missing."""
-    if _width(text) <= width:
+    if cell_width(text) <= width:
         return text
-    while text and _width(text) > width - 1:
+    while text and cell_width(text) > width - 1:
         text = text[:-1]
     return text + "…"
 

@@ -111,7 +111,7 @@ def _show(t: Shown) -> None:
         ("health", _health(t).replace("-", "no check")),
         ("usage", "" if t["ended"] else f"{_cpu(t)} of a core, {_memory(t)}"),
         ("sandbox", t["sandbox"]),
-        ("logs", f"{output.me()} logs task_name:{identity['task_name']}"),
+        ("logs", f"{output.me()} logs {identity['task_name']}"),
     ]
     for key, value in pairs:
         if value:

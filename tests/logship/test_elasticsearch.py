@@ -107,13 +107,42 @@ def test_record_with_impossible_fields_is_stored_as_text(namespace: str) -> None
     assert "fields" not in document
 
 
+@pytest.fixture
+def foreign() -> Iterator[Any]:
+    """Puts a mapping of somebody else in the way of a namespace, with a higher priority than ours."""
+    name = f"logship-test-{time.time_ns():x}"
+
+    def put(namespace: str, mappings: dict[str, Any]) -> None:
+        ask("PUT", f"/_index_template/{name}", {
+            "index_patterns": [f"logs-task-{namespace}"], "data_stream": {}, "priority": 900 + time.time_ns() % 10_000_000,
+            "template": {"mappings": mappings},
+        })  # fmt: skip
+
+    yield put
+    ask("DELETE", f"/_index_template/{name}")
+
+
 @pytest.mark.elasticsearch
-def test_refused_record_is_a_dead_letter(tmp_path: Path, namespace: str) -> None:
-    """With a foreign mapping in the way a record is kept with its reason; the others go on."""
-    ask("PUT", "/_index_template/logship-test-conflict", {
-        "index_patterns": [f"logs-task-{namespace}"], "data_stream": {}, "priority": 900,
-        "template": {"mappings": {"properties": {"message": {"type": "long"}}}},
-    })  # fmt: skip
+def test_field_that_conflicts_with_a_foreign_mapping_is_moved(namespace: str, foreign: Any) -> None:
+    """The record is stored, with the offending field among its own, under its name (L6)."""
+    foreign(namespace, {"properties": {"fields": {"type": "flattened"}, "service": {"properties": {"name": {"type": "long"}}}}})  # fmt: skip
+    sink = ElasticsearchSink(Connection((URL,)), namespace=namespace)
+
+    (delivery,) = sink.write(parse('{"msg":"hello","user":7}\nplain\n').batches, 30)
+    sink.close()
+
+    assert list(delivery.status) == [201, 201]
+    first, second = (hit["_source"] for hit in stored(namespace))
+    assert (first["message"], first["fields"]) == ("hello", {"user": 7, "service.name": "shop"})
+    assert (second["message"], second["fields"]) == ("plain", {"service.name": "shop"})
+    found = ask("POST", f"/logs-task-{namespace}/_search", {"query": {"term": {"fields.service.name": "shop"}}})  # fmt: skip
+    assert found["hits"]["total"]["value"] == 2
+
+
+@pytest.mark.elasticsearch
+def test_refused_record_is_a_dead_letter(tmp_path: Path, namespace: str, foreign: Any) -> None:
+    """With a foreign mapping that leaves no way out a record is kept with its reasons; the others go on."""
+    foreign(namespace, {"properties": {"message": {"type": "long"}, "fields": {"properties": {"message": {"type": "long"}}}}})  # fmt: skip
     sandbox = tmp_path / "sandbox"
     sandbox.mkdir()
     (sandbox / "stdout").write_text("no number\n42\n")
@@ -126,13 +155,13 @@ def test_refused_record_is_a_dead_letter(tmp_path: Path, namespace: str) -> None
     buried = until(letters.exists)
     delivered = until(lambda: ship.collect(0)[0].values[-2] == 0)
     ship.stop()
-    ask("DELETE", "/_index_template/logship-test-conflict")
 
     assert buried
     assert delivered
     (letter,) = map(json.loads, letters.read_text().splitlines())
-    assert letter["document"]["message"] == "no number"
-    assert "document_parsing_exception" in letter["reason"]
+    assert letter["line"] == letter["document"]["message"] == "no number"
+    assert "failed to parse field [message]" in letter["reason"]
+    assert "and repaired: document_parsing_exception" in letter["reason"]
     assert [hit["_source"]["message"] for hit in stored(namespace)] == ["42"]
 
 

@@ -66,7 +66,7 @@ def test_each_item_ends_in_its_own_state() -> None:
 
     assert list(delivery.status) == [201, 409, 429, 400, 403, 503]
     assert list(delivery.retryable) == [2, 4, 5]
-    assert delivery.reasons[3] == "some_exception: still"
+    assert delivery.reasons[3] == "some_exception: why; and repaired: some_exception: still"
     assert len(seen) == 2  # what was refused is tried once more as text
 
 
@@ -103,7 +103,8 @@ def test_dataset_of_the_sink() -> None:
         sink.write(batches("a"), 5)
         sink.close()
 
-    assert paths[-1] == "/logs-billing-prod/_bulk"
+    assert [path for path in paths if path.endswith("_bulk")] == ["/logs-billing-prod/_bulk"]
+    assert "/_index_template/taskscope-logs-billing" in paths
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from logship.parse.batch import build
 from logship.parse.join import join
 from logship.parse.json_lines import JsonLines
 from logship.parse.learn import learn
-from logship.parse.levels import LevelFinder
 from logship.parse.lines import json_file
 from logship.parse.parser import Parser
+from logship.parse.wrapped import Wrapped
 from logship.parse.wrapped_json import WrappedJson
 from model.log import LogBatch
 from tests.logship.harness import NOW_NS, ORIGIN, shown
@@ -51,8 +51,8 @@ def told(batches: Sequence[LogBatch]) -> list[tuple[Any, ...]]:
 def full(data: bytes) -> tuple[list[tuple[Any, ...]], int]:
     """Parse with the full parser, each JSON line by itself, and without what was learned before."""
     lines = json_file(data, 0)
-    records = join(lines, LevelFinder(), multiline=True, closing=True, final=True)
-    if records.texts and records.levels is None and not records.sizes:
+    records = join(lines, multiline=True, closing=True, final=True)
+    if records.texts and records.structured and not records.sizes:
         columns = JsonLines().decode([*records.texts, "{}"])  # no shape fits all of them
         for column in (columns.message, columns.fields, columns.times, columns.levels):
             assert isinstance(column, list)
@@ -136,7 +136,9 @@ def test_usual_lines_need_no_decoder() -> None:
     other = '{"level":"info","msg":"other -> <b>","ok":true}'
     data = "".join(docker(line) for line in (*USUAL, other, *USUAL, other)).encode()
 
-    read = reader.read(data, 100)
+    wrapped = Wrapped.find(data)
+    assert wrapped is not None
+    read = reader.read(wrapped, 100, 100 + len(data))
 
     assert read is not None
     records, columns = read

@@ -159,7 +159,7 @@ def _fill_logs(demo: Demo) -> None:
         status = 500 if rng.random() < 0.04 else 200
         level = "error" if status == 500 else "info"
         demo.log(
-            f"shop-{1 + second % 2}",
+            f"shop-{1 + second // 12 % 2}",
             at,
             f"GET {path} {status} in {rng.randint(2, 80)} ms",
             level,

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from tests.fakes.tasks import SHOP
 from tests.web.conftest import MakeClient, body
 from tests.web.demo_host import Demo
 from tests.web.memory_logs import MemoryLogs
+from web.api import log_export
 from web.server import WebServer
 
 NOW_MS = FakeClock().now_ns() // 1_000_000
@@ -285,3 +287,54 @@ def test_facets_count_values(client: FlaskClient) -> None:
         "app": [{"value": "shop", "count": 10}],
     }
     assert many.status_code == 400
+
+
+def test_export_is_the_whole_result_oldest_first(client: FlaskClient) -> None:
+    """As a file, in both formats; all nine digits of the time are kept."""
+    answer = client.get("/api/logs/export", query_string={"query": "level:error"})
+    documents = [json.loads(line) for line in answer.data.splitlines()]
+    text = client.get("/api/logs/export", query_string={"query": "level:error", "format": "text"})
+
+    assert answer.content_type == "application/x-ndjson"
+    assert re.search(r'attachment; filename="taskscope-\w+.ndjson"', disposition(answer))
+    assert [d["message"] for d in documents] == ["line 0", "line 3", "line 6", "line 9"]
+    assert all(re.search(r"\.\d{3}123456Z$", d["@timestamp"]) for d in documents)
+    assert [line.split("\t")[1:] for line in text.text.splitlines()] == [
+        ["shop-1", "error", f"line {i}"] for i in (0, 3, 6, 9)
+    ]
+
+
+def disposition(answer: Any) -> str:
+    """Return under which name a browser keeps an answer."""
+    return str(answer.headers["Content-Disposition"])
+
+
+def test_export_goes_over_pages_and_says_where_it_stopped(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody takes a part for the whole."""
+    monkeypatch.setattr(log_export, "PAGE", 3)
+    whole = client.get("/api/logs/export?format=text").text.splitlines()
+    part = client.get("/api/logs/export?format=text&limit=7").text.splitlines()
+    ndjson = client.get("/api/logs/export?limit=7").text.splitlines()
+
+    assert [line.rsplit("\t", 1)[1] for line in whole] == [f"line {i}" for i in range(10)]
+    assert part[:7] == whole[:7]
+    assert part[7:] == [
+        "# More than 7 records match; these are the oldest. Ask for a shorter time."
+    ]
+    assert "More than 7" in json.loads(ndjson[7])["truncated"]
+    assert client.get("/api/logs/export?query=level:").status_code == 400
+    assert "ndjson or text" in body(client.get("/api/logs/export?format=csv"))["error"]
+
+
+def test_search_says_what_of_a_message_matched(client: FlaskClient) -> None:
+    """Words, phrases, wildcards and patterns; nothing that was excluded."""
+    query = 'level:error "Connection refused" OR time* /order-[0-9]+/ NOT healthcheck'
+    found = body(client.get("/api/logs/search", query_string={"query": query, "limit": 1}))
+
+    assert found["highlights"] == [
+        {"words": ["Connection", "refused"]},
+        {"wildcard": ["time", None]},
+        {"regex": "order-[0-9]+"},
+    ]

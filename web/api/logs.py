@@ -1,6 +1,6 @@
-"""Search, histogram, context, facets and live tail of log records: ``/api/logs/...``."""
+"""Search, histogram, context, facets, download and live tail of log records: ``/api/logs/...``."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from threading import Event
 from typing import Any, Final
 
@@ -10,8 +10,11 @@ from flask import Blueprint, Response, request
 from model.clock import now_ms
 from model.errors import TaskscopeError
 from storage.interface import LogPage, LogQuery, LogRecord
+from storage.logquery import parse
+from storage.logquery.highlight import highlights
 from web.api import params
 from web.api.answers import answer, need, sentence
+from web.api.log_export import FORMATS, export
 from web.parts import Parts
 from web.tails import Tails
 
@@ -24,6 +27,7 @@ MAX_CONTEXT: Final = 1000
 DEFAULT_FACET_VALUES: Final = 10
 MAX_FACET_VALUES: Final = 200
 MAX_FACETS: Final = 10
+MAX_EXPORT: Final = 1_000_000
 _NS_PER_MS: Final = 1_000_000
 _MAX_NS: Final = 2**63 - 1
 _NO_LOGS: Final = (
@@ -40,19 +44,33 @@ def blueprint(parts: Parts, tails: Tails) -> Blueprint:
     ``search`` takes query, start, end, limit, cursor and direction (``backward``: newest first,
     the default; ``forward``); ``histogram`` takes query, start, end and buckets; ``context`` takes
     id and ts_ns of a record, before and after; ``facets`` takes query, start, end, fields
-    (comma-separated) and limit; ``tail`` takes query and cursor. Times are seconds since the epoch or RFC 3339.
+    (comma-separated) and limit; ``export`` takes query, start, end, limit and format (``ndjson`` or
+    ``text``); ``tail`` takes query and cursor. Times are seconds since the epoch or RFC 3339.
     """
     routes = Blueprint("logs", __name__)
 
     @routes.get("/api/logs/search")
     def search() -> Response:
-        page = need(parts.logs, _NO_LOGS).search(
-            _query(
-                limit=params.asked().number("limit", DEFAULT_LIMIT, low=1, high=MAX_LIMIT),
-                ascending=_ascending(),
-            )
+        query = _query(
+            limit=params.asked().number("limit", DEFAULT_LIMIT, low=1, high=MAX_LIMIT),
+            ascending=_ascending(),
         )
-        return answer({"records": _records(page), "cursor": page.cursor})
+        page = need(parts.logs, _NO_LOGS).search(query)
+        shown = highlights(parse(query.text))
+        return answer({
+            "records": _records(page.records), "cursor": page.cursor, "highlights": shown,
+        })  # fmt: skip
+
+    @routes.get("/api/logs/export")
+    def download() -> Response:
+        kind = params.asked().text("format", "ndjson")
+        if kind not in FORMATS:
+            raise params.BadParameterError(
+                f'invalid parameter "format": {kind!r}; it is {" or ".join(FORMATS)}'
+            )
+        most = params.asked().number("limit", MAX_EXPORT, low=1, high=MAX_EXPORT)
+        query = _query(end_default_ms=now_ms(parts.clock))
+        return export(need(parts.logs, _NO_LOGS), query, kind, most)
 
     @routes.get("/api/logs/histogram")
     def histogram() -> Response:
@@ -71,7 +89,7 @@ def blueprint(parts: Parts, tails: Tails) -> Blueprint:
             before=asked.number("before", DEFAULT_CONTEXT, low=0, high=MAX_CONTEXT),
             after=asked.number("after", DEFAULT_CONTEXT, low=0, high=MAX_CONTEXT),
         )
-        before, after = ([*map(_record, side)] for side in (near.before, near.after))
+        before, after = _records(near.before), _records(near.after)
         return answer({"before": before, "record": _record(near.record), "after": after})
 
     @routes.get("/api/logs/facets")
@@ -132,12 +150,12 @@ def _event(page: LogPage) -> bytes:
     """Return one page as an event; its id is the cursor a browser sends back when it reconnects."""
     if not page.records:
         return (b"id: " + page.cursor.encode() + b"\n" if page.cursor else b"") + _HEARTBEAT
-    data = orjson.dumps({"records": _records(page)}, option=orjson.OPT_NON_STR_KEYS)
+    data = orjson.dumps({"records": _records(page.records)}, option=orjson.OPT_NON_STR_KEYS)
     return b"id: " + page.cursor.encode() + b"\nevent: records\ndata: " + data + b"\n\n"
 
 
-def _records(page: LogPage) -> list[dict[str, Any]]:
-    return [_record(record) for record in page.records]
+def _records(records: Iterable[LogRecord]) -> list[dict[str, Any]]:
+    return [_record(record) for record in records]
 
 
 def _record(record: LogRecord) -> dict[str, Any]:

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 _HIDDEN = {"pyarrow", "pandas", "requests", "opentelemetry"}
 _BULK_HEAD = 128
+JSON = "application/vnd.elasticsearch+json; compatible-with=8"
+LINES = "application/vnd.elasticsearch+x-ndjson; compatible-with=8"
+# by these nothing of a request was taken; every other failure leaves that open
+_NOT_TAKEN = frozenset({400, 401, 403, 404, 405, 406, 408, 413, 415, 429})
 
 
 class Connection(Struct, frozen=True):
@@ -73,7 +77,7 @@ def connect(connection: Connection, timeout_seconds: float) -> "Elasticsearch":
         options["ca_certs"] = connection.ca_file
     try:
         return elasticsearch.Elasticsearch(
-            list(connection.endpoints),
+            list(dict.fromkeys(connection.endpoints)),
             request_timeout=timeout_seconds,
             max_retries=0,  # retrying is the lane's business, with its own back-off
             http_compress=connection.compress,
@@ -82,6 +86,57 @@ def connect(connection: Connection, timeout_seconds: float) -> "Elasticsearch":
         )
     except (OSError, ValueError) as error:
         raise DeliveryError(f"Elasticsearch cannot be set up: {error}", retryable=False) from error
+
+
+def ask(
+    client: "Elasticsearch",
+    method: str,
+    path: str,
+    body: Any = None,
+    *,
+    params: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Any:
+    """Send one request and return the answer's body; a node that cannot be reached is passed over for the next.
+
+    Raises:
+        Exception: What the client raises; ``explain`` turns it into a sentence.
+    """  # fmt: skip
+    nodes = len(client.transport.node_pool)
+    while True:
+        try:
+            return client.perform_request(
+                method, path, params=params, body=body, headers={"content-type": JSON, "accept": JSON, **(headers or {})}
+            ).body  # fmt: skip
+        except Exception as error:
+            nodes -= 1
+            if nodes < 1 or not never_sent(error):
+                raise
+
+
+def ask_if_known(
+    client: "Elasticsearch", method: str, path: str, body: Any = None
+) -> dict[str, Any]:
+    """Return the answer to something that not every server knows and not every login may ask; nothing then."""
+    from elasticsearch import ApiError
+
+    try:
+        answer = ask(client, method, path, body)
+    except ApiError:
+        return {}
+    return dict(answer) if isinstance(answer, Mapping) else {}
+
+
+def never_sent(error: BaseException) -> bool:
+    """Tell whether a request surely never left, because there was no connection."""
+    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+
+    return isinstance(error.__cause__, NewConnectionError | ConnectTimeoutError)
+
+
+def is_open(error: BaseException) -> bool:
+    """Tell whether a request that failed may have been carried out all the same."""
+    return getattr(error, "status_code", 0) not in _NOT_TAKEN and not never_sent(error)
 
 
 def _text_of(path: str) -> str:
@@ -107,7 +162,7 @@ def _serializers() -> dict[str, "Serializer"]:
 
         def loads(self, data: bytes) -> Any:
             if b'"errors":false' in data[:_BULK_HEAD]:
-                return {"errors": False, "items": []}
+                return {"errors": False, "items": [], "raw": data}
             try:
                 return orjson.loads(data)
             except orjson.JSONDecodeError as error:
@@ -126,7 +181,7 @@ def explain(error: Exception, connection: Connection) -> DeliveryError:
     """Turn what the client raised into one clear sentence."""
     import elasticsearch
 
-    where = connection.endpoints[0] if connection.endpoints else "?"
+    where = ", ".join(connection.endpoints)
     if isinstance(error, elasticsearch.AuthenticationException):
         if not connection.username and not connection.api_key_file:
             return DeliveryError(

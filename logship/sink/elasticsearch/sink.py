@@ -1,47 +1,52 @@
 """Delivers to Elasticsearch, once per record however often it is sent."""
 
+import logging
 import threading
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import orjson
-from msgspec import Struct
 from msgspec.structs import replace
 
 from logship import ecs
-from logship.sink.base import Sink
-from logship.sink.elasticsearch import template
-from logship.sink.elasticsearch.client import Connection, connect, explain
+from logship.sink.base import ConcurrentSink
+from logship.sink.elasticsearch.bulk import NEVER, STORED, THERE, Outcome, Part, Request, part_of
+from logship.sink.elasticsearch.client import Connection, connect, explain, is_open
+from logship.sink.elasticsearch.doubt import WINDOW_BYTES, Doubts
+from logship.sink.elasticsearch.install import Installer
+from logship.sink.elasticsearch.once import Checked, Mark
+from logship.sink.elasticsearch.repair import repaired
+from logship.sink.elasticsearch.retention import Keeper, Retention
+from logship.sink.elasticsearch.server import REQUIRE_DATA_STREAM, Server
 from model.errors import DeliveryError
 from model.log import Delivery, LogBatch
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
 
-HTTP_TOO_LARGE = 413
-DEFAULT_DATASET = "task"
-TEMPLATE_NAME = "taskscope-logs"
-
-
-class _Part(Struct, frozen=True):
-    """What a batch adds to a request: the ``_bulk`` lines of so many records."""
-
-    body: bytes
-    size: int
-
-    def parted(self, at: int) -> tuple["_Part", "_Part"]:
-        """Return the first ``at`` records and the others."""
-        records = ecs.records(self.body)
-        return _Part(b"".join(records[:at]), at), _Part(b"".join(records[at:]), self.size - at)
+DEFAULT_DATASET: Final = "task"
+TEMPLATE_NAME: Final = "taskscope-logs"
+_log = logging.getLogger(__name__)
 
 
 class ElasticsearchSink:
-    """Bulk ``create`` into data streams ``logs-<dataset>-<namespace>``; see ``Sink``.
+    """Bulk ``create`` into data streams ``logs-<dataset>-<namespace>``; see ``ConcurrentSink``.
 
-    Records of no dataset of their own ("task") go to the sink's. The template is installed before the first delivery, and again after an outage, in case
-    somebody emptied the cluster. A record whose own fields Elasticsearch cannot take is sent once
-    more with the fields as text at the end of the message; only then it is a dead letter.
+    The templates are installed before the first delivery, and again after an outage, in case
+    somebody emptied the cluster. A record whose shape Elasticsearch refuses is sent once more,
+    repaired; only then it is a dead letter.
+
+    Args:
+        connection: How to reach it.
+        dataset: Where records of no dataset of their own ("task") go.
+        namespace: Last part of the data streams' names.
+        template_name: Of what is installed.
+        name: See ``Sink``.
+        retention: How long records are kept.
+        fields: Type by name of fields that the operator declared.
+        install_templates: False where somebody else does.
+        parallel: Most requests at once.
+        window_bytes: See ``Doubts``.
     """
 
     def __init__(
@@ -52,37 +57,62 @@ class ElasticsearchSink:
         namespace: str = "default",
         template_name: str = TEMPLATE_NAME,
         name: str = "elasticsearch",
+        retention: Retention | None = None,
+        fields: Mapping[str, str] | None = None,
+        install_templates: bool = True,
+        parallel: int = 4,
+        window_bytes: int = WINDOW_BYTES,
     ) -> None:
         self.name = name
+        self.parallel = parallel
         self._connection = connection
         self._dataset = dataset
         self._namespace = namespace
-        self._template_name = template_name
+        self._retention = retention or Retention()
+        self._installs = install_templates
+        self._installer = Installer(template_name, self._retention, fields or {})
+        self._keeper = Keeper(self._retention)
         self._client: Elasticsearch | None = None
+        self._server: Server | None = None
         self._datasets: set[str] = set()
+        self._written: set[str] = set()
+        self._mark = Mark()
+        self._doubts = Doubts(window_bytes)
+        self._checked = Checked(self._mark)
         self._lock = threading.Lock()
+        self._setting_up = threading.Lock()
+
+    def resumed(self, source_ids: Iterable[str]) -> None:
+        """See ``ConcurrentSink.resumed``."""
+        self._doubts.resumed(source_ids)
+
+    @property
+    def found(self) -> int:
+        """How many records in doubt were found in an earlier index, so that they were not stored twice."""
+        return self._checked.found
 
     def write(self, batches: Sequence[LogBatch], timeout_seconds: float) -> Sequence[Delivery]:
-        """See ``Sink.write``."""
+        """See ``Sink.write``; several threads may."""
         if self._dataset != DEFAULT_DATASET:
             batches = [replace(b, dataset=self._dataset) if b.dataset == DEFAULT_DATASET else b for b in batches]  # fmt: skip
+        streams = [self.index(batch.dataset) for batch in batches]
+        request: Request | None = None
         try:
             client = self._ready({batch.dataset for batch in batches}, timeout_seconds)
-            indices = {self.index(batch.dataset) for batch in batches}
-            common = indices.pop() if len(indices) == 1 else ""
-            parts = [
-                _Part(ecs.bulk(batch, "" if common else self.index(batch.dataset)), len(batch))
-                for batch in batches
-            ]
-            deliveries = self._send(client, parts, common)
-            self._as_text(client, batches, deliveries)
-            return deliveries
-        except DeliveryError:
-            self._forget()
-            raise
+            request = Request(client, "", self._params(), self._mark.headers)
+            deliveries = self._write(request, batches, streams)
         except Exception as error:
-            self._forget()
+            if request is not None and (request.answered or is_open(error)):
+                self._mark.lost(request.headers)
+                for batch in batches:
+                    self._doubts.add(batch)
+            self._forget(client=request.client if request is not None else None)
+            if isinstance(error, DeliveryError):
+                raise
             raise explain(error, self._connection) from error
+        self._written.update(streams)
+        self._keep(client)
+        return deliveries
 
     def index(self, dataset: str) -> str:
         """Return the data stream of a dataset."""
@@ -90,136 +120,100 @@ class ElasticsearchSink:
 
     def check(self, timeout_seconds: float) -> None:
         """See ``Sink.check``."""
+        client = None
         try:
-            self._ready(set(), timeout_seconds).info()
-        except DeliveryError:
-            self._forget()
-            raise
+            client = self._ready(set(), timeout_seconds)
+            client.info()
         except Exception as error:
-            self._forget()
+            self._forget(client)
+            if isinstance(error, DeliveryError):
+                raise
             raise explain(error, self._connection) from error
+        self._keep(client)
 
     def close(self) -> None:
         """See ``Sink.close``."""
-        self._forget()
+        self._forget(self._client)
 
-    def _forget(self) -> None:
+    def _forget(self, client: "Elasticsearch | None") -> None:
+        """Begin anew with the next request: with the secrets of then, and templates looked after."""
         with self._lock:
+            if client is not None and client is not self._client:
+                return  # another thread has begun anew already
             client, self._client = self._client, None
             self._datasets.clear()
         if client is not None:
             client.close()
 
     def _ready(self, datasets: set[str], timeout_seconds: float) -> "Elasticsearch":
-        with self._lock:
-            client = self._client
-            if client is None:
-                client = self._client = connect(self._connection, timeout_seconds)
-            missing = datasets - self._datasets
-        if missing:
-            component = f"{self._template_name}@mappings"
-            client.perform_request("PUT", f"/_component_template/{component}", headers=_HEADERS, body=template.component(component))  # fmt: skip
-            for dataset in sorted(missing):
-                body = template.index_template(component, [f"logs-{dataset}-*"])
-                client.perform_request("PUT", f"/_index_template/{self._template_name}-{dataset}", headers=_HEADERS, body=body)  # fmt: skip
+        with self._setting_up:
             with self._lock:
-                self._datasets |= missing
+                client = self._client
+                if client is None:
+                    client = self._client = connect(self._connection, timeout_seconds)
+                missing = datasets - self._datasets
+            if missing:
+                if self._installs:
+                    self._server = self._installer.install(client, sorted(missing))
+                with self._lock:
+                    self._datasets |= missing
         return client
 
-    def _send(self, client: "Elasticsearch", parts: Sequence[_Part], index: str) -> list[Delivery]:  # fmt: skip
-        """Send a request; one that is too large for the server is sent in halves."""
-        from elasticsearch import ApiError
+    def _params(self) -> dict[str, str]:
+        """A name without a template shall not become a plain index, which nobody rolls over."""
+        new = self._server is not None and self._server.since(REQUIRE_DATA_STREAM)
+        return {"require_data_stream": "true"} if new else {}
 
+    def _write(self, request: Request, batches: Sequence[LogBatch], streams: Sequence[str]) -> list[Delivery]:  # fmt: skip
+        doubtful = [n for n, batch in enumerate(batches) if self._doubts.about(batch)]
+        certain = [n for n in range(len(batches)) if n not in doubtful] if doubtful else range(len(batches))  # fmt: skip
+        outcomes: dict[int, Outcome] = {}
+        if doubtful:
+            found = self._checked.send(request, [batches[n] for n in doubtful], [streams[n] for n in doubtful])  # fmt: skip
+            outcomes.update(zip(doubtful, found, strict=True))
+        if certain:
+            indices = {streams[n] for n in certain}
+            request.index = indices.pop() if len(indices) == 1 else ""
+            parts = [part_of(batches[n], "" if request.index else streams[n]) for n in certain]
+            outcomes.update(zip(certain, request.send(parts), strict=True))
+        deliveries = [outcomes[n].delivery for n in range(len(batches))]
+        for n, (batch, stream) in enumerate(zip(batches, streams, strict=True)):
+            if (deliveries[n].status == NEVER).any():
+                deliveries[n] = self._again_repaired(request, batch, stream, deliveries[n])
+            self._doubts.settle(batch, deliveries[n].status)
+            if (failed := np.flatnonzero(deliveries[n].status >= 500)).size:
+                self._doubts.add(batch.take(failed))
+                if deliveries[n].reasons.get(int(failed[0]), "").startswith("index_not_found"):
+                    with self._lock:  # the templates are gone
+                        self._datasets.discard(batch.dataset)
+        return deliveries
+
+    def _again_repaired(self, request: Request, batch: LogBatch, stream: str, delivery: Delivery) -> Delivery:  # fmt: skip
+        """Send the records of a batch that were refused for their shape once more."""
+        rows = np.flatnonzero(delivery.status == NEVER)
+        records = ecs.records(ecs.bulk(batch.take(rows), ""))
+        body = b"".join([repaired(lines, delivery.reasons.get(int(row), "")) for lines, row in zip(records, rows, strict=True)])  # fmt: skip
+        request.index = stream
+        (again,) = request.send([Part(body, len(rows))])
+        status = delivery.status.copy()
+        status[rows] = again.delivery.status
+        reasons = {row: why for row, why in delivery.reasons.items() if status[row] not in (STORED, THERE)}  # fmt: skip
+        for n, why in again.delivery.reasons.items():
+            row = int(rows[n])
+            reasons[row] = f"{reasons.get(row, '')}; and repaired: {why}"
+        return Delivery(status, reasons)
+
+    def _keep(self, client: "Elasticsearch") -> None:
+        """Roll over and delete where the server does not; a failure is no matter of the records."""
+        server = self._server
+        if server is None or server.lifecycle != "none" or not self._keeper.due:
+            return
         try:
-            return self._bulk(client, parts, index)
-        except ApiError as error:
-            if error.status_code != HTTP_TOO_LARGE:
-                raise
-        if len(parts) > 1:
-            half = len(parts) // 2
-            return [*self._send(client, parts[:half], index), *self._send(client, parts[half:], index)]  # fmt: skip
-        (part,) = parts
-        if part.size == 1:
-            why = f"a request of {len(part.body)} bytes is too large for the server"
-            return [Delivery(np.full(1, 400, dtype=np.int16), {0: why})]
-        half = part.size // 2
-        (first,), (second,) = (self._send(client, [piece], index) for piece in part.parted(half))
-        reasons = first.reasons | {half + row: why for row, why in second.reasons.items()}
-        return [Delivery(np.concatenate([first.status, second.status]), reasons)]
-
-    def _bulk(self, client: "Elasticsearch", parts: Sequence[_Part], index: str) -> list[Delivery]:  # fmt: skip
-        answer: Any = client.bulk(
-            operations=b"".join([part.body for part in parts]),  # type: ignore[arg-type]  # our serializer takes bytes
-            index=index or None,
-            filter_path="errors,items.*.status,items.*.error",
-        ).body
-        sizes = [part.size for part in parts]
-        if not answer.get("errors"):
-            return [Delivery(np.full(size, 201, dtype=np.int16)) for size in sizes]
-        return _statuses(answer.get("items", []), sizes)
-
-    def _as_text(self, client: "Elasticsearch", batches: Sequence[LogBatch], deliveries: list[Delivery]) -> None:  # fmt: skip
-        """Send records that were refused for their shape once more, without fields of their own."""
-        for n, (batch, delivery) in enumerate(zip(batches, deliveries, strict=True)):
-            rows = np.flatnonzero(delivery.status == 400)
-            if not len(rows):
-                continue
-            refused = batch.take(rows)
-            body = b"".join(map(_text_only, ecs.records(ecs.bulk(refused, ""))))
-            (again,) = self._send(client, [_Part(body, len(rows))], self.index(batch.dataset))
-            status = delivery.status.copy()
-            status[rows] = again.status
-            reasons = {
-                row: why for row, why in delivery.reasons.items() if status[row] not in (201, 409)
-            }
-            reasons |= {int(rows[i]): why for i, why in again.reasons.items()}
-            deliveries[n] = Delivery(status, reasons)
-
-
-_HEADERS = {
-    "content-type": "application/vnd.elasticsearch+json; compatible-with=8",
-    "accept": "application/vnd.elasticsearch+json; compatible-with=8",
-}
-
-
-def _text_only(lines: bytes) -> bytes:
-    """Move a record's own fields to the end of its message."""
-    action, document = lines.split(b"\n", 1)
-    try:
-        data = orjson.loads(document)
-    except orjson.JSONDecodeError:  # nested too deep for us, too
-        return lines
-    fields = data.pop("fields", None)
-    if fields is not None:
-        data["message"] = f"{data.get('message', '')} {orjson.dumps(fields).decode()}"
-    return action + b"\n" + orjson.dumps(data) + b"\n"
-
-
-def _statuses(items: Sequence[Mapping[str, Any]], sizes: Sequence[int]) -> list[Delivery]:
-    """Read each item's status; what the answer does not mention is sent again."""
-    deliveries = []
-    at = 0
-    for size in sizes:
-        status = np.full(size, 503, dtype=np.int16)
-        reasons: dict[int, str] = {}
-        for row, item in enumerate(items[at : at + size]):
-            outcome = next(iter(item.values()))
-            code = int(outcome.get("status", 503))
-            status[row] = code if code in (201, 403, 409, 429) or code >= 500 else 201 if code < 300 else 400  # fmt: skip
-            if status[row] not in (201, 409):
-                reasons[row] = _why(outcome.get("error"))
-        at += size
-        deliveries.append(Delivery(status, reasons))
-    return deliveries
-
-
-def _why(error: Any) -> str:
-    if not isinstance(error, Mapping):
-        return str(error)
-    cause = error.get("caused_by")
-    reason = f"{error.get('type')}: {error.get('reason')}"
-    return f"{reason} ({_why(cause)})" if cause else reason
+            for index in self._keeper.keep(client, sorted(self._written)):
+                _log.info("Elasticsearch: %s is older than the retention and was deleted", index)
+        except Exception as error:
+            _log.warning("Elasticsearch: old data cannot be rolled over and deleted: %s", explain(error, self._connection))  # fmt: skip
 
 
 if TYPE_CHECKING:
-    _: type[Sink] = ElasticsearchSink
+    _: type[ConcurrentSink] = ElasticsearchSink

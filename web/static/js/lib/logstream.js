@@ -4,7 +4,10 @@ const HIDDEN_SECONDS = 30; // a hidden page gives its thread and its connection 
 const RETRY_SECONDS = 5;
 
 export class LogStream {
-  /** `on`: {records(list), state("connecting" | "live" | "waiting" | "paused")}. */
+  /**
+   * `on`: {records(list), state("connecting" | "live" | "waiting" | "paused"), gap()}; `gap` says that the
+   * stream begins anew at the present, so that something may be missing.
+   */
   constructor(query, on) {
     this.query = query;
     this.on = on;
@@ -13,6 +16,7 @@ export class LogStream {
     this.wanted = false;
     this.timer = 0;
     this.refusals = 0;
+    this.opened = false;
     this.onVisibility = () => this.visibilityChanged();
     document.addEventListener("visibilitychange", this.onVisibility);
   }
@@ -54,6 +58,8 @@ export class LogStream {
     this.source = source;
     source.addEventListener("open", () => {
       this.refusals = 0;
+      if (this.opened && !this.cursor) this.on.gap();
+      this.opened = true;
       this.on.state("live");
     });
     source.addEventListener("records", (event) => {

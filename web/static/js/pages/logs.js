@@ -1,66 +1,82 @@
-// Search over the logs of all tasks, with a histogram and a live tail.
+// Search over the logs of all tasks, with a histogram, facets and a live tail.
 
 import "../shell.js";
 
 import { ask, poll } from "../lib/api.js";
 import { $ } from "../lib/dom.js";
+import { Facets } from "../lib/facets.js";
 import { Histogram } from "../lib/histogram.js";
 import * as keys from "../lib/keys.js";
 import { LogView } from "../lib/logview.js";
 import { fitting, oldestSample, RangePicker } from "../lib/range.js";
 
-const url = new URL(location.href);
+const NARROW_PIXELS = 1100;
+const BUCKETS = 90;
+
 let log = null;
 let picker = null;
 let pollHistogram = null;
+let facets = null;
 
 const histogram = new Histogram($("histogram"), { onZoom: (start, end) => picker.zoom(start, end) });
+const inMs = ({ start, end }) => ({ start: start * 1000, end: end * 1000 });
 
 picker = new RangePicker(histogram.tools, {
   initial: fitting(oldestSample, "15m"),
   onChange() {
-    const { start, end } = picker.current();
-    log.setRange(picker.live ? null : { start: start * 1000, end: end * 1000 });
-    pollHistogram.now();
+    log.setRange(picker.live ? null : inMs(picker.current()));
   },
 });
 
-function remember(view) {
-  const address = new URL(location.href);
-  const wanted = { query: view.query, level: view.level || "", at: view.at ?? "", live: view.paused ? "0" : "" };
-  for (const [name, value] of Object.entries(wanted)) {
-    if (value) address.searchParams.set(name, value);
-    else address.searchParams.delete(name);
-  }
-  history.replaceState(null, "", address);
-}
-
 log = new LogView($("log"), {
   base: "",
-  showTask: true,
-  query: url.searchParams.get("query") ?? "",
-  level: url.searchParams.get("level") ?? 0,
-  at: Number(url.searchParams.get("at")) || null,
-  live: url.searchParams.get("live") !== "0",
-  range: picker.live ? null : { start: picker.current().start * 1000, end: picker.current().end * 1000 },
+  columns: ["time", "level", "task"],
+  names: { query: "query" },
+  range: picker.live ? null : inMs(picker.current()),
+  span: () => inMs(picker.current()),
   emptyText: "No task has written anything yet. Lines appear here as soon as one does.",
-  onChange(view) {
-    remember(view);
+  onChange() {
     pollHistogram?.now();
+    facets?.now();
   },
   onLive() {
     if (!picker.live) picker.preset(picker.relative);
   },
 });
 
+facets = new Facets($("facets"), { view: log, span: () => picker.current() });
+const side = $("facets-side");
+side.open = innerWidth > NARROW_PIXELS;
+
 pollHistogram = poll(async (signal) => {
   const { start, end } = picker.current();
-  const counts = await ask("/api/logs/histogram", { query: log.fullQuery, start, end, buckets: 90 }, { signal });
+  const [counts, who] = await Promise.all([
+    ask("/api/logs/histogram", { query: log.fullQuery, start, end, buckets: BUCKETS }, { signal }),
+    ask("/api/logs/facets", { query: log.fullQuery, start, end, fields: "task_id,app", limit: 20 }, { signal }),
+  ]);
   histogram.draw(counts.edges_ms, counts.counts, { start, end });
-}, 15);
+  showWay(who.facets, { start, end });
+}, 15, (error) => {
+  if (error.status === 400) histogram.draw([], {}, picker.current());
+});
+
+/** The way from these lines to the graphs of the same time: of the one task, or of the apps. */
+function showWay({ task_id: tasks, app: apps }, { start, end }) {
+  const link = $("graphs-link");
+  const time = `from=${Math.floor(start) * 1000}&to=${Math.ceil(end) * 1000}`;
+  link.hidden = !tasks.length || (tasks.length > 1 && (!apps.length || apps.length >= 20));
+  if (link.hidden) return;
+  if (tasks.length === 1) {
+    link.href = `/tasks/${encodeURIComponent(tasks[0].value)}?${time}`;
+    link.textContent = "The task at this time";
+    return;
+  }
+  const wanted = apps.map(({ value }) => value.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&")).join("|");
+  const query = `sum by (task_name) (rate(container_cpu_usage_seconds_total{app=~${JSON.stringify(wanted)}}[2m]))`;
+  link.href = `/query?expr=${encodeURIComponent(query)}&${time}`;
+  link.textContent = "Graphs of this time";
+}
 
 keys.bind("p", "Pause or resume", () => log.setPaused(!log.paused));
-keys.walk(
-  () => [...document.querySelectorAll(".log-row")],
-  (row) => row.toggleFields(),
-);
+keys.bind("f", "Filters", () => (side.open = !side.open));
+log.bindKeys(keys);

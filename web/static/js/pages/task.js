@@ -257,6 +257,7 @@ fill($("charts"), charts.map((chart) => chart.root));
 
 async function loadCharts(signal) {
   const { start, end } = picker.current();
+  $("logs-link").href = `/logs?${new URLSearchParams({ query: `task_id:${quoted(id)}`, from: Math.floor(start) * 1000, to: Math.ceil(end) * 1000 })}`;
   const step = stepFor(start, end);
   const window = `${Math.max(60, step * 2)}s`;
   const range = { start: Math.floor(start / step) * step, end: Math.floor(end / step) * step, step };
@@ -291,22 +292,11 @@ function nothingThere() {
 
 // ---------------------------------------------------------------- all together
 
-const url = new URL(location.href);
 const log = new LogView($("log"), {
   base: `task_id:${quoted(id)}`,
-  showTask: false,
-  query: url.searchParams.get("q") ?? "",
-  level: url.searchParams.get("level") ?? 0,
-  at: Number(url.searchParams.get("at")) || null,
+  columns: ["time", "level"],
+  names: { query: "q" },
   emptyText: "It has written nothing to stdout or stderr yet, or its log driver keeps no lines Taskscope may read.",
-  onChange(view) {
-    const address = new URL(location.href);
-    for (const [name, value] of [["q", view.query], ["level", view.level || ""], ["at", view.at ?? ""]]) {
-      if (value) address.searchParams.set(name, value);
-      else address.searchParams.delete(name);
-    }
-    history.replaceState(null, "", address);
-  },
 });
 
 let askGraphs = null;
@@ -324,6 +314,7 @@ function lastHour() {
 function startGraphs() {
   const since = Math.max(task?.created_ms ?? 0, oldestSample);
   picker = new RangePicker($("range"), { initial: fitting(since, "1h"), fixed: lastHour(), onChange: () => askGraphs.now() });
+  if (new URL(location.href).searchParams.has("line")) $("logs-section").scrollIntoView();
   askGraphs = poll(loadCharts, 15);
 }
 
@@ -374,8 +365,5 @@ keys.bind("l", "Logs of this task", () => {
   $("logs-section").scrollIntoView({ behavior: "smooth" });
   $("filter").focus({ preventScroll: true });
 });
-keys.walk(
-  () => [...document.querySelectorAll(".log-row")],
-  (row) => row.toggleFields(),
-);
+log.bindKeys(keys);
 keys.bind("p", "Pause or resume the log", () => log.setPaused(!log.paused));

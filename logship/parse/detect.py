@@ -1,0 +1,93 @@
+"""Which layout the text lines of a stream have: found from the lines themselves, and remembered."""
+
+from collections.abc import Callable, Sequence
+from typing import Final, Literal
+
+from logship.parse.columns import Columns
+from logship.parse.layouts import Access, Console, Headed, Klog, Layout
+from logship.parse.levels import LevelFinder
+from logship.parse.text_lines import loose
+
+TextFormat = Literal["auto", "access", "klog", "pattern"]
+_SAMPLE: Final = 40
+_ENOUGH: Final = 0.6  # share of a sample that must be of a layout
+_LOST: Final = 0.2  # below this share of a read the layout is another one now
+_TRIES: Final = 8  # reads looked at before it is tried less often
+_PAUSE: Final = 64
+
+# where heads end, in the order of preference between equals
+_MARKS: Final = (
+    (" - ", 1), (" : ", 1), (" - ", 2), (" - ", 3), ("] ", 1), ("] ", 2), ("] ", 3), ("]: ", 1), (": ", 1), (": ", 2),
+    (" | ", 1), (" | ", 2), (" | ", 3), ("\t", 2), ("\t", 3), (":", 2),
+)  # fmt: skip
+
+
+def _headed() -> list[Layout]:
+    return [Headed(mark, nth) for mark, nth in _MARKS]
+
+
+_CANDIDATES: Final[dict[str, Callable[[], list[Layout]]]] = {
+    "auto": lambda: [Access(), Klog(), Console(), *_headed()],
+    "access": lambda: [Access()],
+    "klog": lambda: [Klog()],
+    "pattern": _headed,
+}
+
+
+class TextLines:
+    """Takes the text lines of one stream apart.
+
+    With a ``format`` other than auto, lines that are of another layout count as unparsed.
+    """
+
+    def __init__(self, format: TextFormat = "auto") -> None:  # noqa: A002  # the word of the label
+        self._format = format
+        self._layout: Layout | None = None
+        self._reads = 0
+        self._finder = LevelFinder()
+
+    def decode(self, texts: Sequence[str], near_ns: int) -> Columns:
+        """Return the columns of lines; ``near_ns`` is about when they were written."""
+        if self._layout is None and self._worth_a_look():
+            self._layout = self._detect(texts)
+        if self._layout is None:
+            columns = loose(texts, self._finder, near_ns)
+            if self._format != "auto":
+                columns.unparsed = list(range(len(texts)))
+            return columns
+        columns, others = self._layout.decode(texts, self._finder, near_ns)
+        if others:
+            self._others(columns, [texts[row] for row in others], others, near_ns)
+            if len(others) > len(texts) * (1 - _LOST) and len(texts) >= _TRIES:
+                self._layout, self._reads = None, 0
+        return columns
+
+    def _others(self, columns: Columns, texts: list[str], rows: list[int], near_ns: int) -> None:
+        columns.put(loose(texts, self._finder, near_ns), rows)
+        if self._format != "auto":
+            columns.unparsed = rows
+
+    def _worth_a_look(self) -> bool:
+        self._reads += 1
+        return self._reads <= _TRIES or self._reads % _PAUSE == 0
+
+    def _detect(self, texts: Sequence[str]) -> Layout | None:
+        """Return the layout that most of the first lines are of, or None."""
+        sample = [
+            text.split("\n", 1)[0] if text[:1].isdigit() else text for text in texts[:_SAMPLE]
+        ]
+        best: tuple[int, int, Layout] | None = None
+        for layout in _CANDIDATES[self._format]():
+            strengths = [strength for text in sample if (strength := layout.strength(text))]
+            if len(strengths) < max(1, _ENOUGH * len(sample)):
+                continue
+            score = (len(strengths), sum(strengths) // len(strengths))
+            if score[1] < 100 and (len(sample) < 4 or self._weak(score[1])):
+                continue
+            if best is None or score > best[:2]:
+                best = (*score, layout)
+        return best[2] if best else None
+
+    def _weak(self, words: int) -> bool:
+        """Tell whether a layout may well be prose: a level alone, with nothing that a logger adds."""
+        return self._format == "auto" and words < 2
