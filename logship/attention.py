@@ -12,7 +12,7 @@ from typing import Final
 from logship.source.chunk import Stream
 from logship.source.watch import Watcher
 
-SWEEP_SECONDS: Final = 5.0  # in which every cold log is looked at once
+SWEEP_SECONDS: Final = 10.0  # in which every cold log is looked at once
 IDLE_SECONDS: Final = 1.0  # the longest wait
 _FORGET_SECONDS: Final = 1.0  # what was read this long ago counts half
 _LITTLE_BYTES: Final = 4096.0

@@ -52,8 +52,10 @@ class FileSet:
 
     def unchanged(self) -> bool:
         """Tell at the price of one system call that there is nothing new, as mostly there is not."""
-        if len(self.files) != 1 or self._rescan or self._lost:
+        if len(self.files) > 1 or self._rescan or self._lost:
             return False
+        if not self.files:
+            return not os.path.exists(self._base_text)  # noqa: PTH110  # as below
         (file,) = self.files
         if not file.live or file.descriptor < 0 or file.delivered(self._sinks) < file.size:
             return False

@@ -165,7 +165,8 @@ def main() -> int:
                 life = outcome.kills[-1]
                 written = sum(w.ledger.lines() for w in outcome.writers)
                 print(f"{number:4d} {life.name:24} lived {life.end - life.start:5.2f} s  written {written:8d}", flush=True)  # fmt: skip
-    assert outcome is not None
+        assert outcome is not None
+        (scratch / "findings").write_text("".join(f"{f}\n" for f in outcome.verdict.findings), encoding="utf-8")  # fmt: skip
     print(report(outcome))
     return 0 if outcome.well else 1
 
