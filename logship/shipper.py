@@ -264,6 +264,8 @@ class Shipper:
                 chunk = stream.read(lane.name, self._clock.monotonic(), self._clock.now_ns())
             if chunk is None:
                 continue
+            if self._is_urgent():
+                self._save()
             self._known.touch(chunk.source.source_id)
             stream.advance(lane.name, chunk)
             self._attention.count(stream, chunk.size)

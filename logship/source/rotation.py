@@ -19,6 +19,7 @@ from storage.failpoint import reach
 
 QUIET_SECONDS: Final = 1.0  # an open trace is complete after this; more than multiline.GAP_NS
 COPY_SECONDS: Final = 10.0  # after a truncation, for a copy to turn up
+HISTORY_SECONDS: Final = 86_400  # an older .gz that nobody knows was forgotten, not missed
 LINGER_SECONDS: Final = 60.0  # a writer may go on with a file that was renamed
 
 
@@ -128,7 +129,8 @@ class FileSet:
     def _scan(self, now: float, now_ns: int) -> None:
         """Bring the list of files up to date with the directory."""
         if self._since_s is None:
-            seen = [entry.seen_s for entry in self._known.remembers(self._key)]
+            entries = self._known.remembers(self._key)
+            seen = [e.seen_s - (HISTORY_SECONDS if e.mark else 0) for e in entries]
             self._since_s = max(seen, default=now_ns // 1_000_000_000)
         by_inode = {(f.device, f.inode): f for f in self.files}
         wanted = {e.inode for e in self._known.remembers(self._key) if not e.ended and e.inode}
@@ -257,8 +259,10 @@ class FileSet:
                     return True
                 continue
             seen = other.anchors[-1][0] if other.anchors else 0
-            same = file.begins(other) if other.descriptor >= 0 else file.has(other.anchors)
-            if same and file.size >= min(ANCHOR_BYTES, seen):  # else both may begin with it
+            whole = other.size == file.size and file.has(other.anchors)
+            if (file.begins(other) if other.descriptor >= 0 else whole) and file.size >= min(
+                ANCHOR_BYTES, seen
+            ):  # else both may begin with it
                 self._pass(file)
                 return True
         if alike and now - file.grown_at < QUIET_SECONDS:

@@ -260,6 +260,30 @@ def test_compressed_history_is_left_alone(ship: Ship) -> None:
     assert ship.arrives("before", "now")
 
 
+def test_several_files_compressed_while_not_running(ship: Ship) -> None:
+    """All begin with the same banner, and of one no more than that was read: each line comes once."""
+    ship.add(BANNER.strip())
+    ship.start()
+    before = ship.arrives(BANNER.strip())
+    ship.stop()
+    ship.add(*lines(0, 5))
+    written = [BANNER.strip(), *lines(0, 5)]
+    for number in range(1, 5):
+        for older in range(5, 0, -1):
+            path = ship.log.with_name(f"stdout.{older}.gz")
+            if path.exists():
+                path.rename(path.with_name(f"stdout.{older + 1}.gz"))
+        rename_and_compress(ship.log)
+        texts = [BANNER.strip(), *lines(number * 10, number * 10 + 5)]
+        ship.add(*texts)
+        written += texts
+    ship.start()
+
+    assert before
+    assert ship.arrives(*written), ship.diff(written)
+    assert ship.sink.texts == written
+
+
 @pytest.mark.parametrize("end", [b"", bytes(300)], ids=["cut", "zeros"])
 def test_a_damaged_gz_gives_what_it_has(ship: Ship, end: bytes) -> None:
     """What can be read of it is read, and what follows is not held up."""
