@@ -34,7 +34,7 @@ lint: ## ruff, mypy strict, import-linter, spelling
 	@$(BIN)/ruff format --check -q . || { echo "run 'make fmt'"; exit 1; }
 	@$(BIN)/ruff check -q .
 	@$(BIN)/mypy -p model -p configfile -p storage -p promql -p discovery -p collector -p healthcheck -p logship -p alerting -p dashboards -p web -p taskscope
-	@$(BIN)/mypy tests bench
+	@$(BIN)/mypy tests bench clients
 	@said=$$($(BIN)/lint-imports) || { echo "$$said"; exit 1; }
 	@$(BIN)/codespell
 
@@ -57,7 +57,10 @@ chaos-tsdb: install ## the series store: every byte harmed, a day of churn, ten 
 	@$(BIN)/python -m pytest -q -m long tests/storage/tsdb
 	@$(BIN)/python -m tests.chaos.tsdb --kills $(or $(KILLS),200) $(if $(SEED),--seed $(SEED))
 
+chaos-logs: install services ## log shipping: 20 writers that rotate, 200 kills, a failing Elasticsearch, a full disk; KILLS=n SEED=n
+	@$(BIN)/python -m tests.chaos.logs --kills $(or $(KILLS),200) $(if $(SEED),--seed $(SEED)) $(ARGS); code=$$?; tests/services/stop.sh; exit $$code
+
 promqltest-http: install ## the same over HTTP: remote write in, query out, a fresh server for each block
 	@$(BIN)/python -m tests.promql.over_http $(ARGS)
 
-.PHONY: help install run fmt lint check services test docs promqltest promqltest-http chaos-tsdb
+.PHONY: help install run fmt lint check services test docs promqltest promqltest-http chaos-tsdb chaos-logs

@@ -43,7 +43,7 @@ from tests.fakes.tasks import FakeTaskSource, make_task
 class Clock:
     now_ns = staticmethod(time.time_ns)
     monotonic = staticmethod(time.monotonic)
-sink = ElasticsearchSink(Connection(({url!r},)))
+sink = ElasticsearchSink(Connection(({url!r},)), namespace={namespace!r})
 logs = sorted(Path({logs!r}).glob("*/*-json.log"))
 tasks = FakeTaskSource(*(make_task(p.parent.name, log_path=str(p), log_driver="json-file", labels={labels!r}) for p in logs))
 shipper = Shipper(tasks, [sink], Path({state!r}), Settings(), Clock(), CollectorRegistry())
@@ -118,7 +118,7 @@ def run(
     os.sched_setaffinity(sink.pid, {max(os.sched_getaffinity(0))})  # as for the peers
     wait_for(url)
     state = tempfile.mkdtemp()
-    code = SHIPPER.format(root=str(ROOT), url=url, logs=str(logs), state=state, labels=labels)
+    code = SHIPPER.format(root=str(ROOT), url=url, logs=str(logs), state=state, namespace="default", labels=labels)  # fmt: skip
     for path in logs.glob("*/*.log"):
         path.read_bytes()  # into the page cache
     started = time.monotonic()

@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from storage.failpoint import reach
 from storage.files import place, replace_file
 
 FORMAT: Final = 2
@@ -130,11 +131,14 @@ class CheckpointFile:
             return
         data = b"".join(map(_record, changed)) + b"".join(map(_record, gone))
         descriptor, self._descriptor = self._descriptor, -1
+        reach("checkpoint.before_append")
         try:
             rest = b"\n" + data  # whatever stands before it, a record starts a line
             while rest:
                 rest = rest[os.write(descriptor, rest) :]
+            reach("checkpoint.appended")
             os.fdatasync(descriptor)
+            reach("checkpoint.synced")
         except OSError:
             os.close(descriptor)
             raise
@@ -153,10 +157,13 @@ class CheckpointFile:
         def write(temporary: Path) -> None:
             temporary.touch(0o600)
             temporary.write_bytes(data)
+            reach("checkpoint.written")
             if self._path.exists():
                 self._path.replace(self._previous)
+                reach("checkpoint.aside")
 
         place(self._path, write)
+        reach("checkpoint.placed")
         self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         self._appended, self._whole = 0, len(data)
 

@@ -1,6 +1,6 @@
 """What an operator can say about log shipping (``logship:`` in the configuration)."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
@@ -14,6 +14,14 @@ from logship.policy_config import (
     NumberType,
     RedactionConfig,
 )
+from logship.socket_config import (
+    BufferConfig,
+    ForwardSinkConfig,
+    ForwardSourceConfig,
+    OtlpSourceConfig,
+    StdoutSinkConfig,
+)
+from logship.source.config import DockerSourceConfig, FilesSourceConfig, SandboxSourceConfig
 
 if TYPE_CHECKING:
     from logship.policy import Policy
@@ -78,17 +86,32 @@ class ElasticsearchSinkConfig(Section):
         return self
 
 
-SinkConfig = Annotated[EmbeddedSinkConfig | ElasticsearchSinkConfig, Field(discriminator="type")]
+SinkConfig = Annotated[
+    EmbeddedSinkConfig | ElasticsearchSinkConfig | ForwardSinkConfig | StdoutSinkConfig,
+    Field(discriminator="type"),
+]
+
+
+SourceConfig = Annotated[
+    DockerSourceConfig
+    | SandboxSourceConfig
+    | FilesSourceConfig
+    | ForwardSourceConfig
+    | OtlpSourceConfig,
+    Field(discriminator="type"),
+]
+_SOURCES: Final = (DockerSourceConfig(type="docker"), SandboxSourceConfig(type="sandbox"))
 
 
 class LogshipConfig(Section):
     """The section ``logship:``."""
 
     enabled: bool = True
+    sources: tuple[SourceConfig, ...] = _SOURCES
     sinks: tuple[SinkConfig, ...] = (EmbeddedSinkConfig(type="embedded"),)
     dataset: str = Field(default="task", pattern=_NAME)
     redact: bool = True
-    buffer_bytes: int = Field(default=8 << 20, ge=1 << 20, le=1 << 30)
+    buffer: BufferConfig = BufferConfig()
     redaction: RedactionConfig = RedactionConfig()
     formats: tuple[FormatConfig, ...] = ()
     limits: tuple[LimitConfig, ...] = ()
@@ -105,7 +128,18 @@ class LogshipConfig(Section):
             raise ValueError("needs at least one sink; enabled: false switches log shipping off")
         if len({sink.type for sink in sinks}) != len(sinks):
             raise ValueError("a sink of each type may stand once")
+        if not any(isinstance(s, EmbeddedSinkConfig | ElasticsearchSinkConfig) for s in sinks):
+            raise ValueError("needs one that can be searched beside these: embedded or elasticsearch")  # fmt: skip
         return sinks
+
+    @field_validator("sources")
+    @classmethod
+    def _sources_once(cls, sources: tuple[SourceConfig, ...]) -> tuple[SourceConfig, ...]:
+        types = [source.type for source in sources]
+        for name in set(types):
+            if types.count(name) > 1 and name in ("docker", "sandbox", "forward", "otlp"):
+                raise ValueError(f"a source of type {name} may stand once")
+        return sources
 
     @field_validator("metrics")
     @classmethod

@@ -51,24 +51,25 @@ class EventLog:
             StorageError: If it cannot be written.
             TypeError: If a text is no Unicode.
         """
+        try:
+            position = self._append(identity, level, message, fields)
+        except UnicodeEncodeError as error:
+            raise TypeError(f"a text is no Unicode: {error}") from error
+        self.spool.sync(position)
+
+    def _append(
+        self, identity: TaskIdentity, level: Level, message: str, fields: Mapping[str, Any]
+    ) -> int:
         own = orjson.dumps(fields, default=str, option=orjson.OPT_NON_STR_KEYS) if fields else b""
         now = self._clock.now_ns()
         origin = Origin(identity, f"{self._source}/{identity.task_id}", "event", DATASET)
-        columns = Columns([_utf8(message)], [own], [now], [level])
+        columns = Columns([message.encode()], [own], [now], [level])
         with self._lock:  # the numbers of a source rise
             number = next(self._numbers)
             records = Records([""], [number], [], lambda: None, {}, {}, number + 1)
             batches, _ = build(records, columns, origin, self._redactor, now)
-            position = self.spool.append(encode(batches))
-        self.spool.sync(position)
+            return self.spool.append(encode(batches))
 
     def close(self) -> None:
         """Let go of the spool; safe twice."""
         self.spool.close()
-
-
-def _utf8(text: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError as error:
-        raise TypeError(f"a message is no Unicode: {error}") from error

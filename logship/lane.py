@@ -7,6 +7,7 @@ then nothing more is read for it (the files are the buffer), while the others go
 import logging
 import random
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -23,6 +24,7 @@ from logship.source.chunk import Chunk
 from model.clock import Clock
 from model.errors import DeliveryError
 from model.log import Delivery, LogBatch
+from storage.failpoint import reach
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -105,6 +107,7 @@ class Lane:
             self._order.add(chunk)
             self._queued += chunk.size
             self._waiting += chunk.size
+            reach("buffer.put")
             if self._waiting >= self._pace.request_bytes:
                 self._changed.notify_all()
 
@@ -175,12 +178,14 @@ class Lane:
                     self._abandon.set()
                     self._changed.notify_all()
                     return
+                reach("buffer.delivered")
                 for chunk in chunks:
                     self._order.delivered(chunk)
                 self._queued -= sum(chunk.size for chunk in chunks)
                 self._taken -= 1
                 self._changed.notify_all()
             self._buffered.set(self._queued)
+            reach("buffer.released")
             self._on_delivered()
 
     def _next(self, number: int) -> list[Chunk] | None:
@@ -206,6 +211,7 @@ class Lane:
                 size += chunks[-1].size
             self._waiting -= size
             self._taken += 1
+            reach("buffer.taken")
             return chunks
 
     def _may_take(self) -> bool:
@@ -273,7 +279,7 @@ class Lane:
         with self._changed:
             self._failures = 0
             more = self._waiting >= self._pace.request_bytes
-            self._pace.delivered(size, seconds, self._clock.monotonic(), more=more)
+            self._pace.delivered(size, seconds, self._clock.monotonic(), cpu=time.process_time(), more=more)  # fmt: skip
             self._tell_pace()
 
     def _later(self, error: DeliveryError | None) -> None:

@@ -1,8 +1,9 @@
 """Reads every task's logs and hands them to the lanes; the checkpoint follows what was delivered.
 
-One thread reads all files in turn, at most one read of 512 KiB per file and turn, so a noisy task
-never keeps a quiet one waiting. Another watches for tasks and opens the files of new ones at
-once: a container that lives 200 ms is read although it is gone. Each lane has a thread.
+One thread reads all files in turn, at most one read of 512 KiB per file and turn and those first of
+which least was read lately, so a noisy task never keeps a quiet one waiting. Another watches for
+tasks and opens the files of new ones at once: a container that lives 200 ms is read although it is
+gone. Where files were named by patterns, a third looks for new ones. Each lane has a thread.
 """
 
 import logging
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 from prometheus_client import CollectorRegistry
 
+from logship.attention import Attention
 from logship.checkpoint import CheckpointFile
 from logship.deadletter import DeadLetters
 from logship.lane import Lane, SinkStatus
@@ -27,7 +29,8 @@ from logship.redact import Redactor
 from logship.sink.base import Sink
 from logship.source.chunk import Chunk, Stream
 from logship.source.docker_api import ApiStream
-from logship.source.finder import Finder
+from logship.source.finder import KINDS, Finder, Kind
+from logship.source.globs import FileSource, Globs
 from logship.source.known import KnownFiles
 from logship.spool.spool import Spool
 from logship.spool.stream import SpoolStream
@@ -37,6 +40,9 @@ from model.samples import SeriesBlock, SeriesSource
 from model.task import Task, TaskSource
 
 REWRITE_SECONDS: Final = 86_400  # so that idle sources are known to be there still
+GLOB_SECONDS: Final = 1.0
+TURN_SECONDS: Final = 0.5  # then those are read again of which little was read
+RETIRE_SECONDS: Final = 1.0
 KEEP_SECONDS: Final = 7 * 86_400  # positions of files that are gone, in case they come back
 _log = logging.getLogger(__name__)
 
@@ -51,6 +57,11 @@ class Settings(Struct, frozen=True):
     checkpoint_interval_seconds: float = 1.0
     poll_interval_seconds: float = 0.25
     docker_socket: str = "/var/run/docker.sock"  # "" never asks Docker's API
+    kinds: frozenset[Kind] = KINDS  # of tasks whose logs are shipped
+    elsewhere: frozenset[str] = frozenset()  # log drivers whose lines come over a socket
+    files: tuple[FileSource, ...] = ()
+    cluster: str = ""  # of ``files``, which no task source knows
+    host: str = ""
 
 
 class ShipperStatus(Struct, frozen=True):
@@ -93,9 +104,11 @@ class Shipper:
         self._clock = clock
         self._metrics = self.metrics = LogshipMetrics(registry)
         self._ledger = Ledger()
+        self._attention = Attention(settings.poll_interval_seconds)
+        self._woken: set[str] = set()
+        self._retired_at = 0.0
         policy = policy or Policy()
         self._through = Through(policy, self._ledger, self._metrics, report)
-        self._wake = threading.Event()
         self._dirty = False
         self._starved = False
         self._lanes = [
@@ -121,8 +134,13 @@ class Shipper:
             names,
             dataset=settings.dataset,
             docker_socket=settings.docker_socket,
+            kinds=settings.kinds,
+            elsewhere=settings.elsewhere,
+            cluster=settings.cluster,
+            host=settings.host,
             policy=policy,
         )
+        self._globs = Globs(settings.files, clock)
         waiting = [SpoolStream(s, self._known, names, self._metrics.damaged) for s in spools]
         self._streams: dict[str, Stream] = {stream.key: stream for stream in waiting}
         self._lock = threading.Lock()
@@ -137,10 +155,14 @@ class Shipper:
     def start(self) -> None:
         """Start; returns when the logs of the tasks known now are open."""
         keep_freed()
+        self._finder.found(self._globs.expand())
         self._find(self._tasks.snapshot())
         for lane in self._lanes:
             lane.start()
-        for name, body in (("reader", self._read_all), ("watcher", self._watch)):
+        bodies = [("reader", self._read_all), ("watcher", self._watch)]
+        if self._settings.files:
+            bodies.append(("globs", self._look_for_files))
+        for name, body in bodies:
             thread = threading.Thread(target=self._forever, args=(body,), name=f"logship-{name}", daemon=True)  # fmt: skip
             thread.start()
             self._threads.append(thread)
@@ -148,7 +170,7 @@ class Shipper:
     def stop(self, timeout_seconds: float = 10.0) -> None:
         """Stop reading, deliver what is buffered within the time, save the checkpoint; safe twice."""
         self._stop.set()
-        self._wake.set()
+        self._attention.ring()
         for thread in self._threads:
             thread.join(timeout_seconds)
         self._through.tick(self._clock.monotonic(), closing=True)
@@ -160,6 +182,7 @@ class Shipper:
         self._checkpoint.close()
         for stream in self._streams.values():
             stream.close()
+        self._attention.close()
 
     def _forever(self, body: Callable[[], None]) -> None:
         """Run a loop's body until stopped; whatever goes wrong is counted and said, and it goes on."""
@@ -176,46 +199,65 @@ class Shipper:
     def _watch(self) -> None:
         for tasks in self._tasks.watch(self._stop):
             self._find(tasks)
-            self._wake.set()
         self._stop.wait(1.0)
+
+    def _look_for_files(self) -> None:
+        self._stop.wait(GLOB_SECONDS)
+        if self._finder.found(self._globs.expand()):
+            self._find(self._tasks.snapshot())
 
     def _find(self, tasks: frozenset[Task]) -> None:
         with self._lock:
-            new = self._finder.update(
+            update = self._finder.update(
                 self._streams, tasks, self._clock.monotonic(), self._clock.now_ns()
             )
-            self._streams = self._streams | new
+            if update.new:
+                self._streams = self._streams | update.new
+            self._woken.update(update.changed)
+        if update.new or update.changed:
+            self._attention.ring()
 
     # ------------------------------------------------------------ reading
 
     def _read_all(self) -> None:
-        """Make one turn over all streams, then wait unless there is more."""
+        """Make one turn over the streams that are not quiet, then wait unless there is more."""
+        attention = self._attention
         with self._lock:
-            streams = list(self._streams.values())
+            streams = self._streams
+            woken, self._woken = self._woken, set()
+        attention.follow(streams)
+        attention.wake(woken)
         more = self._starved = False
-        for stream in streams:
+        began = self._clock.monotonic()
+        for stream in attention.turn(began, self._clock.now_ns()):
             if self._stop.is_set():
                 return
+            now = self._clock.monotonic()
+            if now - began > TURN_SECONDS:
+                more = True
+                break
             try:
-                growing = stream.refresh(self._clock.monotonic(), self._clock.now_ns())
-                self._count_losses(stream)
+                growing = stream.refresh(now, self._clock.now_ns())
                 if growing:
                     more |= self._read(stream)
+                elif attention.rest(stream, now, self._clock.now_ns()):
+                    more = True
+                self._count_losses(stream)
             except Exception as error:
                 self._metrics.errors.labels("reader", type(error).__name__).inc()
                 stream.problem = f"{stream.key}: {type(error).__name__}: {error}"
                 _log.exception("a log cannot be read; the others go on")
         for lane in self._lanes:
             lane.go()
-        self._retire(streams)
-        self._metrics.open_files.set(len(streams))
         now = self._clock.monotonic()
+        if now - self._retired_at >= RETIRE_SECONDS:
+            self._retired_at = now
+            self._retire(streams.values())
+        self._metrics.open_files.set(len(streams))
         self._through.tick(now)
         if self._is_urgent() or (self._dirty and now - self._saved_at >= self._settings.checkpoint_interval_seconds):  # fmt: skip
             self._save()
-        if not more:
-            self._wake.wait(self._settings.poll_interval_seconds)
-            self._wake.clear()
+        attention.wait(more=more)
 
     def _read(self, stream: Stream) -> bool:
         """Give each lane the next chunk of a stream; one read serves all that are at the same place.
@@ -242,6 +284,7 @@ class Shipper:
                 continue
             self._known.touch(chunk.source.source_id)
             stream.advance(lane.name, chunk)
+            self._attention.count(stream, chunk.size)
             lane.put(chunk)
             more |= chunk.more
         return more
@@ -255,7 +298,7 @@ class Shipper:
 
     def _retire(self, streams: Iterable[Stream]) -> None:
         """Drop the streams of tasks that are no longer known, once everything is delivered."""
-        finished = [s for s in streams if s.finished]
+        finished = [s for s in streams if s.gone and s.finished]
         if not finished:
             return
         known = {task.identity.task_id for task in self._tasks.snapshot()}
@@ -276,7 +319,7 @@ class Shipper:
     def _delivered(self) -> None:
         self._dirty = True
         if self._starved:  # there was more to read than a lane had room for
-            self._wake.set()
+            self._attention.ring()
 
     def _is_urgent(self) -> bool:
         """Tell whether the checkpoint must be saved at once; where it could not be, in a while."""
@@ -317,7 +360,11 @@ class Shipper:
         """Return how it is going."""
         with self._lock:
             streams = list(self._streams.values())
-        problems = [*self._warnings, *(s.problem for s in streams if s.problem)]
+        problems = [
+            *self._warnings,
+            *self._globs.problems,
+            *(s.problem for s in streams if s.problem),
+        ]
         if self._checkpoint_problem:
             problems.append(self._checkpoint_problem)
         return ShipperStatus(tuple(lane.status for lane in self._lanes), tuple(problems), len(streams), sum(isinstance(s, ApiStream) for s in streams))  # fmt: skip

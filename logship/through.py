@@ -3,15 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from logship.derive.meter import Meter
+from logship.events import DATASET
 from logship.ledger import Ledger
 from logship.limits.limiter import Limiter, Report
 from logship.metrics import LogshipMetrics
 from logship.policy import Policy
 from logship.source.chunk import Chunk
-from model.log import Level
+from model.log import Level, LogBatch
 from model.samples import SeriesBlock
-from model.task import TaskID, TaskIdentity
+from model.task import Task, TaskID, TaskIdentity
 
 
 class Through:
@@ -37,21 +40,27 @@ class Through:
             self._count(chunk)
         if not self._limiter:
             return chunk
-        passed = self._limiter.pass_on(chunk, lane, new=new)
-        if new and passed is not chunk:
+        parts = _by_owner(chunk)
+        limited = [self._limiter.pass_on(part, lane, new=new) for part in parts]
+        if all(after is before for after, before in zip(limited, parts, strict=True)):
+            return chunk
+        passed = replace(chunk, batches=[batch for part in limited for batch in part.batches])
+        if new:
             lost = sum(map(len, chunk.batches)) - sum(map(len, passed.batches))
             self._metrics.dropped.labels("limit").inc(lost)
         return passed
 
     def share(self, chunk: Chunk, lane: str, reader: str) -> None:
         """Note that a lane gets the very chunk that was read for another."""
-        self._limiter.follow(lane, reader, chunk.task.identity)
+        for part in _by_owner(chunk):
+            self._limiter.follow(lane, reader, part.task.identity)
 
     def _count(self, chunk: Chunk) -> None:
         chunk.source.counted = chunk.end
         self._ledger.count(chunk)
         if self._meter:
-            self._meter.count(chunk)
+            for part in _by_owner(chunk):
+                self._meter.count(part)
         metrics, tally = self._metrics, chunk.tally
         for batch in chunk.batches:
             metrics.received.labels(batch.stream).inc(len(batch))
@@ -66,13 +75,27 @@ class Through:
         self._limiter.tick(now, closing=closing)
 
     def forget(self, known: set[TaskID]) -> None:
-        """Drop the state of all but these tasks."""
+        """Drop the state of all but these tasks, and those that sent lines over a socket lately."""
+        known = known | self._ledger.known()
         self._limiter.forget(known)
         self._meter.forget(known)
 
     def collect(self) -> list[SeriesBlock]:
         """Return what was counted of lines and left out, as series."""
         return [*self._meter.collect(), *self._limiter.collect()]
+
+
+def _by_owner(chunk: Chunk) -> list[Chunk]:
+    """Part a chunk of a spool by whose its records are; one of a task's own log is all of that task."""
+    if chunk.task.identity.task_id or not chunk.batches:
+        return [chunk]
+    owned: dict[TaskIdentity, list[LogBatch]] = {}
+    for batch in chunk.batches:
+        # events are no lines of their task: nothing limits or measures them
+        owner = chunk.task.identity if batch.dataset == DATASET else batch.identity
+        owned.setdefault(owner, []).append(batch)
+    status = chunk.task.status
+    return [replace(chunk, task=Task(owner, status), batches=b) for owner, b in owned.items()]
 
 
 def _unheard(identity: TaskIdentity, level: Level, message: str, fields: Mapping[str, Any]) -> None:

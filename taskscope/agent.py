@@ -6,7 +6,7 @@ process (``taskscope up``) or a server's (``taskscope agent``). It imports neith
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
@@ -20,13 +20,19 @@ from discovery.process.taskfile import tasks_directory
 from discovery.registry import TaskRegistry
 from discovery.source import RuntimeSource
 from healthcheck.manager import HealthManager
+from logship.parse.parser import Wrapping
 from logship.redact import Redactor
 from logship.shipper import Settings, Shipper
 from logship.sink.base import Sink
+from logship.source.finder import KINDS
+from logship.source.globs import FileSource
 from model.clock import Clock
 from storage.interface import Appender
 from taskscope.config import TaskscopeConfig
 from taskscope.events import TaskEvents
+from taskscope.sockets import buffer_of, elsewhere, log_servers
+
+_WRAPPING: Final[Mapping[str, Wrapping]] = {"auto": "auto", "json-file": "json-file", "cri": "cri", "plain": "none"}  # fmt: skip
 
 
 def build_tasks(config: TaskscopeConfig, clock: Clock, registry: CollectorRegistry) -> TaskRegistry:
@@ -74,16 +80,21 @@ class Agent:
         )  # fmt: skip
         ship = config.logship
         self._ships = ship.enabled
+        self._buffers = buffer_of(config)
         self.shipper = Shipper(
             self.tasks, sinks if ship.enabled else (), data / "logship",
             Settings(
-                ship.dataset, ship.redact, ship.buffer_bytes, ship.request_timeout_seconds,
+                ship.dataset, ship.redact, ship.buffer.memory_bytes, ship.request_timeout_seconds,
                 ship.checkpoint_interval_seconds, ship.poll_interval_seconds,
                 docker_socket=docker.path if config.discovery.docker.enabled else "",
+                kinds=frozenset(kind for kind in KINDS if kind in {source.type for source in ship.sources}), elsewhere=elsewhere(config),
+                files=tuple(FileSource(s.include, s.exclude, s.app, _WRAPPING[s.format]) for s in ship.sources if s.type == "files"),
+                cluster=cluster, host=host,
             ),
-            clock, registry, spools=[self.events.log.spool], redactor=redactor,
+            clock, registry, spools=[self.events.log.spool, *self._buffers], redactor=redactor,
             policy=ship.policy(), report=self.events.log.append,
         )  # fmt: skip
+        self.log_servers = log_servers(config, self.tasks, self._buffers, redactor if ship.redact else None, clock, self.shipper.metrics)  # fmt: skip
         self.collector = Collector(
             self.tasks, appender, clock, registry,
             cluster=cluster, host=host, instance=config.listen,
@@ -107,11 +118,17 @@ class Agent:
         for part in (self.events, self.health, self.shipper, self.collector):
             if part is not self.shipper or self._ships:
                 part.start()
+        for server in self.log_servers:
+            server.start()
 
     def stop(self, timeout_seconds: float = 10.0) -> None:
         """Stop: sources first, then what is buffered is delivered."""
+        for server in self.log_servers:
+            server.stop(timeout_seconds)
         for part in (self.collector, self.health, self.tasks, self.events, self.shipper):
             part.stop(timeout_seconds)
+        for spool in (self.events.log.spool, *self._buffers):
+            spool.close()
 
     def status(self) -> Mapping[str, Any]:
         """Say how discovery, checks and log shipping are doing."""
@@ -125,7 +142,11 @@ class Agent:
             "streams": shipper.streams,
             "streams_through_api": shipper.through_api,
             "checks": health.checks,
-            "problems": [*shipper.problems, *health.problems],
+            "problems": [
+                *shipper.problems,
+                *health.problems,
+                *(s.problem for s in self.log_servers if s.problem),
+            ],
         }
 
 

@@ -2,7 +2,6 @@
 
 import socket
 from pathlib import Path
-from typing import Final
 
 from pydantic import Field, PrivateAttr, field_validator
 
@@ -10,6 +9,7 @@ from alerting.config import AlertingConfig
 from alerting.rule_paths import files_of
 from collector.config import CollectorConfig
 from configfile.document import load
+from configfile.listen import LOOPBACK, split_listen
 from configfile.validate import Section, validate
 from discovery.config import DiscoveryConfig
 from healthcheck.config import HealthcheckConfig
@@ -20,7 +20,7 @@ from taskscope.paths import default_data_dir
 from taskscope.remote_config import RemoteReadConfig, RemoteWriteConfig
 from web.config import QueryConfig, WebConfig
 
-LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+__all__ = ["LOOPBACK", "TaskscopeConfig", "load_config", "split_listen"]
 
 
 class TaskscopeConfig(Section):
@@ -92,23 +92,6 @@ class TaskscopeConfig(Section):
     def rule_paths(self) -> list[Path]:
         """Return the rule files, the shipped ones first."""
         return files_of(self.alerting.rule_files, self._base, shipped=self.alerting.shipped_rules)
-
-
-def split_listen(listen: str) -> tuple[str, int]:
-    """Return host and port of ``127.0.0.1:9800`` or ``[::1]:9800``.
-
-    Raises:
-        ValueError: If it is no address, or not a loopback one.
-    """
-    host, sign, port = listen.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not sign or not port.isdigit() or int(port) > 65535:
-        raise ValueError(f"{listen!r} is no address; it looks like 127.0.0.1:9800")
-    if host not in LOOPBACK:
-        raise ValueError(
-            f"{host or 'every address'!r} is not loopback; there are no logins yet, so only 127.0.0.1, localhost and [::1] are served"
-        )
-    return host, int(port)
 
 
 def load_config(

@@ -40,7 +40,7 @@ def sinks_of(config: TaskscopeConfig) -> "list[ElasticsearchSink]":
             fields=config.logship.policy().document_types(),
             install_templates=sink.install_templates,
             parallel=sink.requests_in_flight,
-            window_bytes=config.logship.buffer_bytes,
+            window_bytes=config.logship.buffer.memory_bytes,
         )
         for sink in config.logship.sinks
         if isinstance(sink, ElasticsearchSinkConfig)

@@ -18,6 +18,7 @@ from promql.text import format_duration
 from storage.interface import Queryable
 from taskscope.config import TaskscopeConfig, split_listen
 from taskscope.reload import Reloader
+from taskscope.sockets import plain_sinks
 from taskscope.space import shortage
 from taskscope.version import version_text
 from web.app import create_app
@@ -90,7 +91,12 @@ def build_up(config: TaskscopeConfig, file: Path | None, clock: Clock) -> Stack:
     server = Server(config, tasks, clock, registry)
     sinks: list[Sink] = [EmbeddedSink(server.logdb)] if server.logdb is not None else []
     agent = Agent(
-        config, tasks, server.tsdb, [*sinks, *elasticsearch_sinks(config)], clock, registry
+        config,
+        tasks,
+        server.tsdb,
+        [*sinks, *elasticsearch_sinks(config), *plain_sinks(config)],
+        clock,
+        registry,
     )
     reload = Reloader(file, (server, agent), clock, registry)  # the server first: it may refuse
     status = Status(config, "up", agent.status, server.status)
@@ -164,7 +170,7 @@ def build_agent(config: TaskscopeConfig, file: Path | None, server_url: str, clo
         config,
         build_tasks(config, clock, registry),
         appender,
-        [ServerSink(server_url), *elasticsearch_sinks(config)],
+        [ServerSink(server_url), *elasticsearch_sinks(config), *plain_sinks(config)],
         clock,
         registry,
     )

@@ -18,6 +18,7 @@ from logship.metrics import LogshipMetrics
 from logship.parse.batch import Tally
 from logship.parse.lines import Lines
 from logship.parse.parser import Parser
+from logship.policy import Policy
 from logship.redact import Redactor
 from logship.source.finder import HowToParse, Origins, how_to_parse
 from logship.source.groups import Group
@@ -75,11 +76,12 @@ class Inbox:
         clock: The time.
         metrics: Where it counts.
         dataset: Of records whose task does not say another.
+        policy: How lines are read, and which fields are numbers.
     """
 
     def __init__(
         self, name: str, spool: Spool, owners: Owners, redactor: Redactor | None, clock: Clock,
-        metrics: LogshipMetrics, *, dataset: str,
+        metrics: LogshipMetrics, *, dataset: str, policy: Policy | None = None,
     ) -> None:  # fmt: skip
         self._name = name
         self._spool = spool
@@ -88,6 +90,7 @@ class Inbox:
         self._clock = clock
         self._metrics = metrics
         self._dataset = dataset
+        self._policy = policy or Policy()
         self._senders: OrderedDict[str, _Sender] = OrderedDict()
         self._touched: set[str] = set()
         self._evicted: list[_Sender] = []
@@ -169,10 +172,10 @@ class Inbox:
         self._touched.add(group.owner.key)
 
     def _make(self, owner: Owner, now: float) -> _Sender:
-        task = self._owners.find(owner)
-        labels = task.status.labels if task is not None else {}
-        how = how_to_parse(labels) if owner.is_lines else HowToParse(multiline=False)
-        parser = Parser(self._redactor, format=how.format, multiline=how.multiline)
+        task = self._owners.find(owner) or self._owners.unknown(owner)
+        how = how_to_parse(task.status.labels) if owner.is_lines else HowToParse(multiline=False)
+        form, multiline = self._policy.parsing(task.identity, how.format, multiline=how.multiline)
+        parser = Parser(self._redactor, format=form, multiline=multiline, typed=tuple(self._policy.fields))  # fmt: skip
         source_id = f"{self._name}/{self._spool.session}/{owner.key}"
         origins = Origins(self._dataset, owner.stream or "stdout")
         return _Sender(owner, parser, origins, source_id, _no_lines(), [], now, now)
@@ -188,6 +191,10 @@ class Inbox:
     def has_open(self) -> bool:
         """Whether lines wait for what follows them, so that ``flush`` has to be called now and then."""
         return bool(self._touched or self._evicted or self._payload) or any(s.lines.texts for s in self._senders.values())  # fmt: skip
+
+    def has_room(self) -> bool:
+        """Tell whether something may be put; what could not be kept before is tried again first."""
+        return not self._payload or self.flush()
 
     def flush(self, *, final: bool = False) -> bool:
         """Bring what was put to the disk.

@@ -15,6 +15,7 @@ from logship.source.files import LogFile, make_source_id
 from logship.source.gzipped import SUFFIX, GzipFile, open_log
 from logship.source.known import KnownFiles
 from logship.source.names import rotated
+from storage.failpoint import reach
 
 QUIET_SECONDS: Final = 1.0  # an open trace is complete after this; more than multiline.GAP_NS
 COPY_SECONDS: Final = 10.0  # after a truncation, for a copy to turn up
@@ -51,8 +52,10 @@ class FileSet:
 
     def unchanged(self) -> bool:
         """Tell at the price of one system call that there is nothing new, as mostly there is not."""
-        if len(self.files) != 1 or self._rescan or self._lost:
+        if len(self.files) > 1 or self._rescan or self._lost:
             return False
+        if not self.files:
+            return not os.path.exists(self._base_text)  # noqa: PTH110  # as below
         (file,) = self.files
         if not file.live or file.descriptor < 0 or file.delivered(self._sinks) < file.size:
             return False
@@ -97,6 +100,8 @@ class FileSet:
                 self._check_content(live, status, now)
         elif status:
             self._rescan = 2
+            if live is not None:
+                reach("rotation.seen")
         if self._rescan:
             self._rescan -= 1
             self._scan(now, now_ns)
@@ -116,6 +121,7 @@ class FileSet:
         self._lost.append(file)
         self.truncations += 1
         self._rescan = 2
+        reach("rotation.truncated")
 
     # ------------------------------------------------------------ scanning
 
@@ -155,6 +161,8 @@ class FileSet:
             else:
                 self._known.forget(file.source_id, now_ns // 1_000_000_000)
         self.files = left + order
+        if len(order) > 1:
+            reach("rotation.scanned")
         if problem is not None:
             raise problem
 
@@ -215,6 +223,7 @@ class FileSet:
         if before and not file.generation:  # while nobody looked
             self.truncations += 1
         self._known.introduce(self._key, file, make_source_id)
+        reach("rotation.introduced")
 
     def _adopt(self, file: LogFile) -> bool:
         """Let a copy go on where a file had got to that was truncated; tell whether it is one."""
@@ -227,6 +236,7 @@ class FileSet:
             # what is on its way to a sink still acknowledges to the old one
             file.positions, file.acked, file.anchors = lost.positions, lost.acked, lost.anchors
             self._known.replace(file.source_id, file)
+            reach("rotation.copy_adopted")
             return True
         return False
 
@@ -268,6 +278,7 @@ class FileSet:
         file.close()
         self.files.remove(file)
         self._known.forget(file.source_id, now_ns // 1_000_000_000)
+        reach("rotation.removed")
 
     def delivered(self, file: LogFile) -> bool:
         """Tell whether every sink has everything of a file."""

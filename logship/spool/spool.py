@@ -17,6 +17,7 @@ from logship.spool.frame import HEADER_BYTES, RECORD_BYTES_MAX, Scan, frame, sca
 from logship.spool.segment import BIRTH_BYTES, Segment, Writer, birth_of, segments_in
 from logship.spool.segment import HEADER_BYTES as FILE_HEADER_BYTES
 from model.errors import StorageError, reason_of
+from storage.failpoint import reach
 
 READ_BYTES: Final = 512 << 10
 SEGMENT_BYTES: Final = 8 << 20
@@ -100,6 +101,7 @@ class Spool:
                 assert writer is not None
                 writer.write(frame(payload, self._end))
                 self._end = writer.segment.end
+                reach("buffer.written")
             except OSError as error:
                 self._refuse(f"the log buffer {self.directory} cannot be written: {reason_of(error)}")  # fmt: skip
                 raise StorageError(self.problem) from error
@@ -127,6 +129,7 @@ class Spool:
             self._writer = None
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._writer = Writer(self.directory, self._end, self.birth)
+        reach("buffer.segment_made")
         self._segments.append(self._writer.segment)
         self._end = self._writer.segment.end
         return self._writer
@@ -155,6 +158,7 @@ class Spool:
                         self._abandon()
                 self._refuse(f"the log buffer {self.directory} cannot be written: {reason_of(error)}")  # fmt: skip
                 raise StorageError(self.problem) from error
+            reach("buffer.synced")
             with self._lock:
                 self.durable = max(self.durable, end)
 
@@ -245,6 +249,7 @@ class Spool:
                 except OSError as error:
                     _log.warning("a delivered segment of the log buffer stays: %s", error)
                     return
+                reach("buffer.segment_dropped")
                 self._segments.remove(segment)
 
     def close(self) -> None:

@@ -60,7 +60,7 @@ def labels_of(attributes: Sequence[dict[str, Any]]) -> dict[str, str]:
 
 def text_of(value: dict[str, Any] | None) -> str:
     """Return an AnyValue as text."""
-    plain = _plain(value)
+    plain = plain_of(value)
     if isinstance(plain, str):
         return plain
     if plain is None:
@@ -68,14 +68,15 @@ def text_of(value: dict[str, Any] | None) -> str:
     return orjson.dumps(plain).decode()
 
 
-def _plain(value: dict[str, Any] | None) -> Any:
+def plain_of(value: dict[str, Any] | None) -> Any:
+    """Return an AnyValue as what JSON knows."""
     if not value:
         return None
     if "array_value" in value:
-        return [_plain(one) for one in value["array_value"].get("values", ())]
+        return [plain_of(one) for one in value["array_value"].get("values", ())]
     if "kvlist_value" in value:
         pairs = value["kvlist_value"].get("values", ())
-        return {one.get("key", ""): _plain(one.get("value")) for one in pairs}
+        return {one.get("key", ""): plain_of(one.get("value")) for one in pairs}
     if "bytes_value" in value:
         import base64
 

@@ -136,6 +136,36 @@ REQUEST: Final = {
     )
 }
 
+LOG_RECORD: Final = {
+    1: _one("time_unix_nano", "fixed64"),
+    2: _one("severity_number", "enum"),
+    3: _one("severity_text", "string"),
+    5: _message("body", _ANY),
+    6: _message("attributes", _KEY_VALUE, many=True),
+    9: _one("trace_id", "id"),
+    10: _one("span_id", "id"),
+    11: _one("observed_time_unix_nano", "fixed64"),
+    12: _one("event_name", "string"),
+}
+# each record is left as it is, so that one which is broken costs no other
+LOGS: Final = {
+    1: _message(
+        "resource_logs",
+        {
+            1: _message("resource", RESOURCE),
+            2: _message(
+                "scope_logs",
+                {
+                    1: _message("scope", {1: _one("name", "string")}),
+                    2: _list("log_records", "raw"),
+                },
+                many=True,
+            ),
+        },
+        many=True,
+    )
+}
+
 
 def decode_protobuf(
     data: bytes, message: Mapping[int, Field] = REQUEST, depth: int = 0
@@ -176,7 +206,7 @@ def _delimited(field: Field, data: bytes, depth: int) -> Any:
         return decode_protobuf(data, field.message, depth + 1)
     if field.kind == "string":
         return data.decode("utf-8", "replace")
-    if field.kind == "bytes":
+    if field.kind in ("bytes", "raw"):
         return data
     if field.kind == "id":
         return data.hex()
@@ -195,7 +225,7 @@ def _scalar(kind: str, wire_type: int, data: bytes) -> Any:
         if wire_type != 1:
             raise WireError("a number is of another type")
         return _FIXED[kind].unpack(data)[0]
-    if wire_type != 0 or kind in ("string", "bytes", "id", "message"):
+    if wire_type != 0 or kind in ("string", "bytes", "id", "message", "raw"):
         raise WireError("a field is of another type")
     number = read_varint(data, 0)[0]
     if kind == "sint":
@@ -205,19 +235,24 @@ def _scalar(kind: str, wire_type: int, data: bytes) -> Any:
     return bool(number) if kind == "bool" else number
 
 
-def decode_json(text: bytes) -> dict[str, Any]:
+def decode_json(text: bytes, message: Mapping[int, Field] = REQUEST) -> dict[str, Any]:
     """Decode a request in JSON (camelCase names, 64-bit numbers as texts, ids in hex).
 
     Raises:
         WireError: If it is none.
     """
     try:
-        return _object(json.loads(text), REQUEST, 0)
+        return object_of(json.loads(text), message)
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise WireError(f"not OTLP in JSON: {error}") from error
 
 
-def _object(data: Any, message: Mapping[int, Field], depth: int) -> dict[str, Any]:
+def object_of(data: Any, message: Mapping[int, Field], depth: int = 0) -> dict[str, Any]:
+    """Return a message of which the JSON is decoded already.
+
+    Raises:
+        WireError, ValueError, TypeError, AttributeError, OverflowError: If it is none.
+    """
     if not isinstance(data, dict):
         raise WireError("an object is expected")
     if depth > _DEPTH:
@@ -236,7 +271,9 @@ def _object(data: Any, message: Mapping[int, Field], depth: int) -> dict[str, An
 
 def _json(field: Field, value: Any, depth: int) -> Any:
     if field.message is not None:
-        return _object(value, field.message, depth + 1)
+        return object_of(value, field.message, depth + 1)
+    if field.kind == "raw":
+        return value
     if field.kind == "double":
         return float(value)
     if field.kind == "enum":
@@ -254,4 +291,13 @@ def _camel(name: str) -> str:
 
 
 DELTA: Final = 1
-_ENUMS: Final = {"AGGREGATION_TEMPORALITY_DELTA": 1, "AGGREGATION_TEMPORALITY_CUMULATIVE": 2}
+_SEVERITIES: Final = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
+_ENUMS: Final = {
+    "AGGREGATION_TEMPORALITY_DELTA": 1,
+    "AGGREGATION_TEMPORALITY_CUMULATIVE": 2,
+    **{
+        f"SEVERITY_NUMBER_{name}{step or ''}": 4 * level + 1 + (step and step - 1)
+        for level, name in enumerate(_SEVERITIES)
+        for step in (0, 2, 3, 4)
+    },
+}

@@ -19,13 +19,13 @@ from msgspec import Struct
 
 from model.errors import StorageError
 from model.labels import LabelColumn, LabelTable
+from storage.failpoint import reach
 from storage.interface import Refs
 from storage.tsdb.blockmeta import BLOCK_VERSION, BlockMeta, decode_meta, read_meta
 from storage.tsdb.chunk import Chunk, FrameCache, FrameTable, Piece
 from storage.tsdb.codec import decompress
 from storage.tsdb.container import unpack, unpack_table
 from storage.tsdb.damage import DamagedError
-from storage.tsdb.failpoint import reach
 from storage.tsdb.index import SeriesIndex
 
 log = logging.getLogger(__name__)

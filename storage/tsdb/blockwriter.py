@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from storage.failpoint import reach
 from storage.interface import Refs
 from storage.tsdb.block import FRAMES_HEAD, INDEX_HEAD, Block, remove_block
 from storage.tsdb.blockmeta import BLOCK_VERSION, BlockMeta, encode_meta
 from storage.tsdb.chunk import Chunk
 from storage.tsdb.codec import compress
 from storage.tsdb.container import pack, pack_table
-from storage.tsdb.failpoint import reach
 from storage.tsdb.files import fsync_directory, write_all, write_synced
 from storage.tsdb.index import SeriesIndex
 

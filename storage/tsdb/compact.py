@@ -8,11 +8,11 @@ from typing import TypeVar
 import numpy as np
 
 from model.errors import StorageError
+from storage.failpoint import reach
 from storage.tsdb.block import Block, remove_block
 from storage.tsdb.blocks import Blocks
 from storage.tsdb.blockwriter import BlockWriter
 from storage.tsdb.chunk import Chunk
-from storage.tsdb.failpoint import reach
 from storage.tsdb.head import Head
 from storage.tsdb.join import join
 from storage.tsdb.late import late_chunks

@@ -16,6 +16,7 @@ from model.errors import StorageError
 from model.histogram.pool import HistogramColumn
 from model.labels import Labels, Matcher
 from model.samples import Exemplar, Floats, Ints, ScrapeBatch, Ticket
+from storage.failpoint import reach
 from storage.interface import (
     Appender,
     ExemplarQueryable,
@@ -32,7 +33,6 @@ from storage.tsdb.chunk import FrameCache
 from storage.tsdb.compact import Compactor
 from storage.tsdb.deletions import Deletion, Deletions, Pending
 from storage.tsdb.directory import DirectoryLock, open_directory
-from storage.tsdb.failpoint import reach
 from storage.tsdb.head import Head
 from storage.tsdb.index import SeriesIndex
 from storage.tsdb.limits import SeriesLimits
@@ -187,7 +187,7 @@ class Tsdb:
             if taken.late is not None:
                 ticket = self._wal.samples(taken.late)
             if taken.column:
-                ticket = self._wal.scrape(layout, batch.ts_ms, taken.values)
+                ticket = self._wal.scrape(layout, batch.ts_ms, taken)
         self._metrics.scraped.inc(len(batch.values))
         assert ticket is not None, "a scrape goes into the slab or through the lane"
         return ticket

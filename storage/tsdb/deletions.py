@@ -158,9 +158,10 @@ class Pending:
         self._left = sorted(deletions.all, key=lambda d: d.before_segment)
         self._head = head
 
-    def before(self, number: int) -> None:
-        """Do what comes before a segment."""
+    def before(self, number: int, ready: Callable[[], None] = lambda: None) -> None:
+        """Do what comes before a segment; ``ready`` is called before something is done."""
         while self._left and self._left[0].before_segment <= number:
+            ready()
             deletion = self._left.pop(0)
             with self._head.lock:
                 refs = deletion.refs(self._head.index)

@@ -3,6 +3,7 @@
 import itertools
 import threading
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +53,13 @@ class Layout(Struct):
     parked_ms: int = 0
 
 
+class Made(NamedTuple):
+    """A chunk, and of whose columns it was made."""
+
+    layout: Layout
+    chunk: Chunk
+
+
 class Taken(Struct, frozen=True):
     """How the head took a scrape: as a column of its layout, or what of it went through the lane.
 
@@ -59,11 +67,13 @@ class Taken(Struct, frozen=True):
         column: True if the slab has a column for it.
         values: What the column holds; NO_SAMPLE where the lane has it.
         late: Samples that went through the lane.
+        made: Chunks that made room for the column.
     """
 
     column: bool
     values: Floats
     late: Samples | None
+    made: Sequence[Made] = ()
 
 
 class Head:
@@ -154,26 +164,33 @@ class Head:
         newest = self._newest.reserve(self.index.size)[layout.refs]
         closed = ts < self.persisted_ms or any(low <= ts <= high for low, high in self.ahead)
         if not closed and len(newest) and int(newest.max()) < ts:
-            self.put_column(layout, ts, values)
-            return Taken(True, values, None)
+            return Taken(True, values, None, self.put_column(layout, ts, values))
         older = newest >= ts
         if closed or older.all():
             return Taken(False, values, self._late(layout, ts, values, None, now_ms))
         late = self._late(layout, ts, values, older, now_ms)
         values = np.where(older, no_samples(len(values)), values)
-        self.put_column(layout, ts, values)
-        return Taken(True, values, late)
+        return Taken(True, values, late, self.put_column(layout, ts, values))
 
-    def put_column(self, layout: Layout, ts_ms: int, values: Floats) -> None:
-        """Write a column that is newer than all its series have; the caller holds the lock."""
+    def put_column(self, layout: Layout, ts_ms: int, values: Floats) -> list[Made]:
+        """Write a column that is newer than all its series have, and return what was sealed to make room.
+
+        The caller holds the lock.
+        """
+        made = []
         if layout.slot < 0:
-            self._unpark(layout)
+            made = self.unpark(layout)
         elif self.slab.count.data[layout.slot] == WIDTH:
-            self.seal(layout, WIDTH - KEPT)
+            made = self.seal(layout, WIDTH - KEPT)
         self.slab.write(layout.slot, ts_ms, values)
         layout.last_ms = ts_ms
+        self.note_newest(layout)
+        return made
+
+    def note_newest(self, layout: Layout) -> None:
+        """Note how new the samples of a layout's series are; the caller holds the lock."""
         newest = self._newest.reserve(self.index.size)
-        newest[layout.refs] = np.maximum(newest[layout.refs], ts_ms)
+        newest[layout.refs] = np.maximum(newest[layout.refs], layout.last_ms)
 
     def set_floor(self, ts_ms: int) -> None:
         """Send scrapes up to this time through the lane: blocks may hold later appends of that time."""
@@ -263,7 +280,7 @@ class Head:
         """Forget how new the samples of some series are, that are given away to other labels."""
         self._newest.clear(refs)
 
-    def seal(self, layout: Layout, columns: int) -> None:
+    def seal(self, layout: Layout, columns: int) -> list[Made]:
         """Move a layout's oldest columns into chunks, cut at the edges of blocks."""
         ts, values = self.slab.columns(layout.slot)
         windows = ts[:columns] // self._block_ms
@@ -280,25 +297,32 @@ class Head:
         ]
         self.sealed = (*self.sealed, *made)
         self.slab.drop(layout.slot, columns)
+        return [Made(layout, chunk) for chunk in made]
 
-    def _unpark(self, layout: Layout) -> None:
+    def rivals(self, refs: Refs) -> list[Layout]:
+        """Return the layouts that have rows now and most of whose series are among these."""
+        owners = self.slab.owners(refs)
+        found = [(self._in_slot[slot], shared) for slot, shared in owners.items()]
+        return [layout for layout, shared in found if shared * 2 > len(layout.refs)]
+
+    def unpark(self, layout: Layout) -> list[Made]:
         """Give a layout rows; layouts that it takes most series from are sealed at once."""
-        owners = self.slab.owners(layout.refs)
-        for slot, shared in owners.items():
-            if shared * 2 > len(self._in_slot[slot].refs):
-                self._park(self._in_slot[slot])
+        made = [one for rival in self.rivals(layout.refs) for one in self._park(rival)]
         self.index.revive(layout.refs)
         layout.slot = self.slab.allocate(layout.refs)
         self._in_slot[layout.slot] = layout
+        return made
 
-    def _park(self, layout: Layout) -> None:
+    def _park(self, layout: Layout) -> list[Made]:
+        made: list[Made] = []
         if layout.slot >= 0:
             columns = int(self.slab.count.data[layout.slot])
             if columns:
-                self.seal(layout, columns)
+                made = self.seal(layout, columns)
             self.slab.free(layout.slot)
             del self._in_slot[layout.slot]
             layout.slot = -1
+        return made
 
     def _late(
         self,

@@ -7,12 +7,12 @@ import shutil
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from storage.failpoint import reach
 from storage.tsdb.block import Block
 from storage.tsdb.blocks import Blocks
 from storage.tsdb.blockwriter import BlockWriter
 from storage.tsdb.damage import DamagedError
 from storage.tsdb.deletions import Deletions
-from storage.tsdb.failpoint import reach
 from storage.tsdb.levels import next_merge
 from storage.tsdb.rewrite import InterruptedRewrite, Rewrite
 from storage.tsdb.settings import TsdbSettings

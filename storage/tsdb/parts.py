@@ -133,3 +133,15 @@ def classes_of(
         if high > low:
             out.append((low, high, keys == key))
     return out
+
+
+def classes_apart(
+    lows: npt.NDArray[np.int64], highs: npt.NDArray[np.int64], clean: Bools
+) -> list[tuple[int, int, Bools | None]]:
+    """Group slots by their columns; those that have gaps stand apart."""
+    if clean.all() or not clean.any():
+        return classes_of(lows, highs)
+    both = [
+        classes_of(np.where(some, lows, 0), np.where(some, highs, 0)) for some in (clean, ~clean)
+    ]
+    return [one for classes in both for one in classes]

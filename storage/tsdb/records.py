@@ -8,6 +8,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
+from functools import cached_property
 from typing import Any, Final
 
 import msgspec
@@ -26,7 +27,7 @@ from storage.tsdb.container import Field, pack, pack_table, unpack, unpack_table
 from storage.tsdb.samples import Samples
 from storage.tsdb.stack import Stack
 
-SEGMENT_VERSION: Final = 2  # 1 had neither typed samples nor exemplars
+SEGMENT_VERSION: Final = 3  # 2 had no sealed chunks, 1 neither typed samples nor exemplars
 SEGMENT_HEAD: Final = b"TSCPWAL" + bytes([SEGMENT_VERSION])
 
 _RECORD: Final = struct.Struct("<IIB3x")
@@ -45,6 +46,7 @@ class Kind(IntEnum):
     TYPED_SAMPLES = 6
     EXEMPLARS = 7
     ALL_EXEMPLARS = 8
+    SEALED = 9
 
 
 _KINDS: Final = frozenset(map(int, Kind))
@@ -89,7 +91,7 @@ def read(data: bytes) -> Iterator[tuple[Kind, memoryview] | Damage]:
     """
     head = data[: len(SEGMENT_HEAD)]
     at = len(SEGMENT_HEAD)
-    if head[:-1] != SEGMENT_HEAD[:-1] or not 1 <= head[-1] <= SEGMENT_VERSION:
+    if not is_known(head):
         first = _next_whole(data, len(SEGMENT_HEAD))
         if first < 0:
             if SEGMENT_HEAD.startswith(head) or not any(head):
@@ -113,6 +115,19 @@ def read(data: bytes) -> Iterator[tuple[Kind, memoryview] | Damage]:
         kind, payload = found
         yield kind, payload
         at += _RECORD.size + len(payload)
+
+
+def is_known(head: bytes) -> bool:
+    """Tell whether a segment that begins so is whole there, and of a version that can be read."""
+    return head[:-1] == SEGMENT_HEAD[:-1] and 1 <= head[-1] <= SEGMENT_VERSION
+
+
+def whole(view: memoryview) -> Iterator[tuple[Kind, memoryview, int]]:
+    """Yield the records that stand one behind the other from the first byte on, each with its end."""
+    at = 0
+    while found := _whole(view, at):
+        at += _RECORD.size + len(found[1])
+        yield *found, at
 
 
 def _whole(view: memoryview, at: int) -> tuple[Kind, memoryview] | None:
@@ -182,13 +197,30 @@ def scrapes_record(scrapes: Sequence[Scrape]) -> bytes:
 
 def read_scrapes(payload: memoryview) -> Iterator[Scrape]:
     """Undo ``scrapes_record``."""
-    (count,) = _COUNT.unpack_from(payload)
-    head = np.frombuffer(payload, np.int64, count * 3, _COUNT.size).reshape(count, 3)
-    values = unshuffle(decompress(payload[_COUNT.size + head.nbytes :]), np.float64)
-    start = 0
-    for layout_id, ts_ms, size in head.tolist():
-        yield Scrape(layout_id, ts_ms, values[start : start + size])
-        start += size
+    logged = LoggedScrapes(payload)
+    for layout_id, ts_ms, start, stop in logged.heads:
+        yield Scrape(layout_id, ts_ms, logged.values[start:stop])
+
+
+class LoggedScrapes:
+    """A record of scrapes, whose values are decoded once they are asked for; it keeps their bytes.
+
+    Attributes:
+        heads: Of each scrape its layout, its time, and where its values begin and end.
+    """
+
+    def __init__(self, payload: memoryview) -> None:
+        (count,) = _COUNT.unpack_from(payload)
+        head = np.frombuffer(payload, np.int64, count * 3, _COUNT.size).reshape(count, 3)
+        self._packed = bytes(payload[_COUNT.size + head.nbytes :])
+        layouts, times, sizes = head.T.tolist()
+        ends = [0, *itertools.accumulate(sizes)]
+        self.heads = list(zip(layouts, times, ends[:-1], ends[1:], strict=True))
+
+    @cached_property
+    def values(self) -> Floats:
+        """All values, in the order of the scrapes."""
+        return unshuffle(decompress(self._packed), np.float64)
 
 
 def samples_record(samples: Samples) -> bytes:

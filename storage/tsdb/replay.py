@@ -12,10 +12,14 @@ from model.errors import StorageError
 from model.samples import Bools, Exemplar
 from storage.interface import Metadata, Refs
 from storage.tsdb import records
+from storage.tsdb.backlog import Backlog, Cell
+from storage.tsdb.chunk import Chunk
 from storage.tsdb.growable import Growable
 from storage.tsdb.head import Head, Layout
 from storage.tsdb.records import Damage, Kind
 from storage.tsdb.samples import Samples
+from storage.tsdb.sealed import SealedChunk, read_sealed
+from storage.tsdb.walreader import read_segment
 from storage.tsdb.walsegment import SegmentInfo
 
 log = logging.getLogger(__name__)
@@ -42,7 +46,7 @@ def replay(
     head: Head,
     late_from: int,
     now_ms: int,
-    before_segment: Callable[[int], None] = lambda number: None,
+    before_segment: Callable[[int, Callable[[], None]], None] = lambda number, ready: None,
 ) -> Replayed:
     """Read all segments in order.
 
@@ -51,17 +55,20 @@ def replay(
         head: What takes the samples; scrapes before its ``persisted_ms`` are in blocks already.
         late_from: Samples with own timestamps in segments before this one are in blocks already.
         now_ms: When the layouts are taken to be used last.
-        before_segment: Called with a segment's number before it is read.
+        before_segment: Called with a segment's number before it is read, and with what it must call
+            before it looks at the head.
 
     Raises:
         StorageError: If a segment cannot be opened or is of an unknown version.
     """
     found = Replayed()
+    backlog = Backlog(head)
     for path in sorted(directory.glob("*.wal")):
         number = int(path.stem)
-        before_segment(number)
+        before_segment(number, backlog.flush)
         info = found.segments[number] = SegmentInfo(bytes=path.stat().st_size)
-        _Segment(head, found, info, now_ms, late=number >= late_from).read(path)
+        _Segment(backlog, found, info, now_ms, late=number >= late_from).read(path)
+    backlog.finish()
     return found
 
 
@@ -69,21 +76,23 @@ class _Segment:
     """One segment while it is read: its numbers and what they stand for now."""
 
     def __init__(
-        self, head: Head, found: Replayed, info: SegmentInfo, now_ms: int, *, late: bool
+        self, backlog: Backlog, found: Replayed, info: SegmentInfo, now_ms: int, *, late: bool
     ) -> None:
-        self._head = head
+        self._head = backlog.head
+        self._backlog = backlog
         self._found = found
         self._info = info
         self._now_ms = now_ms
         self._late = late
         self._refs: Growable[np.int64] = Growable(np.int64, -1)
-        self._layouts: dict[int, tuple[Layout, Bools]] = {}
+        self._layouts: dict[int, tuple[Layout, Bools | None]] = {}
+        self._early: dict[int, list[Chunk]] = {}  # those whose columns are still to come
         self._unknown = 0
 
     def read(self, path: Path) -> None:
         """Read one file; damage is left out and logged."""
         try:
-            for item in records.read(path.read_bytes()):
+            for item in read_segment(path):
                 if isinstance(item, Damage):
                     self._say(path, item)
                     continue
@@ -125,10 +134,12 @@ class _Segment:
             here = self._known(refs)
             if here.any():
                 known = self._refs.data[refs[here]]
-                self._layouts[layout_id] = self._head.layout_of(known, self._now_ms), here
+                layout = self._head.layout_of(known, self._now_ms)
+                self._layouts[layout_id] = layout, None if here.all() else here
         elif kind is Kind.SCRAPES:
-            for scrape in records.read_scrapes(payload):
-                self._scrape(scrape)
+            self._scrapes(records.LoggedScrapes(payload))
+        elif kind is Kind.SEALED:
+            self._sealed(read_sealed(payload))
         elif kind is Kind.SAMPLES:
             self._samples(records.read_samples(payload))
         elif kind is Kind.TYPED_SAMPLES:
@@ -156,17 +167,40 @@ class _Segment:
         kept = [one for one, known in zip(exemplars, here.tolist(), strict=True) if known]
         self._head.append_exemplars(self._refs.data[refs[here]], kept, logged=True)
 
-    def _scrape(self, scrape: records.Scrape) -> None:
-        self._info.max_ts_ms = max(self._info.max_ts_ms, scrape.ts_ms)
-        if scrape.layout_id not in self._layouts:
-            self._unknown += 1
+    def _scrapes(self, scrapes: records.LoggedScrapes) -> None:
+        closed = self._head.persisted_ms
+        for layout_id, ts_ms, start, stop in scrapes.heads:
+            known = self._layouts.get(layout_id)
+            if known is None:
+                self._unknown += 1
+                continue
+            layout, here = known
+            if ts_ms <= layout.last_ms or ts_ms < closed:
+                continue  # there already: groups are written twice after a failed fsync
+            layout.used_ms = self._now_ms
+            self._backlog.add(layout, ts_ms, Cell(scrapes, start, stop, here))
+            self._found.samples += len(layout.refs)
+            if layout.id in self._early:
+                self._adopt(layout)
+        newest = max((ts_ms for _, ts_ms, *_ in scrapes.heads), default=self._info.max_ts_ms)
+        self._info.max_ts_ms = max(self._info.max_ts_ms, newest)
+
+    def _sealed(self, sealed: SealedChunk) -> None:
+        layout, here = self._layouts.get(sealed.layout_id, (None, None))
+        if layout is None or here is not None or len(sealed.order) != len(layout.refs):
             return
-        layout, here = self._layouts[scrape.layout_id]
-        if scrape.ts_ms <= layout.last_ms or scrape.ts_ms < self._head.persisted_ms:
-            return  # there already: groups are written twice after a failed fsync
-        layout.used_ms = self._now_ms
-        self._head.put_column(layout, scrape.ts_ms, scrape.values[here])
-        self._found.samples += len(layout.refs)
+        chunk = sealed.of(layout.refs)
+        if chunk.maxt >= self._head.persisted_ms:
+            self._early.setdefault(layout.id, []).append(chunk)
+            self._adopt(layout)
+
+    def _adopt(self, layout: Layout) -> None:
+        """Adopt the chunks whose columns have all been read: some are logged before the newest of these."""
+        early = self._early[layout.id]
+        while early and early[0].maxt <= layout.last_ms:
+            self._backlog.adopt(layout, early.pop(0))
+        if not early:
+            del self._early[layout.id]
 
     def _known(self, refs: Refs) -> Bools:
         """Tell which series are defined; if some are not their record is counted."""

@@ -19,7 +19,7 @@ from msgspec import Struct
 from model.samples import Floats, Ints, no_samples
 from storage.interface import TS_PAD, Refs
 from storage.tsdb.growable import Growable
-from storage.tsdb.parts import Cells, Part, Place, classes_of, place
+from storage.tsdb.parts import Cells, Part, Place, classes_apart, place
 from storage.tsdb.selection import Selection
 
 # the memory of a scraped series; with 128 columns blocks and CPU are the same
@@ -112,6 +112,18 @@ class Slab:
             self._nan_col.data[slot] = col
         self.ts_ms[slot, col] = ts_ms
         self.count.data[slot] = col + 1
+
+    def write_columns(self, slot: int, ts_ms: Ints, values: Floats) -> None:
+        """Append columns, shape (k, T), to a slot that has room for them."""
+        start, size = self._extent[slot]
+        col = int(self.count.data[slot])
+        stop = col + len(ts_ms)
+        self.values[start : start + size, col:stop] = values
+        gaps = np.flatnonzero(np.isnan(values).any(axis=0))
+        if len(gaps):
+            self._nan_col.data[slot] = col + int(gaps[-1])
+        self.ts_ms[slot, col:stop] = ts_ms
+        self.count.data[slot] = stop
 
     def columns(self, slot: int) -> tuple[Ints, Floats]:
         """Return a slot's timestamps (T,) and values (k, T); views, for the writer only."""
@@ -231,7 +243,7 @@ class Slab:
         clean = self._nan_col.data[slots] < lows
         values = self.values  # after the counts: at least as new as they are
         parts = []
-        for low, high, mine in _classes(lows, highs, clean):
+        for low, high, mine in classes_apart(lows, highs, clean):
             columns = values[:, low:high]
             if mine is None:
                 got, times = columns[where.rows], ts_ms[:, low:high]
@@ -352,18 +364,6 @@ class Slab:
         if merged and sum(merged[-1]) == self._top_row:
             self._top_row = merged.pop()[0]
         self._free_rows = merged
-
-
-def _classes(
-    lows: npt.NDArray[np.int64], highs: npt.NDArray[np.int64], clean: npt.NDArray[np.bool_]
-) -> list[tuple[int, int, npt.NDArray[np.bool_] | None]]:
-    """Group slots by their columns; those that have gaps stand apart."""
-    if clean.all() or not clean.any():
-        return classes_of(lows, highs)
-    both = [
-        classes_of(np.where(some, lows, 0), np.where(some, highs, 0)) for some in (clean, ~clean)
-    ]
-    return [one for classes in both for one in classes]
 
 
 def _split(

@@ -14,13 +14,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from model.errors import StorageError
-from model.samples import Exemplar, Floats
+from model.samples import Exemplar
+from storage.failpoint import reach
 from storage.interface import Metadata, Refs
 from storage.tsdb import records
 from storage.tsdb.exemplars import Tokens
-from storage.tsdb.failpoint import reach
 from storage.tsdb.files import fsync_directory, write_all
-from storage.tsdb.head import Head, Layout
+from storage.tsdb.head import Head, Layout, Taken
 from storage.tsdb.metrics import TsdbMetrics
 from storage.tsdb.samples import Samples
 from storage.tsdb.settings import TsdbSettings
@@ -104,13 +104,11 @@ class Wal:
         with self._io:
             self._close()
 
-    def scrape(self, layout: Layout, ts_ms: int, values: Floats) -> Group:
-        """Log one scrape."""
+    def scrape(self, layout: Layout, ts_ms: int, taken: Taken) -> Group:
+        """Log one scrape, and the chunks that were made for it."""
         with self._wake:
             group = self._group
-            group.scrapes.append(records.Scrape(layout.id, ts_ms, values))
-            group.layouts[layout.id] = layout
-            return self._grown(group, values.nbytes)
+            return self._grown(group, group.add_scrape(layout, ts_ms, taken))
 
     def samples(self, samples: Samples) -> Group:
         """Log samples with their own timestamps."""
@@ -305,6 +303,16 @@ class Wal:
         self._trouble = trouble
 
     def _write(self, group: Group) -> None:
+        try:
+            self._put(group)
+        except OSError as error:
+            if not group.sealed or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            group.sealed = []  # there may be room for the rest, which holds the same
+            self._put(group)
+        group.sealed = []
+
+    def _put(self, group: Group) -> None:
         if self._distrusted:
             self._sync()
         if self._fd >= 0 and self._full:

@@ -1,7 +1,7 @@
 """What the write-ahead log writes at once."""
 
 import threading
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from msgspec import Struct, field
@@ -11,8 +11,10 @@ from model.samples import Exemplar
 from storage.interface import Metadata, Refs
 from storage.tsdb import records
 from storage.tsdb.exemplars import Tokens
-from storage.tsdb.head import Layout
+from storage.tsdb.head import Layout, Made, Taken
 from storage.tsdb.samples import Samples
+
+_WORTH: Final = 8  # columns; shorter chunks cost the log more than they spare a start
 
 
 class Log(Protocol):
@@ -27,6 +29,7 @@ class Group(Struct):
     """What is written at once; also the ticket of everything in it."""
 
     wal: Log
+    sealed: list[Made] = field(default_factory=list)  # lacks nothing without them
     scrapes: list[records.Scrape] = field(default_factory=list)
     layouts: dict[int, Layout] = field(default_factory=dict)
     samples: list[Samples] = field(default_factory=list)
@@ -40,6 +43,15 @@ class Group(Struct):
     error: StorageError | None = None
     sync_error: StorageError | None = None
     done: threading.Event = field(default_factory=threading.Event)
+
+    def add_scrape(self, layout: Layout, ts_ms: int, taken: Taken) -> int:
+        """Take a scrape and the chunks that were made for it, and return about how many bytes they are."""
+        made = [one for one in taken.made if one.chunk.width >= _WORTH]
+        self.sealed += made
+        self.scrapes.append(records.Scrape(layout.id, ts_ms, taken.values))
+        self.layouts[layout.id] = layout
+        self.layouts.update((one.layout.id, one.layout) for one in made)
+        return taken.values.nbytes + sum(len(one.chunk.refs) * one.chunk.width for one in made)
 
     def wait(self, timeout_seconds: float | None = None) -> bool:
         """See ``model.samples.Ticket``."""

@@ -8,12 +8,13 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
+from storage.failpoint import reach
 from storage.interface import Refs
 from storage.tsdb import records
-from storage.tsdb.failpoint import reach
 from storage.tsdb.files import fsync_directory, write_all
 from storage.tsdb.index import SeriesIndex
 from storage.tsdb.samples import concat
+from storage.tsdb.sealed import sealed_record
 from storage.tsdb.walgroup import Group
 
 
@@ -72,6 +73,7 @@ class Definitions:
             if len(refs):
                 parts.append(records.series_record(refs, self._index.table(refs)))
         parts.extend(records.layout_record(lay.id, lay.refs) for lay in fresh)
+        parts.extend(sealed_record(layout, chunk) for layout, chunk in group.sealed)
         if group.scrapes:
             parts.append(records.scrapes_record(group.scrapes))
         if group.samples:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from model.errors import StorageError
 from model.labels import Labels
 from model.samples import Ints
 from model.task import Exit, Run, Task, TaskState, describe_exit
-from storage.interface import LogPage, LogQuery, LogRecord
+from storage.interface import FacetValue, LogContext, LogPage, LogQuery, LogRecord
 from tests.alerting.helpers import T0
 from tests.fakes.clock import FakeClock
 from tests.fakes.tasks import FakeTaskSource, make_task
@@ -48,6 +48,12 @@ class Logs:
     def histogram(
         self, query: LogQuery, buckets: int
     ) -> tuple[Ints, dict[str, npt.NDArray[np.int64]]]:
+        raise NotImplementedError
+
+    def context(self, record_id: str, ts_ns: int, *, before: int = 20, after: int = 20) -> LogContext:  # fmt: skip
+        raise NotImplementedError
+
+    def facets(self, query: LogQuery, fields: Sequence[str], limit: int = 10) -> Mapping[str, tuple[FacetValue, ...]]:  # fmt: skip
         raise NotImplementedError
 
 

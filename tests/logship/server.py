@@ -25,7 +25,7 @@ class Server:
                 self.end_headers()
                 self.wfile.write(text)
 
-            do_GET = do_POST = do_PUT = _any  # noqa: N815
+            do_GET = do_POST = do_PUT = do_DELETE = _any  # noqa: N815
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # its name there
                 """Say nothing."""

@@ -1,12 +1,12 @@
 """Events of tasks: what is news, and that nothing ends the watching."""
 
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from logship.spool.entry import batches_of
 from model.task import Exit, Run, TaskState
 from taskscope.events import TaskEvents
 from tests.fakes.clock import FakeClock
@@ -37,9 +37,9 @@ def messages(events: TaskEvents, count: int) -> list[str]:
     """Return the messages written, once there are so many."""
     deadline = time.monotonic() + 10
     while True:
-        text = events.log.path.read_text() if events.log.path.exists() else ""
-        if text.count("\n") >= count or time.monotonic() > deadline:
-            return [json.loads(line)["message"] for line in text.splitlines()]
+        batches = [b for payload in events.log.spool.recent() for b in batches_of(payload)]
+        if len(batches) >= count or time.monotonic() > deadline:
+            return [batch.text(0) for batch in batches]
         time.sleep(0.01)
 
 

@@ -10,6 +10,7 @@ from msgspec import Struct, field
 from logship import ecs
 from logship.sink.elasticsearch.client import LINES, ask
 from model.log import Delivery, LogBatch
+from storage.failpoint import reach
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
@@ -93,12 +94,14 @@ class Request(Struct):
 
     def _bulk(self, parts: Sequence[Part]) -> list[Outcome]:
         named = ",items.*._index" if self.expected else ""
+        reach("bulk.before_send")
         answer: Any = ask(
             self.client, "POST", f"/{self.index}/_bulk" if self.index else "/_bulk",
             b"".join([part.body for part in parts]),
             params={"filter_path": f"errors,items.*.status,items.*.error{named}", **self.params},
             headers={"content-type": LINES, **self.headers},
         )  # fmt: skip
+        reach("bulk.answered")
         self.answered += 1
         sizes = [part.size for part in parts]
         if not answer.get("errors"):

@@ -77,7 +77,7 @@ def connect(connection: Connection, timeout_seconds: float) -> "Elasticsearch":
         options["ca_certs"] = connection.ca_file
     try:
         return elasticsearch.Elasticsearch(
-            list(connection.endpoints),
+            list(dict.fromkeys(connection.endpoints)),
             request_timeout=timeout_seconds,
             max_retries=0,  # retrying is the lane's business, with its own back-off
             http_compress=connection.compress,
@@ -114,12 +114,24 @@ def ask(
                 raise
 
 
+def ask_if_known(
+    client: "Elasticsearch", method: str, path: str, body: Any = None
+) -> dict[str, Any]:
+    """Return the answer to something that not every server knows and not every login may ask; nothing then."""
+    from elasticsearch import ApiError
+
+    try:
+        answer = ask(client, method, path, body)
+    except ApiError:
+        return {}
+    return dict(answer) if isinstance(answer, Mapping) else {}
+
+
 def never_sent(error: BaseException) -> bool:
     """Tell whether a request surely never left, because there was no connection."""
     from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
-    causes = getattr(error, "errors", ())
-    return any(isinstance(cause, NewConnectionError | ConnectTimeoutError) for cause in causes)
+    return isinstance(error.__cause__, NewConnectionError | ConnectTimeoutError)
 
 
 def is_open(error: BaseException) -> bool:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from logship.sink.elasticsearch import template
 from logship.sink.elasticsearch.client import ask
 from logship.sink.elasticsearch.retention import Retention
-from logship.sink.elasticsearch.server import CUSTOM_TEMPLATES, Server
+from logship.sink.elasticsearch.server import CUSTOM_TEMPLATES, Server, look
 from model.errors import DeliveryError
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ class Installer:
         self._retention = retention
         self._fields = fields
 
-    def install(self, client: "Elasticsearch", server: Server, datasets: list[str]) -> None:
-        """Install what the data streams of these datasets need.
+    def install(self, client: "Elasticsearch", datasets: list[str]) -> Server:
+        """Install what the data streams of these datasets need, and return what the server can.
 
         Raises:
             DeliveryError: If the login may not; not retryable.
@@ -38,8 +38,10 @@ class Installer:
         from elasticsearch import AuthorizationException
 
         try:
+            server = look(client, self._fields)
             for path, body in self._wanted(server, datasets):
                 _put(client, path, body)
+            return server
         except AuthorizationException as error:
             raise DeliveryError(
                 "the login of Elasticsearch may not manage index templates: give it manage_index_templates (and manage_ilm), "

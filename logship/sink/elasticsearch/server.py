@@ -1,6 +1,7 @@
 """What this server can: its version, the field types it lacks, and who removes old data. Found out by asking."""
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from msgspec import Struct
@@ -38,18 +39,32 @@ class Server(Struct, frozen=True):
         return len(numbers) >= 2 and (int(numbers[0]), int(numbers[1])) >= version
 
 
-def look(client: "Elasticsearch") -> Server:
+def look(client: "Elasticsearch", fields: Mapping[str, str] | None = None) -> Server:
     """Ask the server what it can.
+
+    Args:
+        client: The client.
+        fields: Fields that the operator declared, see ``template.properties``.
 
     Raises:
         Exception: What the client raises, if it cannot be asked.
     """
     version = str(ask(client, "GET", "/").get("version", {}).get("number", ""))
     bare = Server(version, frozenset(), "none")
-    return Server(version, _lacks(client), _lifecycle(client, bare))
+    return Server(version, _lacks(client, fields), _lifecycle(client, bare))
 
 
-def _lacks(client: "Elasticsearch") -> frozenset[str]:
+def may_look(client: "Elasticsearch") -> Server | None:
+    """Return what the server can, None if the login may not ask."""
+    from elasticsearch import AuthorizationException
+
+    try:
+        return look(client)
+    except AuthorizationException:
+        return None
+
+
+def _lacks(client: "Elasticsearch", fields: Mapping[str, str] | None) -> frozenset[str]:
     """Simulate the template until the server takes it; nothing is stored by that."""
     from elasticsearch import BadRequestError
 
@@ -57,7 +72,7 @@ def _lacks(client: "Elasticsearch") -> frozenset[str]:
     while True:
         body = {
             "index_patterns": ["taskscope-asks-*"],
-            "template": {"mappings": {"properties": template.properties(lacks)}},
+            "template": {"mappings": {"properties": template.properties(lacks, fields)}},
         }
         try:
             ask(client, "POST", "/_index_template/_simulate", body)

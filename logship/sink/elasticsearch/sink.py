@@ -17,7 +17,7 @@ from logship.sink.elasticsearch.install import Installer
 from logship.sink.elasticsearch.once import Checked, Mark
 from logship.sink.elasticsearch.repair import repaired
 from logship.sink.elasticsearch.retention import Keeper, Retention
-from logship.sink.elasticsearch.server import REQUIRE_DATA_STREAM, Server, look
+from logship.sink.elasticsearch.server import REQUIRE_DATA_STREAM, Server
 from model.errors import DeliveryError
 from model.log import Delivery, LogBatch
 
@@ -154,9 +154,7 @@ class ElasticsearchSink:
                 missing = datasets - self._datasets
             if missing:
                 if self._installs:
-                    server = look(client)
-                    self._installer.install(client, server, sorted(missing))
-                    self._server = server
+                    self._server = self._installer.install(client, sorted(missing))
                 with self._lock:
                     self._datasets |= missing
         return client
@@ -185,6 +183,9 @@ class ElasticsearchSink:
             self._doubts.settle(batch, deliveries[n].status)
             if (failed := np.flatnonzero(deliveries[n].status >= 500)).size:
                 self._doubts.add(batch.take(failed))
+                if deliveries[n].reasons.get(int(failed[0]), "").startswith("index_not_found"):
+                    with self._lock:  # the templates are gone
+                        self._datasets.discard(batch.dataset)
         return deliveries
 
     def _again_repaired(self, request: Request, batch: LogBatch, stream: str, delivery: Delivery) -> Delivery:  # fmt: skip

@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry
 
 from model.labels import Labels, Matcher, MatchOp
 from model.samples import NO_SAMPLE, Exemplar, ScrapeBatch
-from storage.tsdb import failpoint
+from storage import failpoint
 from storage.tsdb.db import Tsdb
 from storage.tsdb.settings import TsdbSettings
 from tests.fakes.clock import FakeClock

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from model.errors import StorageError
 from model.labels import Labels, Matcher, MatchOp
 from model.samples import NO_SAMPLE
+from storage import failpoint
 from storage.interface import Hints
-from storage.tsdb import failpoint
 from storage.tsdb.blockmeta import read_meta
 from storage.tsdb.levels import lengths
 from storage.tsdb.settings import HOUR_MS, TsdbSettings

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from model.labels import Labels
+from model.labels import Labels, Matcher, MatchOp
 from model.samples import ScrapeBatch
 from storage.interface import Hints
 from storage.tsdb.db import Tsdb
@@ -61,6 +61,17 @@ class Store:
         self.db.append(ScrapeBatch(self.db.layout(labels), ts, values)).wait()
         self._note(labels, [ts] * len(labels))
 
+    def scrapes(self, target: int, count: int) -> None:
+        """Append scrapes of every few seconds, as one group."""
+        layout = self.db.layout(TARGETS[target])
+        for _ in range(count):
+            self.clock.advance(5)
+            self.number += 1
+            size = len(TARGETS[target])
+            self.db.append(ScrapeBatch(layout, self.now, np.full(size, float(self.number))))
+            self._note(TARGETS[target], [self.now] * size)
+        self.db.flush()
+
     def samples(self, series: list[int], shifts: list[int]) -> None:
         """Append samples with times of their own; a pair may stand there twice."""
         self.number += 1
@@ -69,6 +80,14 @@ class Store:
         values = np.full(len(ts), float(self.number))
         self.db.append_samples(self.db.series(labels), np.array(ts), values).wait()
         self._note(labels, ts)
+
+    def delete(self, series: int, steps: int) -> None:
+        """Delete what a series has in the last steps."""
+        first, last = self.now - steps * STEP_MS, self.now - STEP_MS // 2
+        self.db.delete_series([[Matcher("i", MatchOp.EQUAL, str(series))]], first, last)
+        here = self.wanted.pop(SERIES[series], {})
+        if left := {ts: value for ts, value in here.items() if not first <= ts <= last}:
+            self.wanted[SERIES[series]] = left
 
     def _note(self, labels: list[Labels], ts: list[int]) -> None:
         for one, at in zip(labels, ts, strict=True):
@@ -101,6 +120,8 @@ event = st.one_of(
         st.lists(shift, min_size=1, max_size=4),
     ),
     st.tuples(st.just("advance"), st.sampled_from([30, 30, 30, 60, 90, -60])),
+    st.tuples(st.just("scrapes"), st.integers(0, 1), st.integers(2, 9)),
+    st.tuples(st.just("delete"), st.integers(0, 3), st.integers(1, 6)),
     st.just(("maintain",)),
     st.just(("close",)),
     st.just(("kill",)),
@@ -111,8 +132,22 @@ SOON = [("scrape", 0, 0), ("samples", [0, 2], [4, 4]), ("advance", 90), ("mainta
 AT_THAT_TIME = [("advance", 30), ("scrape", 0, 0), ("scrape", 1, 0)]
 
 
+@pytest.fixture(params=[None, 4], ids=["wide", "narrow"])
+def slab(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the slab be as it is, or so narrow that a few scrapes are sealed and adopted at a start."""
+    if request.param is None:
+        return
+    for module in ("head", "backlog"):
+        monkeypatch.setattr(f"storage.tsdb.{module}.WIDTH", request.param)
+        monkeypatch.setattr(f"storage.tsdb.{module}.KEPT", 1)
+    monkeypatch.setattr("storage.tsdb.walgroup._WORTH", 1)
+
+
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@pytest.mark.usefixtures("slab")
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.lists(event, max_size=30))
 @example([*SOON, *AT_THAT_TIME])
 @example([*SOON, ("close",), *AT_THAT_TIME])
@@ -127,8 +162,12 @@ def test_a_restart_changes_nothing(events: list[tuple[object, ...]]) -> None:
                 match name:
                     case "scrape":
                         store.scrape(*rest)  # type: ignore[arg-type]  # as the strategy made them
+                    case "scrapes":
+                        store.scrapes(*rest)  # type: ignore[arg-type]  # as the strategy made them
                     case "samples":
                         store.samples(*rest)  # type: ignore[arg-type]  # as the strategy made them
+                    case "delete":
+                        store.delete(*rest)  # type: ignore[arg-type]  # as the strategy made them
                     case "advance":
                         store.clock.advance(*rest)  # type: ignore[arg-type]  # as made
                     case "maintain":

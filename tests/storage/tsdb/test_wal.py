@@ -222,14 +222,15 @@ def test_an_unknown_version_is_refused(tmp_path: Path) -> None:
         open_store(tmp_path)
 
 
-def test_segments_of_version_1_are_read(tmp_path: Path) -> None:
-    """What a store wrote before there were histograms is read as it was."""
+@pytest.mark.parametrize("version", [b"\x01", b"\x02"])
+def test_segments_of_earlier_versions_are_read(tmp_path: Path, version: bytes) -> None:
+    """What a store wrote before there were histograms, or sealed chunks in the log, is read as it was."""
     db = open_store(tmp_path)
     fill(db, 0, 5)
     db.append_samples(db.series(SERIES[7:8]), np.array([500]), np.array([77.0]))
     db.stop()
     path = segments(tmp_path)[0]
-    path.write_bytes(path.read_bytes().replace(b"TSCPWAL\x02", b"TSCPWAL\x01", 1))
+    path.write_bytes(b"TSCPWAL" + version + path.read_bytes()[8:])
 
     db = open_store(tmp_path)
 

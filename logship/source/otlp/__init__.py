@@ -1,0 +1,1 @@
+"""OTLP logs over HTTP (opentelemetry.io/docs/specs/otlp, opentelemetry/proto/logs/v1)."""

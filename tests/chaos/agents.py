@@ -1,0 +1,56 @@
+"""Agents that are started one after the other, and die."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from tests.chaos.outcome import Span
+from tests.chaos.writer import Writer
+
+ROOT: Final = Path(__file__).parents[2]
+
+
+class Agents:
+    """Starts agents, one at a time, and sees them die; ``how`` is what ``logs_agent`` is told."""
+
+    def __init__(self, scratch: Path, writers: list[Writer], **how: Any) -> None:
+        self._file = scratch / "agent.json"
+        tasks = [{"name": w.name, "form": w.kind.form, "path": str(w.path)} for w in writers]
+        self._how = {**how, "tasks": tasks}
+        self._said = (scratch / "agent.log").open("ab")
+
+    @contextmanager
+    def running(self, die: str = "", **more: Any) -> Iterator["subprocess.Popen[bytes]"]:
+        """Run one until the block ends; it is ready, or died at its failpoint before."""
+        self._file.write_text(json.dumps(self._how | {"die": die} | more), encoding="utf-8")
+        command = [sys.executable, "-m", "tests.chaos.logs_agent", str(self._file)]
+        with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said) as agent:  # fmt: skip
+            assert agent.stdout is not None
+            ready = agent.stdout.readline()
+            try:
+                if ready != b"ready\n" and not die:
+                    raise RuntimeError(f"the agent did not start: see {self._said.name}")
+                yield agent
+            finally:
+                agent.kill()
+
+    def one(self, die: str, seconds: float) -> Span:
+        """Let one live so long after it is ready, or until its failpoint."""
+        life = Span("random", time.monotonic())
+        with self.running(die) as agent:
+            life.ready = time.monotonic()
+            try:
+                agent.wait(seconds)
+            except subprocess.TimeoutExpired:
+                agent.kill()
+            else:
+                if agent.returncode != -9:
+                    raise RuntimeError(f"the agent ended by itself: see {self._said.name}")
+                life.name = die.partition(":")[0]
+        life.end = time.monotonic()
+        return life
