@@ -97,8 +97,10 @@ def test_layout_is_remembered_and_found_anew() -> None:
     first = read("2026-11-22 09:00:00 INFO [a] x.Y - one")
     doubtful = read("2026-11-22 09:00:01 INFO [b] Root - two")
     stranger = read("2026-11-22 09:00:01 something else")
-    for _ in range(3):
-        after = read(*["I1122 10:00:00.123456       1 main.go:10] hello"] * 20)
+    klog = ["I1122 10:00:00.123456       1 main.go:10] hello"] * 20
+    read(*klog)
+    read(*klog)
+    after = read(*klog)
 
     assert first == ['i||one|{"logger":"x.Y","thread":"a"}']
     assert doubtful == ['i||two|{"logger":"Root","thread":"b"}']

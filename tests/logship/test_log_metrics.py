@@ -1,6 +1,7 @@
 """Metrics made of log lines, and own fields that are numbers."""
 
 import re
+from typing import Any
 
 import orjson
 import pytest
@@ -53,11 +54,10 @@ def _named(labels: object, values: Floats) -> list[tuple[str, float]]:
     return named
 
 
-def counter(pattern: str = "", **more: object) -> LogMetric:
+def counter(pattern: str = "", **more: Any) -> LogMetric:
     """Return a counter."""
-    return LogMetric(
-        "x_total", False, EVERY, compile_for_records(pattern) if pattern else None, **more
-    )  # type: ignore[arg-type]  # a table's values
+    compiled = compile_for_records(pattern) if pattern else None
+    return LogMetric("x_total", is_histogram=False, match=EVERY, pattern=compiled, **more)
 
 
 ACCESS = "".join(f'1.1.1.1 - - [22/Nov/2026:09:00:00 +0000] "GET /p HTTP/1.1" {status} {size}\n' for status, size in ((200, 10), (500, 20), (200, 30)))  # fmt: skip

@@ -2,6 +2,7 @@
 
 import json
 import time
+from typing import Any
 
 import pytest
 
@@ -130,7 +131,7 @@ KEY_LINES = ["-----BEGIN RSA PRIVATE KEY-----", "Proc-Type: 4,ENCRYPTED", "DEK-I
 )
 def test_private_key_over_several_lines(how: str) -> None:
     """However its lines come, none of its body is left."""
-    form: dict[str, object] = {}
+    form: dict[str, Any] = {}
     text = "".join(f"{line}\n" for line in ["before", *KEY_LINES, "after"])
     if how == "json-file":
         text = "".join(wrap(f"{line}\n") for line in ["before", *KEY_LINES, "after"])
