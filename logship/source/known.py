@@ -32,7 +32,7 @@ class Identified(Protocol):
         ...
 
     def mark(self) -> tuple[int, str]:
-        """Return a place that a sink has reached, and the hash of the bytes before it."""
+        """Return a place that was seen, and the hash of the bytes before it."""
         ...
 
 
