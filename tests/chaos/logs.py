@@ -72,6 +72,8 @@ def run(kills: int, seed: int, scratch: Path, seconds: float = float("inf")) -> 
         weather = Weather(backend, disk, seed)
         outcome.faults = weather.spans
         try:
+            with agents.running():  # archives that are older than the first agent are nobody's
+                time.sleep(1.0)
             for thread in (*writers, weather):
                 thread.start()
             for life in _lives(kills, seed, seconds, agents, weather):
