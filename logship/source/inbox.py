@@ -8,6 +8,7 @@ written as *held*, so that a crash does not lose it.
 import logging
 from collections import OrderedDict
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final
 
 import numpy as np
@@ -97,8 +98,9 @@ class Inbox:
         self._tickets: list[bytes] = []
         self._recent: OrderedDict[bytes, None] = OrderedDict()
         self._payload = b""
+        self._begun = spool.begun
         self._ordinal = 1
-        self._first_number = int(spool.session[:15], 16)
+        self._first_number = clock.now_ns()  # later than those of former processes
         self._recover()
 
     def _recover(self) -> None:
@@ -113,12 +115,15 @@ class Inbox:
             held.update((line.number, line) for line in found.held)
             for number in found.settled:
                 held.pop(number, None)
-        for line in held.values():
-            if line.source == self._name:
-                self._put(
-                    Group(line.owner, [line.text], [line.ts_ns], [line.stream] if line.stream else [], [0] if line.partial else []),
-                    [line.number],
-                )  # fmt: skip
+        kept = sorted((line for line in held.values() if line.source == self._name), key=lambda line: line.number)  # fmt: skip
+        for line in kept:
+            self._first_number = max(self._first_number, line.number + 1)
+            streams = [line.stream] if line.stream else []
+            group = Group(line.owner, [line.text], [line.ts_ns], streams, [0] if line.partial else [])  # fmt: skip
+            self._put(group, [line.number])
+        if kept:  # before what they stand in is among the older segments
+            with suppress(StorageError):
+                self._spool.sync(self._spool.append(entry.encode([], held=kept)))
 
     def _remember(self, tickets: Iterable[bytes]) -> None:
         for ticket in tickets:
@@ -221,6 +226,9 @@ class Inbox:
 
     def _collect(self, *, final: bool) -> bytes:
         now = self._clock.monotonic()
+        begun = self._spool.begun
+        renewed = begun != self._begun  # only the newest segments are looked at after a crash
+        self._begun = begun
         batches: list[LogBatch] = []
         held: list[Held] = []
         settled: list[int] = []
@@ -239,6 +247,9 @@ class Inbox:
             _drop(sender, done)
             if self._tickets:
                 held += self._hold(sender)
+        if renewed:
+            new = {line.number for line in held}
+            held += [line for sender in self._senders.values() for line in self._held(sender) if line.number not in new]  # fmt: skip
         self._touched.clear()
         self._evicted = []
         if not (batches or held or settled or self._tickets):
@@ -263,16 +274,21 @@ class Inbox:
         return [batch for batch in parsed.batches if len(batch)], done
 
     def _hold(self, sender: _Sender) -> list[Held]:
-        """Return the lines of a sender that are acknowledged before they are complete."""
-        lines, partial = sender.lines, set(sender.lines.partial)
-        held = []
+        """Return the lines of a sender that are acknowledged before they are complete, as held from now on."""
+        new = set()
         for row, number in enumerate(sender.numbers):
             if not number:
-                sender.numbers[row] = self._first_number + lines.starts[row]
-                stream = lines.streams[row] if lines.streams else ""
-                text = self._redacted(lines.texts[row])
-                held.append(Held(sender.numbers[row], self._name, sender.owner, stream, lines.times_ns[row], text, row in partial))  # fmt: skip
-        return held
+                sender.numbers[row] = self._first_number + sender.lines.starts[row]
+                new.add(sender.numbers[row])
+        return [line for line in self._held(sender) if line.number in new] if new else []
+
+    def _held(self, sender: _Sender) -> list[Held]:
+        """Return the lines of a sender that are held."""
+        lines, partial = sender.lines, set(sender.lines.partial)
+        return [
+            Held(number, self._name, sender.owner, lines.streams[row] if lines.streams else "", lines.times_ns[row], self._redacted(lines.texts[row]), row in partial)
+            for row, number in enumerate(sender.numbers) if number
+        ]  # fmt: skip
 
     def _redacted(self, text: str) -> str:
         if self._redactor is None:
