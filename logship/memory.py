@@ -21,4 +21,5 @@ def keep_freed() -> bool:
     except (OSError, AttributeError):  # not glibc
         return False
     settings = ((_M_MMAP_THRESHOLD, KEPT_BYTES), (_M_TRIM_THRESHOLD, KEPT_BYTES), (_M_ARENA_MAX, 1))
-    return all([mallopt(name, value) for name, value in settings])
+    taken = [mallopt(name, value) for name, value in settings]  # all of them, whatever the first says
+    return all(taken)
