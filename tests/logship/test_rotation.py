@@ -281,7 +281,9 @@ def test_several_files_compressed_while_not_running(ship: Ship) -> None:
 
     assert before
     assert ship.arrives(*written), ship.diff(written)
-    assert ship.sink.texts == written
+    numbered = [text for text in written if text != BANNER.strip()]
+    assert [text for text in ship.sink.texts if text != BANNER.strip()] == numbered
+    assert ship.sink.repeats == 0
 
 
 @pytest.mark.parametrize("end", [b"", bytes(300)], ids=["cut", "zeros"])
