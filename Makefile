@@ -34,7 +34,7 @@ lint: ## ruff, mypy strict, import-linter, spelling
 	@$(BIN)/ruff format --check -q . || { echo "run 'make fmt'"; exit 1; }
 	@$(BIN)/ruff check -q .
 	@$(BIN)/mypy -p model -p configfile -p storage -p promql -p discovery -p collector -p healthcheck -p logship -p alerting -p dashboards -p web -p taskscope
-	@$(BIN)/mypy tests bench
+	@$(BIN)/mypy tests bench clients
 	@said=$$($(BIN)/lint-imports) || { echo "$$said"; exit 1; }
 	@$(BIN)/codespell
 

@@ -1,11 +1,19 @@
 """What an operator can say about log shipping (``logship:`` in the configuration)."""
 
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from configfile.validate import Section
+from logship.policy_config import (
+    FieldName,
+    FormatConfig,
+    LimitConfig,
+    LogMetricConfig,
+    NumberType,
+    RedactionConfig,
+)
 from logship.socket_config import (
     BufferConfig,
     ForwardSinkConfig,
@@ -14,6 +22,9 @@ from logship.socket_config import (
     StdoutSinkConfig,
 )
 from logship.source.config import DockerSourceConfig, FilesSourceConfig, SandboxSourceConfig
+
+if TYPE_CHECKING:
+    from logship.policy import Policy
 
 _NAME = r"^[a-z0-9][a-z0-9_.]{0,99}$"
 
@@ -101,6 +112,11 @@ class LogshipConfig(Section):
     dataset: str = Field(default="task", pattern=_NAME)
     redact: bool = True
     buffer: BufferConfig = BufferConfig()
+    redaction: RedactionConfig = RedactionConfig()
+    formats: tuple[FormatConfig, ...] = ()
+    limits: tuple[LimitConfig, ...] = ()
+    metrics: tuple[LogMetricConfig, ...] = ()
+    fields: dict[FieldName, NumberType] = Field(default_factory=dict)
     request_timeout_seconds: float = Field(default=30.0, gt=0, le=600)
     checkpoint_interval_seconds: float = Field(default=1.0, gt=0, le=60)
     poll_interval_seconds: float = Field(default=0.25, ge=0.02, le=10)
@@ -124,3 +140,23 @@ class LogshipConfig(Section):
             if types.count(name) > 1 and name in ("docker", "sandbox", "forward", "otlp"):
                 raise ValueError(f"a source of type {name} may stand once")
         return sources
+
+    @field_validator("metrics")
+    @classmethod
+    def _names_once(cls, metrics: tuple[LogMetricConfig, ...]) -> tuple[LogMetricConfig, ...]:
+        names = [metric.name for metric in metrics]
+        for metric in metrics:
+            if names.count(metric.name) > 1 and len({(m.type, m.buckets, *m.labels) for m in metrics if m.name == metric.name}) > 1:  # fmt: skip
+                raise ValueError(f"{metric.name} stands several times, with other types, buckets or labels")  # fmt: skip
+        return metrics
+
+    def policy(self) -> "Policy":
+        """Return what was decided about the lines themselves."""
+        from logship.policy import Policy
+
+        return Policy(
+            tuple(one.built() for one in self.formats),
+            tuple(one.built() for one in self.limits),
+            tuple(one.built() for one in self.metrics),
+            dict(self.fields),
+        )

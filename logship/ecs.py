@@ -12,6 +12,7 @@ from hashlib import blake2b
 import numpy as np
 import numpy.typing as npt
 import orjson
+from msgspec.structs import replace
 
 from model.identity import ecs_fields
 from model.log import LEVEL_NAMES, Flag, LogBatch, Spans
@@ -19,6 +20,7 @@ from model.samples import Ints
 
 Chars = npt.NDArray[np.uint8]
 
+NUMBERS = "numeric"  # fields that the configuration declares as numbers stand here too
 ECS_VERSION = "8.11.0"
 # Flag -> what stands in log.flags (Filebeat's words where it has one)
 FLAG_NAMES = {
@@ -27,6 +29,7 @@ FLAG_NAMES = {
     Flag.MULTILINE: "multiline",
     Flag.TIME_FROM_READER: "time_from_reader",
     Flag.REDACTED: "redacted",
+    Flag.TIME_FROM_RUNTIME: "time_from_runtime",
 }
 # what stands before a message, by level and flags
 _MARKS = [
@@ -215,6 +218,8 @@ def _escaped(raw: list[bytes]) -> list[bytes]:
 def _rest(batch: LogBatch) -> list[list[bytes]]:
     """Return what only some records have, as one more column or none."""
     traces, size = batch.trace_ids, len(batch)
+    if batch.numbers:
+        return [*_rest(replace(batch, numbers={})), _numbers(batch)]
     if not traces and not batch.original_bytes.any():
         return []
     if len(traces) == size and not batch.original_bytes.any():
@@ -228,6 +233,17 @@ def _rest(batch: LogBatch) -> list[list[bytes]]:
     for row in np.flatnonzero(batch.original_bytes).tolist():
         rest[row] += b',"log.original_bytes":%d' % batch.original_bytes[row]
     return [rest]
+
+
+def _numbers(batch: LogBatch) -> list[bytes]:
+    """Return declared numbers, where an index can have a type for each."""
+    column = [b""] * len(batch)
+    for name, values in batch.numbers.items():
+        key = b"," + orjson.dumps(f"{NUMBERS}.{name}") + b":"
+        for row in np.flatnonzero(~np.isnan(values)).tolist():
+            value = float(values[row])
+            column[row] += key + orjson.dumps(int(value) if value.is_integer() else value)
+    return column
 
 
 def _constants(batch: LogBatch) -> tuple[bytes, bytes]:

@@ -72,6 +72,11 @@ class Ledger:
                 account.values[_LEVELS] += int((batch.message.ends - batch.message.starts).sum())
                 account.seen = self._rounds
 
+    def known(self) -> set[TaskID]:
+        """Return the tasks that have an account."""
+        with self._lock:
+            return set(self._accounts)
+
     def _account(self, identity: TaskIdentity) -> _Account:
         account = self._accounts.get(identity.task_id)
         if account is None:
@@ -82,9 +87,11 @@ class Ledger:
         """Return a block per task that has streams, or sent lines lately; accounts of others are closed."""
         lag: dict[TaskID, tuple[int, float]] = {}
         identities = {}
+        waiting = 0.0  # of what came over sockets; whose it is, only its records say
         for stream in streams:
             identity = stream.task.identity
-            if not identity.task_id:  # the spool of events is no task
+            if not identity.task_id:  # a spool
+                waiting = max(waiting, stream.lag_seconds(now))
                 continue
             size, seconds = lag.get(identity.task_id, (0, 0.0))
             lag[identity.task_id] = (
@@ -98,6 +105,6 @@ class Ledger:
             blocks = []
             for task_id in lag.keys() | self._accounts.keys():
                 account = self._account(identities[task_id]) if task_id in lag else self._accounts[task_id]  # fmt: skip
-                account.values[_LEVELS + 1 :] = lag.get(task_id, (0, 0.0))
+                account.values[_LEVELS + 1 :] = lag.get(task_id, (0, waiting))
                 blocks.append(SeriesBlock(f"logs/{task_id}", account.labels, account.values.copy()))
             return blocks

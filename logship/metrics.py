@@ -24,6 +24,7 @@ class LogshipMetrics:
         self.abandoned_bytes = counter("abandoned_bytes")
         self.truncated_files = counter("truncated_files")
         self.damaged = counter("spool_damaged_records")
+        self.metric_failures = counter("metric_failures")
         self.sink_up = gauge("sink_up")
         self.buffer_bytes = gauge("buffer_bytes")
         self.open_files = gauge("open_files")

@@ -21,8 +21,10 @@ from logship.checkpoint import CheckpointFile
 from logship.deadletter import DeadLetters
 from logship.lane import Lane, SinkStatus
 from logship.ledger import Ledger
+from logship.limits.limiter import Report
 from logship.memory import keep_freed
 from logship.metrics import LogshipMetrics
+from logship.policy import Policy
 from logship.redact import Redactor
 from logship.sink.base import Sink
 from logship.source.chunk import Chunk, Stream
@@ -32,6 +34,7 @@ from logship.source.globs import FileSource, Globs
 from logship.source.known import KnownFiles
 from logship.spool.spool import Spool
 from logship.spool.stream import SpoolStream
+from logship.through import Through
 from model.clock import Clock
 from model.samples import SeriesBlock, SeriesSource
 from model.task import Task, TaskSource
@@ -88,8 +91,13 @@ class Shipper:
         *,
         spools: Sequence[Spool] = (),
         redactor: Redactor | None = None,
+        policy: Policy | None = None,
+        report: Report | None = None,
     ) -> None:
-        """Make it; nothing starts. ``spools`` wait on disk for the sinks; ``redactor`` is one that the caller has already."""
+        """Make it; nothing starts. ``spools`` wait on disk for the sinks; ``redactor`` is one that the caller has already.
+
+        ``report`` writes what the limits of the ``policy`` left out, as ``EventLog.append``.
+        """
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._tasks = tasks
         self._settings = settings
@@ -99,6 +107,8 @@ class Shipper:
         self._attention = Attention(settings.poll_interval_seconds)
         self._woken: set[str] = set()
         self._retired_at = 0.0
+        policy = policy or Policy()
+        self._through = Through(policy, self._ledger, self._metrics, report)
         self._dirty = False
         self._starved = False
         self._lanes = [
@@ -128,6 +138,7 @@ class Shipper:
             elsewhere=settings.elsewhere,
             cluster=settings.cluster,
             host=settings.host,
+            policy=policy,
         )
         self._globs = Globs(settings.files, clock)
         waiting = [SpoolStream(s, self._known, names, self._metrics.damaged) for s in spools]
@@ -162,6 +173,7 @@ class Shipper:
         self._attention.ring()
         for thread in self._threads:
             thread.join(timeout_seconds)
+        self._through.tick(self._clock.monotonic(), closing=True)
         for lane in self._lanes:
             lane.stop(timeout_seconds / max(1, len(self._lanes)))
         if self._threads:
@@ -242,6 +254,7 @@ class Shipper:
             self._retired_at = now
             self._retire(streams.values())
         self._metrics.open_files.set(len(streams))
+        self._through.tick(now)
         if self._is_urgent() or (self._dirty and now - self._saved_at >= self._settings.checkpoint_interval_seconds):  # fmt: skip
             self._save()
         attention.wait(more=more)
@@ -256,12 +269,17 @@ class Shipper:
             self._save()
         more = False
         chunk: Chunk | None = None
+        reader = ""  # the lane it was read for
         for lane in self._lanes:
             if not lane.has_room:
                 self._starved = True
                 continue
             if chunk is None or not stream.fits(lane.name, chunk):
                 chunk = stream.read(lane.name, self._clock.monotonic(), self._clock.now_ns())
+                chunk = self._through.read(chunk, lane.name) if chunk is not None else None
+                reader = lane.name
+            else:
+                self._through.share(chunk, lane.name, reader)
             if chunk is None:
                 continue
             if self._is_urgent():
@@ -269,7 +287,6 @@ class Shipper:
             self._known.touch(chunk.source.source_id)
             stream.advance(lane.name, chunk)
             self._attention.count(stream, chunk.size)
-            self._count(chunk)
             lane.put(chunk)
             more |= chunk.more
         return more
@@ -281,20 +298,6 @@ class Shipper:
         if abandoned:
             self._metrics.abandoned_bytes.inc(abandoned)
 
-    def _count(self, chunk: Chunk) -> None:
-        if chunk.start < chunk.source.counted:
-            return  # another lane was here before
-        chunk.source.counted = chunk.end
-        self._ledger.count(chunk)
-        metrics, tally = self._metrics, chunk.tally
-        for batch in chunk.batches:
-            metrics.received.labels(batch.stream).inc(len(batch))
-        for rule, count in tally.redactions.items():
-            metrics.redactions.labels(rule).inc(count)
-        for mark, count in (("truncated", tally.truncated), ("unparsed", tally.unparsed), ("bad_time", tally.bad_times)):  # fmt: skip
-            if count:
-                metrics.marked.labels(mark).inc(count)
-
     def _retire(self, streams: Iterable[Stream]) -> None:
         """Drop the streams of tasks that are no longer known, once everything is delivered."""
         finished = [s for s in streams if s.gone and s.finished]
@@ -305,6 +308,7 @@ class Shipper:
         if not finished:
             return
         now_s = self._clock.now_ns() // 1_000_000_000
+        self._through.forget(known)
         with self._lock:
             for stream in finished:
                 stream.close()
@@ -351,7 +355,8 @@ class Shipper:
         """See ``model.samples.SeriesSource``."""
         with self._lock:
             streams = list(self._streams.values())
-        return self._ledger.collect(streams, self._clock.monotonic())
+        accounts = self._ledger.collect(streams, self._clock.monotonic())
+        return [*accounts, *self._through.collect()]
 
     def status(self) -> ShipperStatus:
         """Return how it is going."""

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from model.samples import Ints
+from model.samples import Floats, Ints
 from model.task import TaskIdentity
 
 Codes8 = npt.NDArray[np.uint8]
@@ -65,6 +65,8 @@ class LogBatch(Struct, frozen=True):
         original_bytes: int64; each record's size before it was cut, 0 where it was not.
         trace_ids: W3C trace id as 32 hex digits for the few records that have one, by index.
         tags: Further ECS fields of all records of the batch, by dotted name.
+        numbers: float64 values, shape (n,), of own fields that the configuration declares as
+            numbers, by name; NaN where a record has none. They stand among ``fields`` too.
     """
 
     identity: TaskIdentity
@@ -84,6 +86,7 @@ class LogBatch(Struct, frozen=True):
     original_bytes: Ints
     trace_ids: dict[int, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    numbers: dict[str, Floats] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return the number of records."""
@@ -108,6 +111,7 @@ class LogBatch(Struct, frozen=True):
             flags=self.flags[rows],
             original_bytes=self.original_bytes[rows],
             trace_ids={places[i]: v for i, v in self.trace_ids.items() if i in places},
+            numbers={name: values[rows] for name, values in self.numbers.items()},
         )
 
 
@@ -119,6 +123,7 @@ class Flag(IntEnum):
     MULTILINE = 4  # several lines joined
     TIME_FROM_READER = 8  # neither the line nor the runtime gave a usable time
     REDACTED = 16
+    TIME_FROM_RUNTIME = 32  # the line gave no usable time, the runtime did
 
 
 class Delivery(Struct, frozen=True):

@@ -69,7 +69,10 @@ class Agent:
     ) -> None:  # fmt: skip
         data, cluster, host = config.data_path(), config.cluster, config.host_name()
         self.tasks = tasks
-        redactor, docker = Redactor(), DockerClient(config.discovery.docker.socket)
+        redactor, docker = (
+            config.logship.redaction.built(),
+            DockerClient(config.discovery.docker.socket),
+        )
         self.events = TaskEvents(self.tasks, data / "logship" / "events", clock, redactor if config.logship.redact else None)  # fmt: skip
         self.health = HealthManager(
             self.tasks, config.healthcheck.declared(), DockerExec(docker), clock, registry,
@@ -89,6 +92,7 @@ class Agent:
                 cluster=cluster, host=host,
             ),
             clock, registry, spools=[self.events.log.spool, *self._buffers], redactor=redactor,
+            policy=ship.policy(), report=self.events.log.append,
         )  # fmt: skip
         self.log_servers = log_servers(config, self.tasks, self._buffers, redactor if ship.redact else None, clock, self.shipper.metrics)  # fmt: skip
         self.collector = Collector(

@@ -37,6 +37,7 @@ def sinks_of(config: TaskscopeConfig) -> "list[ElasticsearchSink]":
             dataset=sink.dataset,
             namespace=sink.namespace,
             retention=Retention(sink.retention_days, sink.rollover_days, sink.rollover_bytes),
+            fields=config.logship.policy().document_types(),
             install_templates=sink.install_templates,
             parallel=sink.requests_in_flight,
             window_bytes=config.logship.buffer.memory_bytes,

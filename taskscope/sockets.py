@@ -68,14 +68,14 @@ def log_servers(
     servers: list[LogServer] = []
     for source in socket_sources(config):
         owners = Owners(tasks, source.type, cluster=config.cluster, host=config.host_name())
-        inbox = Inbox(source.type, spools[0], owners, redactor, clock, metrics, dataset=config.logship.dataset)  # fmt: skip
+        inbox = Inbox(source.type, spools[0], owners, redactor, clock, metrics, dataset=config.logship.dataset, policy=config.logship.policy())  # fmt: skip
         host, port = split_listen(source.listen)
         if isinstance(source, ForwardSourceConfig):
             from logship.source.forward.server import ForwardServer, ForwardSettings
 
             settings = ForwardSettings(
                 host, port, _shared_key(config.base, source.shared_key_file), _context(config.base, source.tls),
-                source.message_bytes, source.memory_bytes, source.connections_max,
+                source.message_bytes, source.memory_bytes, source.connections_max, config.host_name(),
             )  # fmt: skip
             servers.append(ForwardServer(settings, inbox, metrics))
         else:

@@ -1,5 +1,6 @@
 """From understood records to ``LogBatch``: spans over one buffer, secrets out, one batch per stream and run."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -7,6 +8,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from logship.parse.columns import Columns
+from logship.parse.fields import mend, numbers
 from logship.parse.join import Records
 from logship.parse.lines import LINE_BYTES_MAX
 from logship.parse.timestamps import NO_TIME, usable
@@ -38,9 +40,14 @@ class Tally(Struct):
 
 
 def build(
-    records: Records, columns: Columns, origin: Origin, redactor: Redactor | None, read_ns: int
+    records: Records,
+    columns: Columns,
+    origin: Origin,
+    redactor: Redactor | None,
+    read_ns: int,
+    typed: Sequence[str] = (),
 ) -> tuple[list[LogBatch], Tally]:
-    """Make batches of records; ``records`` and ``columns`` have the same n > 0 rows."""
+    """Make batches of records; ``records`` and ``columns`` have the same n > 0 rows, ``typed`` are own fields that are numbers."""
     tally = Tally()
     size = len(columns.message)
     flags = np.zeros(size, dtype=np.uint8)
@@ -57,7 +64,9 @@ def build(
         flags[redacted.touched(starts, ends).reshape(2, size).any(axis=0)] |= np.uint8(
             Flag.REDACTED
         )
+        harmed = size + np.flatnonzero(redacted.touched(starts[size:], ends[size:]))
         buf, starts, ends = redacted.buf, redacted.moved(starts), redacted.moved(ends)
+        buf = mend(buf, starts, ends, harmed.tolist())
         tally.redactions = redacted.counts
     if flags.any():
         tally.truncated = int(np.count_nonzero(flags & np.uint8(Flag.TRUNCATED)))
@@ -81,6 +90,7 @@ def build(
         original_bytes=original,
         trace_ids=columns.traces,
         tags=origin.tags,
+        numbers=numbers(buf, starts[size:], ends[size:], typed) if typed else {},
     )
     if stream is not None and run is not None:
         return [whole], tally
@@ -119,6 +129,7 @@ def _times(records: Records, columns: Columns, flags: "np.ndarray[tuple[int], np
     runtime = given if given is not None else np.full(len(times), NO_TIME)
     fallback = ~usable(runtime, read_ns)
     flags[~good & fallback] |= np.uint8(Flag.TIME_FROM_READER)
+    flags[~good & ~fallback] |= np.uint8(Flag.TIME_FROM_RUNTIME)
     chosen: Ints = np.where(good, times, np.where(fallback, read_ns, runtime))
     return chosen
 

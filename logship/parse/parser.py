@@ -4,7 +4,7 @@ The only state is what was learned of the stream's shape, which never changes a 
 position in the file is all a restart needs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from string import ascii_letters
 from typing import Final, Literal
 
@@ -16,6 +16,7 @@ from logship.parse import text_lines
 from logship.parse.batch import Origin, Tally, build
 from logship.parse.columns import Columns
 from logship.parse.detect import TextLines
+from logship.parse.formats import Format
 from logship.parse.join import Records, join
 from logship.parse.json_lines import JsonLines
 from logship.parse.levels import LevelFinder
@@ -26,7 +27,6 @@ from logship.parse.wrapped_lines import WrappedLines
 from logship.redact import Redactor
 from model.log import Flag, LogBatch
 
-Format = Literal["auto", "json", "logfmt", "access", "klog", "pattern", "plain"]
 Wrapping = Literal["auto", "json-file", "cri", "none"]
 
 
@@ -62,8 +62,10 @@ class Parser:
         wrapping: Wrapping = "none",
         format: Format = "auto",  # noqa: A002  # the word of the container label
         multiline: bool = True,
+        typed: Sequence[str] = (),
     ) -> None:
         self._redactor = redactor
+        self._typed = tuple(typed)  # own fields that are numbers
         self._format = format
         self._multiline = multiline
         self._json = JsonLines()
@@ -102,7 +104,7 @@ class Parser:
         read = self._wrapped_json.read(wrapped, start, end) if self._wrapped_json else None
         if read is not None:
             records, columns = read
-            batches, tally = build(records, columns, origin, self._redactor, read_ns)
+            batches, tally = build(records, columns, origin, self._redactor, read_ns, self._typed)
             return Parsed(batches, records.end, tally)
         lines = WrappedLines.of(wrapped, start, end) or split(data, start)
         return self.lines(lines, origin, read_ns, closing=closing, final=final)
@@ -120,7 +122,7 @@ class Parser:
             columns = Columns.empty(len(records.texts))
             columns.message = [text.encode("utf-8", "replace") for text in records.texts]
             columns.unparsed = list(range(len(records.texts)))
-        batches, tally = build(records, columns, origin, self._redactor, read_ns)
+        batches, tally = build(records, columns, origin, self._redactor, read_ns, self._typed)
         return Parsed(batches, records.end, tally)
 
     def _understand(self, records: Records, read_ns: int) -> Columns:
@@ -131,10 +133,8 @@ class Parser:
             return self._json.decode(texts)
         else:
             columns = self._mixed(records, self._kinds(records), read_ns)
-        for (
-            row,
-            bits,
-        ) in records.flags.items():  # a joined trace whose first line names no level is an error
+        # a joined trace whose first line names no level is an error
+        for row, bits in records.flags.items():
             if bits & Flag.MULTILINE and not columns.levels[row]:
                 columns.levels[row] = text_lines.trace_level(columns.message[row])
         return columns
@@ -164,7 +164,10 @@ class Parser:
     def _mixed(self, records: Records, kinds: dict[str, list[int]], read_ns: int) -> Columns:
         texts = records.texts
         if not kinds:
-            return self._text.decode(texts, read_ns)
+            columns = self._text.decode(texts, read_ns)
+            if self._format == "json":
+                columns.unparsed = list(range(len(texts)))
+            return columns
         decoders: dict[str, Callable[[list[str]], Columns]] = {
             "json": self._json.decode,
             "logfmt": lambda lines: text_lines.logfmt(lines, read_ns),

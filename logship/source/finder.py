@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from msgspec import Struct, field
 
 from logship.parse.batch import Origin
-from logship.parse.parser import Format, Parser, Wrapping
+from logship.parse.formats import FORMATS
+from logship.parse.parser import Parser, Wrapping
+from logship.policy import Policy
 from logship.redact import Redactor
 from logship.source.chunk import Stream
 from logship.source.docker_api import ApiStream
@@ -20,7 +22,6 @@ from model.task import Task
 
 SANDBOX_FILES = ("stdout", "stderr")
 FILE_KEY = "file:"
-_FORMATS = get_args(Format)
 
 
 class Wanted(Struct, frozen=True):
@@ -51,7 +52,7 @@ def how_to_parse(labels: Mapping[str, str]) -> HowToParse:
     """Return what ``taskscope.logs.format`` and ``taskscope.logs.multiline`` say."""
     form = labels.get(task_labels.LOGS_PREFIX + "format", "auto")
     multiline = labels.get(task_labels.LOGS_PREFIX + "multiline", "auto") != "off"
-    return HowToParse(form if form in _FORMATS else "auto", multiline)
+    return HowToParse(FORMATS.get(form.lower(), "auto"), multiline)
 
 
 def wanted(task: Task, kinds: frozenset[Kind] = KINDS) -> Iterator[Wanted]:
@@ -134,7 +135,9 @@ class Finder:
         elsewhere: frozenset[str] = frozenset(),
         cluster: str = "",
         host: str = "",
+        policy: Policy | None = None,
     ) -> None:
+        self._policy = policy or Policy()
         self._redactor = redactor
         self._known = known
         self._sinks = tuple(sinks)
@@ -158,18 +161,17 @@ class Finder:
 
     def api(self, task: Task, want: Wanted) -> ApiStream:
         """Make the stream of a container's log through the API."""
-        parser = Parser(self._redactor, format=want.format, multiline=want.multiline)
+        parser = self._parser(task, want, "none")
         origins = Origins(self._dataset, want.stream)
         return ApiStream(f"{want.key}/api", task, self._docker_socket, parser, self._known, self._sinks, origins)  # fmt: skip
 
+    def _parser(self, task: Task, want: Wanted, wrapping: Wrapping) -> Parser:
+        form, multiline = self._policy.parsing(task.identity, want.format, multiline=want.multiline)
+        return Parser(self._redactor, wrapping=wrapping, format=form, multiline=multiline, typed=tuple(self._policy.fields))  # fmt: skip
+
     def tail(self, task: Task, want: Wanted, base: Path) -> Tail:
         """Make the stream of a file."""
-        parser = Parser(
-            self._redactor,
-            wrapping=want.wrapping,
-            format=want.format,
-            multiline=want.multiline,
-        )
+        parser = self._parser(task, want, want.wrapping)
         origins = Origins(self._dataset, want.stream, want.tags)
         return Tail(want.key, task, base, parser, self._known, self._sinks, origins, follow=want.follow)  # fmt: skip
 

@@ -8,6 +8,7 @@ written as *held*, so that a crash does not lose it.
 import logging
 from collections import OrderedDict
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final
 
 import numpy as np
@@ -18,6 +19,7 @@ from logship.metrics import LogshipMetrics
 from logship.parse.batch import Tally
 from logship.parse.lines import Lines
 from logship.parse.parser import Parser
+from logship.policy import Policy
 from logship.redact import Redactor
 from logship.source.finder import HowToParse, Origins, how_to_parse
 from logship.source.groups import Group
@@ -75,11 +77,12 @@ class Inbox:
         clock: The time.
         metrics: Where it counts.
         dataset: Of records whose task does not say another.
+        policy: How lines are read, and which fields are numbers.
     """
 
     def __init__(
         self, name: str, spool: Spool, owners: Owners, redactor: Redactor | None, clock: Clock,
-        metrics: LogshipMetrics, *, dataset: str,
+        metrics: LogshipMetrics, *, dataset: str, policy: Policy | None = None,
     ) -> None:  # fmt: skip
         self._name = name
         self._spool = spool
@@ -88,14 +91,16 @@ class Inbox:
         self._clock = clock
         self._metrics = metrics
         self._dataset = dataset
+        self._policy = policy or Policy()
         self._senders: OrderedDict[str, _Sender] = OrderedDict()
         self._touched: set[str] = set()
         self._evicted: list[_Sender] = []
         self._tickets: list[bytes] = []
         self._recent: OrderedDict[bytes, None] = OrderedDict()
         self._payload = b""
+        self._begun = spool.begun
         self._ordinal = 1
-        self._first_number = int(spool.session[:15], 16)
+        self._first_number = clock.now_ns()  # later than those of former processes
         self._recover()
 
     def _recover(self) -> None:
@@ -110,12 +115,15 @@ class Inbox:
             held.update((line.number, line) for line in found.held)
             for number in found.settled:
                 held.pop(number, None)
-        for line in held.values():
-            if line.source == self._name:
-                self._put(
-                    Group(line.owner, [line.text], [line.ts_ns], [line.stream] if line.stream else [], [0] if line.partial else []),
-                    [line.number],
-                )  # fmt: skip
+        kept = sorted((line for line in held.values() if line.source == self._name), key=lambda line: line.number)  # fmt: skip
+        for line in kept:
+            self._first_number = max(self._first_number, line.number + 1)
+            streams = [line.stream] if line.stream else []
+            group = Group(line.owner, [line.text], [line.ts_ns], streams, [0] if line.partial else [])  # fmt: skip
+            self._put(group, [line.number])
+        if kept:  # before what they stand in is among the older segments
+            with suppress(StorageError):
+                self._spool.sync(self._spool.append(entry.encode([], held=kept)))
 
     def _remember(self, tickets: Iterable[bytes]) -> None:
         for ticket in tickets:
@@ -169,10 +177,10 @@ class Inbox:
         self._touched.add(group.owner.key)
 
     def _make(self, owner: Owner, now: float) -> _Sender:
-        task = self._owners.find(owner)
-        labels = task.status.labels if task is not None else {}
-        how = how_to_parse(labels) if owner.is_lines else HowToParse(multiline=False)
-        parser = Parser(self._redactor, format=how.format, multiline=how.multiline)
+        task = self._owners.find(owner) or self._owners.unknown(owner)
+        how = how_to_parse(task.status.labels) if owner.is_lines else HowToParse(multiline=False)
+        form, multiline = self._policy.parsing(task.identity, how.format, multiline=how.multiline)
+        parser = Parser(self._redactor, format=form, multiline=multiline, typed=tuple(self._policy.fields))  # fmt: skip
         source_id = f"{self._name}/{self._spool.session}/{owner.key}"
         origins = Origins(self._dataset, owner.stream or "stdout")
         return _Sender(owner, parser, origins, source_id, _no_lines(), [], now, now)
@@ -218,6 +226,9 @@ class Inbox:
 
     def _collect(self, *, final: bool) -> bytes:
         now = self._clock.monotonic()
+        begun = self._spool.begun
+        renewed = begun != self._begun  # only the newest segments are looked at after a crash
+        self._begun = begun
         batches: list[LogBatch] = []
         held: list[Held] = []
         settled: list[int] = []
@@ -236,6 +247,9 @@ class Inbox:
             _drop(sender, done)
             if self._tickets:
                 held += self._hold(sender)
+        if renewed:
+            new = {line.number for line in held}
+            held += [line for sender in self._senders.values() for line in self._held(sender) if line.number not in new]  # fmt: skip
         self._touched.clear()
         self._evicted = []
         if not (batches or held or settled or self._tickets):
@@ -260,16 +274,21 @@ class Inbox:
         return [batch for batch in parsed.batches if len(batch)], done
 
     def _hold(self, sender: _Sender) -> list[Held]:
-        """Return the lines of a sender that are acknowledged before they are complete."""
-        lines, partial = sender.lines, set(sender.lines.partial)
-        held = []
+        """Return the lines of a sender that are acknowledged before they are complete, as held from now on."""
+        new = set()
         for row, number in enumerate(sender.numbers):
             if not number:
-                sender.numbers[row] = self._first_number + lines.starts[row]
-                stream = lines.streams[row] if lines.streams else ""
-                text = self._redacted(lines.texts[row])
-                held.append(Held(sender.numbers[row], self._name, sender.owner, stream, lines.times_ns[row], text, row in partial))  # fmt: skip
-        return held
+                sender.numbers[row] = self._first_number + sender.lines.starts[row]
+                new.add(sender.numbers[row])
+        return [line for line in self._held(sender) if line.number in new] if new else []
+
+    def _held(self, sender: _Sender) -> list[Held]:
+        """Return the lines of a sender that are held."""
+        lines, partial = sender.lines, set(sender.lines.partial)
+        return [
+            Held(number, self._name, sender.owner, lines.streams[row] if lines.streams else "", lines.times_ns[row], self._redacted(lines.texts[row]), row in partial)
+            for row, number in enumerate(sender.numbers) if number
+        ]  # fmt: skip
 
     def _redacted(self, text: str) -> str:
         if self._redactor is None:

@@ -38,7 +38,7 @@ class Held(Struct, array_like=True):
     """A line that was acknowledged and belongs to a record that may go on; redacted.
 
     Attributes:
-        number: Unique in the spool.
+        number: Unique in the spool; later lines have higher ones.
         source: Name of the source that took it.
         owner: Whose it is.
         stream: "stdout" or "stderr".

@@ -2,8 +2,8 @@
 
 Positions are those of bytes, counted over all segments. Each process starts a segment of its own,
 so nothing is ever written behind a torn record. Only what is synced is read. A segment goes when
-all of it is delivered and another has begun behind it; the last one before stays, because who
-sends something again after a restart is known by it.
+all of it is delivered; the newest ones stay, because who sends something again after a restart is
+known by them.
 """
 
 import logging
@@ -21,7 +21,7 @@ from storage.failpoint import reach
 
 READ_BYTES: Final = 512 << 10
 SEGMENT_BYTES: Final = 8 << 20
-KEPT_SEGMENTS: Final = 1
+KEPT_SEGMENTS: Final = 2
 _log = logging.getLogger(__name__)
 
 
@@ -39,6 +39,7 @@ class Spool:
         birth: Who it is: another one after its directory was emptied.
         session: Another one each time it is opened; for ids that no former process has given.
         problem: Why nothing can be taken now, in words for people; "" if something can.
+        begun: How many segments this process has begun.
         durable: Position up to which everything survives a power loss.
     """
 
@@ -48,6 +49,7 @@ class Spool:
         self.name = directory.name
         self.session = os.urandom(8).hex()
         self.problem = ""
+        self.begun = 0
         self.directory = directory
         self._disk_bytes = disk_bytes
         self._segment_bytes = min(segment_bytes, max(1, disk_bytes // 4))
@@ -131,6 +133,7 @@ class Spool:
         self._writer = Writer(self.directory, self._end, self.birth)
         reach("buffer.segment_made")
         self._segments.append(self._writer.segment)
+        self.begun += 1
         self._end = self._writer.segment.end
         return self._writer
 

@@ -34,8 +34,8 @@ class SpoolOrigin(Struct):
     counted: int = 0
 
     def holds(self, entry: Entry) -> bool:
-        """See ``Identified.holds``: its birth tells it from every other."""
-        return True
+        """See ``Identified.holds``: its birth tells it from every other; one that lost its end begins anew."""
+        return max(entry.positions.values(), default=0) <= self.size
 
     def mark(self) -> tuple[int, str]:
         """See ``Identified.mark``."""

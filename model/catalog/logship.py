@@ -21,6 +21,14 @@ METRICS: Final[tuple[Metric, ...]] = (
         per_task=True,
     ),
     Metric(
+        "log_lines_dropped_total",
+        "counter",
+        "",
+        "Log records of the task that its limit left out, by reason: rate, sample.",
+        ("reason",),
+        per_task=True,
+    ),
+    Metric(
         "taskscope_logship_lag_bytes",
         "gauge",
         "bytes",
@@ -84,6 +92,13 @@ METRICS: Final[tuple[Metric, ...]] = (
         "",
         "Records shipped with a mark: truncated, unparsed, bad_time.",
         ("mark",),
+    ),
+    Metric(
+        "taskscope_logship_metric_failures_total",
+        "counter",
+        "",
+        "Records that a metric made of log lines could not count: value (no number), series (too many label sets).",
+        ("metric", "reason"),
     ),
     Metric(
         "taskscope_logship_truncated_files_total",

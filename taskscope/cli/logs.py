@@ -72,7 +72,8 @@ def logs(
 
     Ends with 0 if records were found, 1 if none match, 2 if what was asked is wrong.
 
-    `taskscope logs replay` sends records that a sink refused once more; for the word itself say
+    `taskscope logs lint` scores how consistent each application's lines are; `taskscope logs
+    replay` sends records that a sink refused once more. For the words themselves say
     `taskscope logs -- replay`.
     """
     _judge(follow=follow, until=until, context=context, histogram=histogram)

@@ -30,7 +30,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 }
 
 # commands of two words, beside the one that the first word is by itself
-SECOND_WORDS: Final[dict[tuple[str, str], str]] = {("logs", "replay"): "replay"}
+SECOND_WORDS: Final[dict[tuple[str, str], str]] = {
+    ("logs", "replay"): "replay",
+    ("logs", "lint"): "lint",
+}
 
 # numpy's matrix routines are not used, and their idle threads would cost CPU and memory; to be said
 # before a command imports numpy for the first time

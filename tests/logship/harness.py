@@ -51,7 +51,7 @@ def shown(parsed: Parsed) -> list[str]:
     for batch in parsed.batches:
         for row in range(len(batch)):
             fields = batch.buf[batch.fields.starts[row] : batch.fields.ends[row]].decode()
-            names = " ".join(f.name.lower() for f in Flag if batch.flags[row] & f and f is not Flag.TIME_FROM_READER)  # fmt: skip
+            names = " ".join(f.name.lower() for f in Flag if batch.flags[row] & f and not f.name.startswith("TIME_"))  # fmt: skip
             level = "-tdiwef"[batch.levels[row]]
             rows.append((int(batch.offsets[row]), f"{level}|{names}|{batch.text(row)}|{fields}"))
     return [text for _, text in sorted(rows, key=lambda row: row[0])]

@@ -51,7 +51,7 @@ class Receiving:
         owners = Owners(tasks, "forward", cluster="test", host="host-1")
         redactor = REDACTOR if redact else None
         self.inbox = Inbox("forward", self.spool, owners, redactor, clock, self.shipper.metrics, dataset="task")  # fmt: skip
-        self.server = ForwardServer(ForwardSettings(port=0, **settings), self.inbox, self.shipper.metrics)  # fmt: skip
+        self.server = ForwardServer(ForwardSettings(**{"port": 0, **settings}), self.inbox, self.shipper.metrics)  # fmt: skip
 
     def start(self) -> None:
         self.shipper.start()

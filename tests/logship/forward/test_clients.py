@@ -77,7 +77,7 @@ def test_docker_fluentd_driver(tmp_path: Path, image: str, acknowledged: bool) -
     name = f"forward-test-{time.time_ns():x}"
     script = (
         "echo one; echo two >&2; busybox yes long-line | busybox head -c 40000 | busybox tr -d '\\n'; echo;"
-        "busybox printf 'bad \\377 byte\\n'; echo 'ERROR java.lang.Oops: x'; busybox printf '\\tat a.B.c(D.java:1)\\n'; echo '{\"level\":\"warn\",\"msg\":\"json\"}'; busybox sleep 0.3; busybox printf last; exit 3"
+        "busybox printf 'bad \\377 byte\\n'; echo 'ERROR it broke'; echo 'java.lang.Oops: x'; busybox printf '\\tat a.B.c(D.java:1)\\n'; echo '{\"level\":\"warn\",\"msg\":\"json\"}'; busybox sleep 0.3; busybox printf last; exit 3"
     )  # fmt: skip
     tasks = FakeTaskSource()
     with receiving(tmp_path, tasks) as agent:
@@ -98,7 +98,7 @@ def test_docker_fluentd_driver(tmp_path: Path, image: str, acknowledged: bool) -
     assert len(texts) == 7
     assert set(texts) == {
         "one", "two", "last", "json", "bad \N{REPLACEMENT CHARACTER} byte",
-        "ERROR java.lang.Oops: x\n\tat a.B.c(D.java:1)",
+        "ERROR it broke\njava.lang.Oops: x\n\tat a.B.c(D.java:1)",
         ("long-line\n" * 4001).replace("\n", "")[: 40000 - 4000],
     }  # fmt: skip
     assert {row[2]: row[1] for row in rows}["two"] == "stderr"

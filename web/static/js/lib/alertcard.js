@@ -3,8 +3,10 @@
 import { badge } from "./badges.js";
 import { h } from "./dom.js";
 import * as format from "./format.js";
+import { logsAddress } from "./ways.js";
 
 const IDENTITY = new Set(["alertname", "severity", "cluster", "host", "framework", "namespace", "app", "task_name", "task_id", "container_id"]);
+const AROUND_MS = 600_000;
 const SEVERITIES = ["critical", "page", "error", "warning", "info"];
 
 /**
@@ -42,7 +44,7 @@ export function alertCard(alert, { onTask = false } = {}) {
       "footer",
       {},
       linkOf(annotations.runbook_url) && h("a", { href: linkOf(annotations.runbook_url), rel: "noreferrer" }, "Runbook"),
-      !onTask && logsLink(labels, since),
+      logsLink(labels, since),
       !onTask && !description && h("span", { class: "muted" }, `value ${format.rough(Number(alert.value))}`),
       others.map(([key, value]) => h("span", { class: "tag" }, `${key}=${value}`)),
       onTask && time,
@@ -50,11 +52,10 @@ export function alertCard(alert, { onTask = false } = {}) {
   );
 }
 
+/** The lines of the task, or the app, around the moment when it began. */
 function logsLink(labels, since) {
-  const key = labels.task_id ? "task_id" : labels.app ? "app" : null;
-  if (!key) return null;
-  const query = `${key}:"${labels[key].replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
-  return h("a", { href: `/logs?query=${encodeURIComponent(query)}&from=${since - 600_000}&to=${since + 600_000}` }, "Logs around the start");
+  const href = logsAddress([labels], { start: since - AROUND_MS, end: since + AROUND_MS });
+  return href && h("a", { href }, "Logs around the start");
 }
 
 /** Firing first, then by severity, then the newest. */

@@ -6,6 +6,7 @@ import { Completer } from "./completer.js";
 import { empty, fill, h, problem } from "./dom.js";
 import * as format from "./format.js";
 import { placeOf } from "./promql.js";
+import { logsAddress } from "./ways.js";
 import { remarks, resultTable, rowsShown, seriesName, tellingLabels, underline } from "./result.js";
 
 const MAX_LINES = 40;
@@ -145,12 +146,21 @@ export class QueryRow {
       const { body } = shown;
       const places = [...(body.warnings ?? []), ...(body.infos ?? [])].map((text) => placeOf(text, query)).filter(Boolean);
       this.mark(places.map((place) => ({ ...place, tone: "warn" })));
-      fill(this.result, h("p", { class: "result-head" }, [shown.text, ...cost(body.data.stats, performance.now() - began)].join(" · ")), remarks(body), shown.content);
+      const head = [shown.text, ...cost(body.data.stats, performance.now() - began)].join(" · ");
+      fill(this.result, h("p", { class: "result-head" }, head, this.logsLink(body.data)), remarks(body), shown.content);
       shown.draw?.();
     } catch (error) {
       if (mine === this.turn) this.wrong(error);
     }
     if (mine === this.turn) this.result.setAttribute("aria-busy", "false");
+  }
+
+  /** The way to the logs of the tasks or apps that the result is about. */
+  logsLink({ resultType, result }) {
+    if (resultType !== "matrix" && resultType !== "vector") return null;
+    const { start, end } = this.options.picker.current();
+    const href = logsAddress(result.map(({ metric }) => metric), { start: start * 1000, end: end * 1000 });
+    return href && [" · ", h("a", { href }, "Logs of this time")];
   }
 
   async graph(query) {

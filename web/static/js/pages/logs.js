@@ -52,7 +52,7 @@ pollHistogram = poll(async (signal) => {
   const { start, end } = picker.current();
   const [counts, who] = await Promise.all([
     ask("/api/logs/histogram", { query: log.fullQuery, start, end, buckets: BUCKETS }, { signal }),
-    ask("/api/logs/facets", { query: log.fullQuery, start, end, fields: "task_id,app", limit: 6 }, { signal }),
+    ask("/api/logs/facets", { query: log.fullQuery, start, end, fields: "task_id,app", limit: 20 }, { signal }),
   ]);
   histogram.draw(counts.edges_ms, counts.counts, { start, end });
   showWay(who.facets, { start, end });
@@ -64,7 +64,7 @@ pollHistogram = poll(async (signal) => {
 function showWay({ task_id: tasks, app: apps }, { start, end }) {
   const link = $("graphs-link");
   const time = `from=${Math.floor(start) * 1000}&to=${Math.ceil(end) * 1000}`;
-  link.hidden = !tasks.length || (tasks.length > 1 && (!apps.length || apps.length > 5));
+  link.hidden = !tasks.length || (tasks.length > 1 && (!apps.length || apps.length >= 20));
   if (link.hidden) return;
   if (tasks.length === 1) {
     link.href = `/tasks/${encodeURIComponent(tasks[0].value)}?${time}`;
