@@ -36,6 +36,9 @@ from model.samples import Ints
 SENDERS_MAX: Final = 4096
 TICKETS_KEPT: Final = 8192
 OPEN_BYTES_MAX: Final = 1 << 20
+PART_SECONDS: Final = (
+    10.0  # the rest of a long line may wait for the acknowledgement of its beginning
+)
 _log = logging.getLogger(__name__)
 
 
@@ -52,7 +55,8 @@ class TimedLines(Lines):
 class _Sender(Struct):
     """An owner's lines that are not in a batch yet, and what was learned of their shape.
 
-    ``numbers`` are those of lines that were written as held, 0 for others.
+    ``numbers`` are those of lines that were written as held, 0 for others; ``ended`` is who has
+    closed its connection.
     """
 
     owner: Owner
@@ -64,6 +68,7 @@ class _Sender(Struct):
     first_at: float
     grown_at: float
     size: int = 0
+    ended: bool = False
 
 
 class Inbox:
@@ -173,8 +178,15 @@ class Inbox:
         sender.numbers += numbers
         sender.size += sum(map(len, group.texts))
         sender.grown_at = now
+        sender.ended = False
         self._ordinal += len(group.texts)
         self._touched.add(group.owner.key)
+
+    def ended(self, keys: Iterable[str]) -> None:
+        """Take note that owners have closed their connection: Docker does when a container ends, maybe within a line."""
+        for key in keys:
+            if key in self._senders:
+                self._senders[key].ended = True
 
     def _make(self, owner: Owner, now: float) -> _Sender:
         task = self._owners.find(owner) or self._owners.unknown(owner)
@@ -266,7 +278,9 @@ class Inbox:
                 return [], 0  # its container has just been started, and nobody has told us yet
             task = self._owners.unknown(owner)
         closing = quiet or not owner.is_lines
-        final = closing or sender.size > OPEN_BYTES_MAX
+        ended = sender.ended or task.status.state.ended
+        given_up = not owner.is_lines or (quiet and ended) or now - sender.grown_at >= PART_SECONDS
+        final = final or given_up or sender.size > OPEN_BYTES_MAX
         origin = sender.origins(task, sender.source_id)
         parsed = sender.parser.lines(lines, origin, self._clock.now_ns(), closing=closing, final=final)  # fmt: skip
         self._count(parsed.tally)
