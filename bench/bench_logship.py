@@ -1,9 +1,9 @@
 """Log shipping: CPU-seconds per million lines, from json-file logs to bulk requests.
 
-    python bench/bench_logship.py [--lines 400000] [--kind json|text] [--reps 3]
+    python bench/bench_logship.py [--lines 400000] [--kind json|text|plain] [--reps 3]
 
 The logs are those of ``../shared/bench`` (20 containers, JSON lines of 250 bytes in Docker's
-wrapper, or log4j text with stack traces) and so is the sink: its ``_bulk`` answers 201 for each
+wrapper, or log4j text with stack traces, joined or (plain) line by line) and so is the sink: its ``_bulk`` answers 201 for each
 item. Both need Go. The shipper is a process of its own with the Elasticsearch sink, the redaction
 and the checkpoint of every day; its user and system time are read when the last document has
 arrived, its start-up (imports, before the first poll) is told apart.
@@ -27,6 +27,7 @@ GENERATOR = ROOT / ".." / "shared" / "bench" / "bgen"
 TICK = os.sysconf("SC_CLK_TCK")
 RECORDED = {
     "json": {"Fluent Bit 5.1": 5.6, "OpenTelemetry Collector 0.160": 10.6, "syslog-ng 3.38": 14.2, "rsyslog 8.2302": 14.8},
+    "plain": {"vlagent 1.51": 2.38, "Fluent Bit 5.1": 2.98, "OpenTelemetry Collector 0.160": 5.3, "syslog-ng 3.38": 9.15, "rsyslog 8.2302": 12.5},
     "text": {"Fluent Bit 5.1": 4.15, "OpenTelemetry Collector 0.160": 6.7},
 }  # fmt: skip
 
@@ -107,7 +108,9 @@ def free_port() -> int:
     return port
 
 
-def run(program: Path, logs: Path, expected: int) -> tuple[float, float, float, int]:
+def run(
+    program: Path, logs: Path, expected: int, labels: dict[str, str]
+) -> tuple[float, float, float, int]:
     """Ship once; return CPU seconds, wall seconds, peak MB and documents."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -115,7 +118,7 @@ def run(program: Path, logs: Path, expected: int) -> tuple[float, float, float, 
     os.sched_setaffinity(sink.pid, {max(os.sched_getaffinity(0))})  # as for the peers
     wait_for(url)
     state = tempfile.mkdtemp()
-    code = SHIPPER.format(root=str(ROOT), url=url, logs=str(logs), state=state, namespace="default", labels={})  # fmt: skip
+    code = SHIPPER.format(root=str(ROOT), url=url, logs=str(logs), state=state, namespace="default", labels=labels)  # fmt: skip
     for path in logs.glob("*/*.log"):
         path.read_bytes()  # into the page cache
     started = time.monotonic()
@@ -142,7 +145,7 @@ def run(program: Path, logs: Path, expected: int) -> tuple[float, float, float, 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lines", type=int, default=1_000_000)
-    parser.add_argument("--kind", choices=["json", "text"], default="json")
+    parser.add_argument("--kind", choices=["json", "text", "plain"], default="json")
     parser.add_argument("--reps", type=int, default=3)
     options = parser.parse_args()
     directory = Path(tempfile.gettempdir()) / "taskscope-bench-logship"
@@ -150,17 +153,19 @@ def main() -> None:
     program = build(directory)
     if program is None:
         sys.exit("needs Go and ../shared/bench/bgen")
-    logs = directory / f"{options.kind}-{options.lines}"
+    generated = "json" if options.kind == "json" else "text"
+    labels = {"taskscope.logs.multiline": "off"} if options.kind == "plain" else {}
+    logs = directory / f"{generated}-{options.lines}"
     meta = logs / "meta.json"
     if not meta.exists():
-        made = subprocess.run([program, "logs", "-dir", logs, "-lines", str(options.lines), "-kind", options.kind], check=True, stdout=subprocess.PIPE)  # fmt: skip
+        made = subprocess.run([program, "logs", "-dir", logs, "-lines", str(options.lines), "-kind", generated], check=True, stdout=subprocess.PIPE)  # fmt: skip
         meta.write_bytes(made.stdout)
     facts = json.loads(meta.read_text())
-    expected = facts["lines"] if options.kind == "json" else facts["events"]
+    expected = facts["events"] if options.kind == "text" else facts["lines"]
     costs = []
     print(f"{'':28}{'CPU-s/M lines':>15}{'lines/s':>12}{'peak MB':>10}{'documents':>12}")
     for _ in range(options.reps):
-        used, wall, peak, documents = run(program, logs, expected)
+        used, wall, peak, documents = run(program, logs, expected, labels)
         costs.append(used / facts["lines"] * 1e6)
         print(f"{'Taskscope':28}{costs[-1]:15.2f}{facts['lines'] / wall:12,.0f}{peak:10.0f}{documents:12,} of {expected:,}")  # fmt: skip
     print(f"{'Taskscope, median':28}{statistics.median(costs):15.2f}")

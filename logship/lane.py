@@ -7,6 +7,7 @@ then nothing more is read for it (the files are the buffer), while the others go
 import logging
 import random
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -278,7 +279,7 @@ class Lane:
         with self._changed:
             self._failures = 0
             more = self._waiting >= self._pace.request_bytes
-            self._pace.delivered(size, seconds, self._clock.monotonic(), more=more)
+            self._pace.delivered(size, seconds, self._clock.monotonic(), cpu=time.process_time(), more=more)  # fmt: skip
             self._tell_pace()
 
     def _later(self, error: DeliveryError | None) -> None:

@@ -11,11 +11,14 @@ from typing import Any, Final
 
 from msgspec import Struct, field
 
+from model.identity import ECS_FIELDS
+
 # what counts, and how much of 100
 WEIGHTS: Final[dict[str, int]] = {"timestamp": 25, "level": 25, "message": 15, "service": 10, "trace": 10, "parsed": 15}  # fmt: skip
 GOOD: Final = 0.95  # share above which nothing is said
 _EXAMPLE_CHARS: Final = 100
 _CONFLICTS_MAX: Final = 5
+_SERVICE: Final = ECS_FIELDS["app"]
 _OWN_SERVICE: Final = ("fields.service.name", "fields.service", "fields.app")
 
 
@@ -68,7 +71,7 @@ def lint(documents: Iterable[Mapping[str, Any]]) -> list[Verdict]:
     for document in documents:
         if str(document.get("event.dataset", "")) == "task.event":
             continue  # ours
-        app = str(document.get("service.name") or document.get("taskscope.task.name") or "")
+        app = str(document.get(_SERVICE) or document.get(ECS_FIELDS["task_name"]) or "")
         _count(tallies.setdefault(app, _Tally()), document)
     verdicts = [_verdict(app, tally) for app, tally in tallies.items()]
     return sorted(verdicts, key=lambda verdict: (verdict.score, verdict.app))
@@ -106,7 +109,7 @@ def _message(message: str) -> str:
 
 
 def _service(document: Mapping[str, Any]) -> str:
-    identity = document.get("service.name")
+    identity = document.get(_SERVICE)
     if not identity:
         return "none"
     own = next((document[name] for name in _OWN_SERVICE if isinstance(document.get(name), str)), identity)  # fmt: skip

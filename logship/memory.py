@@ -10,6 +10,7 @@ from typing import Final
 
 _M_TRIM_THRESHOLD: Final = -1  # malloc.h of glibc
 _M_MMAP_THRESHOLD: Final = -3
+_M_ARENA_MAX: Final = -8
 KEPT_BYTES: Final = 16 << 20
 
 
@@ -19,4 +20,6 @@ def keep_freed() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):  # not glibc
         return False
-    return bool(mallopt(_M_MMAP_THRESHOLD, KEPT_BYTES) and mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES))
+    settings = ((_M_MMAP_THRESHOLD, KEPT_BYTES), (_M_TRIM_THRESHOLD, KEPT_BYTES), (_M_ARENA_MAX, 1))
+    taken = [mallopt(name, value) for name, value in settings]  # all of them, whatever the first says
+    return all(taken)

@@ -19,7 +19,7 @@ _URL64: Final = rb"[A-Za-z0-9_\-]"
 
 # rule -> pattern; the order is the order of preference at one place
 RULES: Final[Mapping[str, bytes]] = {
-    "private_key": rb"(-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----[^\-\x00]*(?:-----END (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----)?|AGE-SECRET-KEY-1[0-9A-Z]{58}|PuTTY-User-Key-File-\d[^\x00]*Private-MAC: [0-9a-f]+)",
+    "private_key": rb"(-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----(?:[^\-\x00\"]|-[^\-\x00\"])*(?:-----END (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----)?|AGE-SECRET-KEY-1[0-9A-Z]{58}|PuTTY-User-Key-File-\d[^\x00]*Private-MAC: [0-9a-f]+)",
     # clouds
     "aws_access_key": rb"\b((?:AKIA|ASIA|AROA|AIDA|ABIA|ACCA)[A-Z0-9]{16})\b",
     "google_api_key": rb"\b(AIza" + _URL64 + rb"{35})",
@@ -69,7 +69,7 @@ RULES: Final[Mapping[str, bytes]] = {
 def is_card(buf: bytes, start: int, end: int) -> bool:
     """Tell whether digits are a card's number: by Luhn's check sum (ISO/IEC 7812-1), and no part of a larger number."""
     around = buf[max(0, start - 1) : start] + buf[end : end + 1]
-    if any(char in b".-_:/%#+" for char in around):
+    if any(char in b".-_/%#+" for char in around):
         return False
     digits = [char - 48 for char in buf[start:end] if 48 <= char <= 57]
     doubled = [d * 2 - 9 * (d > 4) for d in digits[-2::-2]]

@@ -282,6 +282,8 @@ class Shipper:
                 self._through.share(chunk, lane.name, reader)
             if chunk is None:
                 continue
+            if self._is_urgent():
+                self._save()
             self._known.touch(chunk.source.source_id)
             stream.advance(lane.name, chunk)
             self._attention.count(stream, chunk.size)

@@ -26,7 +26,7 @@ PROMETHEUS_PATH: Final = "prometheus.io/path"
 PROMETHEUS_SCHEME: Final = "prometheus.io/scheme"
 
 LOGS_PREFIX: Final = "taskscope.logs."
-# taskscope.logs.{enabled, format=auto|json|logfmt|plain, multiline=auto|off, dataset}
+# taskscope.logs.{enabled, format=auto|json|logfmt|access|klog|pattern|plain, multiline=auto|off, dataset}
 
 # Where the identity comes from when the labels above are absent, first match wins.
 COMPOSE_PROJECT: Final = "com.docker.compose.project"  # -> namespace

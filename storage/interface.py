@@ -305,13 +305,7 @@ class LogPage(Struct, frozen=True):
 
 
 class LogContext(Struct, frozen=True):
-    """A record and its neighbours, the records of the same task before and behind it; all oldest first.
-
-    Attributes:
-        before: At most as many as asked for; fewer where the task's records begin.
-        record: The record asked for.
-        after: Likewise, where they end.
-    """
+    """A record and its neighbours of the same task, oldest first; fewer than asked for where they begin or end."""
 
     before: tuple[LogRecord, ...]
     record: LogRecord
@@ -329,9 +323,7 @@ class LogStore(Protocol):
     """Keeps log records; at least once in, once stored (by document id)."""
 
     def append(self, batch: LogBatch) -> tuple[Delivery, Ticket]:
-        """Take one batch.
-
-        The checkpoint of the batch's source may move once the ticket's ``wait`` returned True.
+        """Take one batch; its source's checkpoint may move once the ticket's ``wait`` returned True.
 
         Raises:
             DeliveryError: If nothing could be taken (disk full); retryable.
@@ -365,27 +357,23 @@ class LogReader(Protocol):
         """Count records over time by level.
 
         Returns:
-            ``(edges_ns, counts)``: bucket starts, shape (buckets,), and per ``log.level``
-            ("" for none) the counts, shape (buckets,).
+            Bucket starts in ns, and by ``log.level`` ("" for none) the counts; shapes (buckets,).
         """
         ...
 
     def context(
         self, record_id: str, ts_ns: int, *, before: int = 20, after: int = 20
     ) -> LogContext:
-        """Return a record with its neighbours of the same task.
-
-        Neighbours are in the order of every search: ``@timestamp`` in nanoseconds, then file, then
-        offset; all streams of the task.
+        """Return a record with its neighbours of the same task, in the order of every search.
 
         Args:
             record_id: ``LogRecord.id``.
-            ts_ns: ``LogRecord.ts_ns`` of that record.
+            ts_ns: Its time.
             before: Most records before it.
             after: Most records behind it.
 
         Raises:
-            QueryError: If there is no such record, or no more.
+            QueryError: If there is no such record.
             StorageError: If the store cannot be read.
         """
         ...
@@ -397,18 +385,15 @@ class LogReader(Protocol):
 
         Args:
             query: Which records; ``limit``, ``cursor`` and direction mean nothing here.
-            fields: Names as in queries (``level``, ``service.name``, ``fields.status``); not
-                ``message`` and ``@timestamp``.
+            fields: Names as in queries (``level``, ``fields.status``); not ``message``, ``@timestamp``.
             limit: Most values of each field.
 
         Returns:
-            By the name as asked for: values with their counts, most frequent first, then by value.
-            A record that lacks the field counts nowhere; one with several values counts at each.
-            Where a field has more than 10,000 values, counts may leave out some of the records.
+            By name as asked for, the most frequent first; above 10,000 values counts may be too low.
 
         Raises:
             ParseError: If the query cannot be parsed.
-            QueryError: If there can be no such field, or it is ``message`` or ``@timestamp``.
+            QueryError: If there can be no such field.
             StorageError: If the store cannot be read.
         """
         ...

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from discovery.docker.client import DockerClient
 from logship.config import ElasticsearchSinkConfig
-from model.errors import DeliveryError, DiscoveryError
+from model.errors import DiscoveryError
 from taskscope.config import TaskscopeConfig, split_listen
 from taskscope.elasticsearch import connection_of
 from taskscope.space import LITTLE_BYTES, free_bytes, shortage
@@ -170,22 +170,13 @@ def _cgroups(config: TaskscopeConfig) -> Iterator[Finding]:
 
 
 def _elasticsearch(config: TaskscopeConfig) -> Iterator[Finding]:
-    from logship.sink.elasticsearch.client import connect, explain
+    from logship.sink.elasticsearch.examine import examine as look_at
 
     for sink in config.logship.sinks:
-        if not isinstance(sink, ElasticsearchSinkConfig):
-            continue
-        connection = connection_of(sink, config)
-        try:
-            client = connect(connection, 5.0)
-            version = client.info()["version"]["number"]
-        except DeliveryError as error:
-            yield Finding("elasticsearch", Verdict.BAD, str(error))
-        except Exception as error:
-            yield Finding("elasticsearch", Verdict.BAD, str(explain(error, connection)))
-        else:
-            yield Finding(
-                "elasticsearch",
-                Verdict.GOOD,
-                f"Elasticsearch {version} at {', '.join(sink.endpoints)}",
-            )
+        if isinstance(sink, ElasticsearchSinkConfig):
+            stream = f"logs-{sink.dataset}-{sink.namespace}"
+            for verdict, sentence in look_at(
+                connection_of(sink, config), stream,
+                retention_days=sink.retention_days, installs=sink.install_templates,
+            ):  # fmt: skip
+                yield Finding("elasticsearch", Verdict(verdict), sentence)

@@ -75,7 +75,7 @@ def log_servers(
 
             settings = ForwardSettings(
                 host, port, _shared_key(config.base, source.shared_key_file), _context(config.base, source.tls),
-                source.message_bytes, source.memory_bytes, source.connections_max,
+                source.message_bytes, source.memory_bytes, source.connections_max, config.host_name(),
             )  # fmt: skip
             servers.append(ForwardServer(settings, inbox, metrics))
         else:

@@ -69,7 +69,9 @@ def passing(limit: Limit, bucket: Bucket, batch: LogBatch) -> tuple[Mask, Mask]:
 def _under_rate(limit: Limit, bucket: Bucket, ts_ns: Ints) -> Mask:
     """Tell which records are under the rate: the first ones of each second. One step per second."""
     passes = np.zeros(len(ts_ns), dtype=np.bool_)
-    seconds = np.maximum(np.maximum.accumulate(ts_ns // _SECOND_NS), bucket.second) if len(ts_ns) else ts_ns  # fmt: skip
+    if not len(ts_ns):
+        return passes
+    seconds = np.maximum(np.maximum.accumulate(ts_ns // _SECOND_NS), bucket.second)
     edges = np.flatnonzero(np.diff(seconds, prepend=-1))
     for first, last in zip(edges.tolist(), [*edges[1:].tolist(), len(seconds)], strict=True):
         second = int(seconds[first])

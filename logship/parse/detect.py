@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 from logship.parse.columns import Columns
-from logship.parse.layouts import Access, Console, Headed, Klog, Layout
+from logship.parse.layouts import TIME_START, Access, Console, Headed, Klog, Layout
 from logship.parse.levels import LevelFinder
 from logship.parse.text_lines import loose
 
@@ -14,6 +14,7 @@ _ENOUGH: Final = 0.6  # share of a sample that must be of a layout
 _LOST: Final = 0.2  # below this share of a read the layout is another one now
 _TRIES: Final = 8  # reads looked at before it is tried less often
 _PAUSE: Final = 64
+_NO_HEAD: Final = frozenset(("", " ", "\t"))  # such a line says nothing of the others
 
 # where heads end, in the order of preference between equals
 _MARKS: Final = (
@@ -55,17 +56,33 @@ class TextLines:
             if self._format != "auto":
                 columns.unparsed = list(range(len(texts)))
             return columns
-        columns, others = self._layout.decode(texts, self._finder, near_ns)
-        if others:
-            self._others(columns, [texts[row] for row in others], others, near_ns)
-            if len(others) > len(texts) * (1 - _LOST) and len(texts) >= _TRIES:
-                self._layout, self._reads = None, 0
+        columns, known = self._by_layout(self._layout, texts, near_ns)
+        if len(texts) >= _TRIES and known < len(texts) * _LOST:
+            self._layout, self._reads = None, 0
         return columns
+
+    def _by_layout(self, layout: Layout, texts: Sequence[str], near_ns: int) -> tuple[Columns, int]:
+        """Return the columns of lines, and how many of them were of the layout."""
+        may = [text[:1] in TIME_START for text in texts] if layout.timed else []
+        if False not in may:
+            columns, others = layout.decode(texts, self._finder, near_ns)
+            if others:
+                self._others(columns, [texts[row] for row in others], others, near_ns)
+            return columns, len(texts) - len(others)
+        # among lines with a time, one that starts with something else has no head
+        rows = [row for row, one in enumerate(may) if one]
+        rest = [row for row, one in enumerate(may) if not one]
+        columns, known = Columns.empty(len(texts)), 0
+        if rows:
+            part, known = self._by_layout(layout, [texts[row] for row in rows], near_ns)
+            columns.put(part, rows)
+        self._others(columns, [texts[row] for row in rest], rest, near_ns)
+        return columns, known
 
     def _others(self, columns: Columns, texts: list[str], rows: list[int], near_ns: int) -> None:
         columns.put(loose(texts, self._finder, near_ns), rows)
         if self._format != "auto":
-            columns.unparsed = rows
+            columns.unparsed = sorted({*columns.unparsed, *rows})
 
     def _worth_a_look(self) -> bool:
         self._reads += 1
@@ -76,6 +93,7 @@ class TextLines:
         sample = [
             text.split("\n", 1)[0] if text[:1].isdigit() else text for text in texts[:_SAMPLE]
         ]
+        sample = [text for text in sample if text[:1] not in _NO_HEAD]
         best: tuple[int, int, Layout] | None = None
         for layout in _CANDIDATES[self._format]():
             strengths = [strength for text in sample if (strength := layout.strength(text))]
@@ -86,7 +104,10 @@ class TextLines:
                 continue
             if best is None or score > best[:2]:
                 best = (*score, layout)
-        return best[2] if best else None
+        if best is None:
+            return None
+        best[2].seen([text for text in sample if best[2].strength(text)])
+        return best[2]
 
     def _weak(self, words: int) -> bool:
         """Tell whether a layout may well be prose: a level alone, with nothing that a logger adds."""

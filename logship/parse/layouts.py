@@ -11,6 +11,7 @@ from logship.parse.heads import NO_HEAD, Head, heads_of
 from logship.parse.levels import LevelFinder
 from model.log import Level
 
+TIME_START: Final = frozenset("0123456789[(<")
 _LEVEL: Final = itemgetter(0)
 _FIELDS: Final = itemgetter(1)
 _KLOG: Final = re.compile(r"([IWEFDV])(?=\d{4} \d\d:\d\d:\d\d\.\d+)\S+ \S+ +(\d+) ([^:\]\s]+):(\d+)\] ?(.*)", re.DOTALL)  # fmt: skip
@@ -31,8 +32,14 @@ _CONSOLE_LEVELS: Final = {"trce": Level.TRACE, "dbug": Level.DEBUG, "info": Leve
 class Layout(Protocol):
     """Takes the lines of a stream apart."""
 
+    timed: bool  # whether every line starts with a time that starts with a digit or a bracket
+
     def strength(self, text: str) -> int:
         """Tell how surely a line is of this layout; 0 if it is not."""
+        ...
+
+    def seen(self, texts: Sequence[str]) -> None:
+        """Learn from the lines by which the layout was found."""
         ...
 
     def decode(self, texts: Sequence[str], finder: LevelFinder, near_ns: int) -> tuple[Columns, list[int]]:  # fmt: skip
@@ -47,6 +54,11 @@ class Headed:
         self._mark = mark
         self._nth = nth  # the head ends with the mark's nth occurrence
         self._heads = heads_of(mark)
+        self.timed = False
+
+    def seen(self, texts: Sequence[str]) -> None:
+        """See ``Layout.seen``."""
+        self.timed = all(text[:1] in TIME_START and text_lines.time_width(text) for text in texts)
 
     def strength(self, text: str) -> int:
         """See ``Layout.strength``; twice the words of the head, so that the longest head wins."""
@@ -116,6 +128,10 @@ class _ByLine:
     """A layout that is one pattern; its subclasses say what becomes of a match."""
 
     pattern: re.Pattern[str]
+    timed = False
+
+    def seen(self, texts: Sequence[str]) -> None:
+        """See ``Layout.seen``: there is nothing to learn."""
 
     def strength(self, text: str) -> int:
         """See ``Layout.strength``."""

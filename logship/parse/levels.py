@@ -70,6 +70,9 @@ class LevelFinder:
         for line in lines:
             found = match(line, at)
             if found is None:
+                if line.startswith("\tat "):  # a frame names no level, and a trace has dozens
+                    levels.append(0)
+                    continue
                 head = line[:HEAD]
                 if "\x1b" in head:
                     levels.append(of_line(line))

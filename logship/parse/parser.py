@@ -164,7 +164,10 @@ class Parser:
     def _mixed(self, records: Records, kinds: dict[str, list[int]], read_ns: int) -> Columns:
         texts = records.texts
         if not kinds:
-            return self._text.decode(texts, read_ns)
+            columns = self._text.decode(texts, read_ns)
+            if self._format == "json":
+                columns.unparsed = list(range(len(texts)))
+            return columns
         decoders: dict[str, Callable[[list[str]], Columns]] = {
             "json": self._json.decode,
             "logfmt": lambda lines: text_lines.logfmt(lines, read_ns),

@@ -44,7 +44,7 @@ _NUMBER = re.compile(r"\d{9,19}(?:\.\d+)?(?:[eE][+]?\d+)?")
 _DIGITS = frozenset("0123456789")
 _DIGITS_AT = np.array([0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18])
 _SIGNS = np.frombuffer(b"+-", dtype=np.uint8)
-_POINT, _Z = b".Z"
+_POINT, _Z, _TAB, _SPACE = b".Z\t "
 _CLOCK_NS = np.array([36_000, 3_600, 600, 60, 10, 1]) * 1_000_000_000
 _DAY_NS = np.concatenate((_CLOCK_NS, 10 ** np.arange(8, -1, -1, dtype=np.int64))).astype(np.float64)
 _CLOCK_MAX = np.array([23, 59, 59], dtype=np.uint8)
@@ -64,6 +64,7 @@ def column(texts: Sequence[str], near_ns: int = 0) -> Ints:
         return np.array([scalar(text, near_ns) for text in texts], dtype=np.int64)
     chars = raw.view(np.uint8).reshape(len(texts), WIDTH)
     times, common = _iso(chars)
+    common |= (chars[:, 0] == _TAB) | (chars[:, 0] == _SPACE)  # no time at all
     for row in np.flatnonzero(~common).tolist():
         times[row] = scalar(texts[row], near_ns)
     return times

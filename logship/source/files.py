@@ -3,7 +3,7 @@
 Identity is the stream's key (container or run directory), device and inode, the first line, and a
 generation that counts truncations. It survives renaming; a descriptor is kept while there is
 something to read, so a deleted file is read to its end. The bytes before the furthest place that
-was read are kept: a file that has others there was truncated and written anew.
+was seen are kept: a file that has others there was truncated and written anew.
 """
 
 import os
@@ -20,8 +20,7 @@ from logship.source.known import Identified
 
 FINGERPRINT_BYTES: Final = 1024
 ANCHOR_BYTES: Final = 256
-ANCHORS_FEW: Final = 3
-ANCHORS_MAX: Final = 64
+ANCHORS_MAX: Final = 4  # a copy may have been made a little before the last
 MARKS_MAX: Final = 100
 READ_BYTES: Final = 512 << 10  # less costs more per line, more costs memory and page faults
 _FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
@@ -47,7 +46,7 @@ class LogFile(Struct):
         acked: By sink, up to where it has everything.
         counted: Up to where its records were counted.
         marks: Sizes and when each was first seen, at least a second apart.
-        anchors: Places read up to, rising, and the bytes before each.
+        anchors: Places that were seen, rising, and the bytes before each.
     """
 
     path: Path
@@ -85,11 +84,13 @@ class LogFile(Struct):
         self.grown_at = now - max(0.0, (now_ns - status.st_mtime_ns) / 1e9)
         self.marks.append((self.size, now))
 
-    def look(self, now: float) -> None:
-        """Take note of the size."""
+    def look(self, now: float) -> bool:
+        """Take note of the size; True, and nothing else, if a file that is known has become shorter."""
         if self.descriptor < 0:
-            return
+            return False
         status = os.fstat(self.descriptor)
+        if status.st_size < self.size and self.source_id:
+            return True
         self.mtime_ns = status.st_mtime_ns
         if status.st_size != self.size:
             self.size = status.st_size
@@ -98,6 +99,7 @@ class LogFile(Struct):
                 self.marks.append((self.size, now))
             if len(self.marks) > MARKS_MAX:
                 self.marks[1:] = self.marks[2::2]
+        return False
 
     def delivered(self, sinks: Sequence[str]) -> int:
         """Return up to where every sink has everything."""
@@ -132,7 +134,7 @@ class LogFile(Struct):
     # ------------------------------------------------------------ is it still the same
 
     def remember(self, end: int, data: bytes) -> None:
-        """Keep the bytes before a place that was read; ``data`` ends there."""
+        """Keep the bytes before a place that was seen; ``data`` ends there."""
         last_end, last = self.anchors[-1] if self.anchors else (0, b"")
         if end <= last_end:
             return  # another sink was here before
@@ -140,19 +142,32 @@ class LogFile(Struct):
         if len(tail) < ANCHOR_BYTES and last_end == end - len(data):
             tail = (last + tail)[-ANCHOR_BYTES:]
         self.anchors.append((end, tail))
-        if len(self.anchors) > ANCHORS_FEW:
-            self._prune()
+        del self.anchors[:-ANCHORS_MAX]
 
-    def _prune(self) -> None:
-        """Drop the places before the last one that a sink has reached, and some if there are many."""
-        acked = max(self.acked.values(), default=0)
-        passed = [n for n, (at, _) in enumerate(self.anchors) if at <= acked]
-        del self.anchors[: passed[-1] if passed else 0]
-        if len(self.anchors) > ANCHORS_MAX:
-            del self.anchors[1:-1:2]
+    def remember_all(self) -> None:
+        """Keep the last bytes that are there now."""
+        data = self.read(max(0, self.size - ANCHOR_BYTES), min(ANCHOR_BYTES, self.size))
+        if data:
+            self.remember(max(0, self.size - ANCHOR_BYTES) + len(data), data)
+
+    def has(self, anchors: Sequence[tuple[int, bytes]]) -> bool:
+        """Tell whether it has the bytes of the last anchor, or of the one before if it ends between them.
+
+        An earlier one counts only if it is long: two files may begin with the same few lines.
+        """
+        for number, (end, data) in enumerate(reversed(anchors)):
+            if end <= self.size and (not number or len(data) == ANCHOR_BYTES):
+                return self.read(end - len(data), len(data)) == data
+        return False
+
+    def begins(self, other: "LogFile") -> bool:
+        """Tell whether it looks like the beginning of another, or all of it."""
+        at = max(0, self.size - ANCHOR_BYTES)
+        data = self.read(at, self.size - at)
+        return bool(data) and data == other.read(at, len(data))
 
     def intact(self) -> bool:
-        """Tell whether the bytes before the furthest place that was read are still there.
+        """Tell whether the bytes before the furthest place that was seen are still there.
 
         Asked after a read, it tells that what was read is of this file as it is known.
         """
@@ -163,10 +178,7 @@ class LogFile(Struct):
 
     def mark(self) -> tuple[int, str]:
         """See ``Identified.mark``."""
-        self._prune()
-        at, data = self.anchors[0] if self.anchors else (0, b"")
-        if at > max(self.acked.values(), default=0):
-            return 0, ""
+        at, data = self.anchors[-1] if self.anchors else (0, b"")
         return (at, f"{len(data):x}.{_hash(data)}") if at else (0, "")
 
     def holds(self, entry: Entry) -> bool:
@@ -187,13 +199,6 @@ class LogFile(Struct):
             return False
         self.anchors = [(at, data)] if at else []
         return True
-
-    def same_so_far(self, other: "LogFile") -> bool:
-        """Tell whether it looks like the beginning of another, or all of it."""
-        if not 0 < self.size <= other.size:
-            return False
-        at = max(0, self.size - ANCHOR_BYTES)
-        return self.read(at, ANCHOR_BYTES) == other.read(at, self.size - at)
 
     def close(self) -> None:
         """Close the descriptor; safe twice."""

@@ -79,10 +79,10 @@ class GzipFile(LogFile):
         self.mtime_ns = status.st_mtime_ns
         self.grown_at = now - max(0.0, (now_ns - status.st_mtime_ns) / 1e9)
 
-    def look(self, now: float) -> None:
+    def look(self, now: float) -> bool:
         """Measure it, some of it at a time."""
         if self.measured or self.descriptor < 0:
-            return
+            return False
         cursor = self._cursor(self.size)
         end = time.monotonic() + TURN_SECONDS
         try:
@@ -92,6 +92,7 @@ class GzipFile(LogFile):
             self.damaged = cursor.ended = True
         self.size = cursor.end
         self.measured = cursor.ended
+        return False
 
     def read(self, offset: int, size: int = READ_BYTES) -> bytes:
         """See ``LogFile.read``; nothing comes while the way to the offset is still being made.

@@ -32,7 +32,7 @@ class Identified(Protocol):
         ...
 
     def mark(self) -> tuple[int, str]:
-        """Return a place that a sink has reached, and the hash of the bytes before it."""
+        """Return a place that was seen, and the hash of the bytes before it."""
         ...
 
 
@@ -47,7 +47,7 @@ class KnownFiles:
     """Entries of the checkpoint that no open file has claimed yet, and all that have been.
 
     It is ``urgent`` when a source is new: the checkpoint must be saved before anything of it is
-    shipped, so that its id is found again whatever becomes of the file.
+    shipped, so that its id is found again whatever becomes of the file, and by no other.
     """
 
     def __init__(self, entries: list[Entry]) -> None:
@@ -165,9 +165,14 @@ class KnownFiles:
 
     # ------------------------------------------------------------ saving
 
-    def touch(self, source_id: str) -> None:
-        """Take note that something of a source was read: its position will move."""
+    def touch(self, source_id: str, *, young: bool = False) -> None:
+        """Take note that something of a source was read: its position will move.
+
+        What was read of a ``young`` one must be in its mark before it is shipped: others may begin alike.
+        """
         self._touched.add(source_id)
+        if young:
+            self._new.add(source_id)
 
     def changes(self, now_s: int) -> Changes:
         """Return what changed since the last ``saved``."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from logship.source.files import LogFile, make_source_id
+from logship.source.files import ANCHOR_BYTES, LogFile, make_source_id
 from logship.source.gzipped import SUFFIX, GzipFile, open_log
 from logship.source.known import KnownFiles
 from logship.source.names import rotated
@@ -19,8 +19,8 @@ from storage.failpoint import reach
 
 QUIET_SECONDS: Final = 1.0  # an open trace is complete after this; more than multiline.GAP_NS
 COPY_SECONDS: Final = 10.0  # after a truncation, for a copy to turn up
+HISTORY_SECONDS: Final = 86_400  # an older .gz that nobody knows was forgotten, not missed
 LINGER_SECONDS: Final = 60.0  # a writer may go on with a file that was renamed
-_COPY_BYTES: Final = 256  # less may be what two files begin with
 
 
 class FileSet:
@@ -76,9 +76,10 @@ class FileSet:
             self._look_for_live(now, now_ns)
         except OSError as error:
             problem = error
-        for file in self.files:
-            file.look(now)
-        self._identify_all(now_ns, gone=gone)
+        for file in list(self.files):
+            if file.look(now):
+                self.truncated(file, now)
+        self._identify_all(now, gone=gone)
         self._drop_finished(now, now_ns, gone=gone)
         if problem is not None and not isinstance(problem, FileNotFoundError):
             raise problem
@@ -128,7 +129,8 @@ class FileSet:
     def _scan(self, now: float, now_ns: int) -> None:
         """Bring the list of files up to date with the directory."""
         if self._since_s is None:
-            seen = [entry.seen_s for entry in self._known.remembers(self._key)]
+            entries = self._known.remembers(self._key)
+            seen = [e.seen_s - (HISTORY_SECONDS if e.mark else 0) for e in entries]
             self._since_s = max(seen, default=now_ns // 1_000_000_000)
         by_inode = {(f.device, f.inode): f for f in self.files}
         wanted = {e.inode for e in self._known.remembers(self._key) if not e.ended and e.inode}
@@ -195,59 +197,77 @@ class FileSet:
 
     # ------------------------------------------------------------ whose is it
 
-    def _identify_all(self, now_ns: int, *, gone: bool) -> None:
+    def _identify_all(self, now: float, *, gone: bool) -> None:
         """Give new files their source id and the positions of a former life; what has the inode comes first."""
         new = [file for file in self.files if not file.source_id]
         for file in new:
             if isinstance(file, GzipFile) and not file.measured:
                 continue
-            file.fingerprint = file.first_line(final=not file.live or gone)
+            quiet = now - file.grown_at >= QUIET_SECONDS
+            file.fingerprint = file.first_line(final=quiet and (not file.live or gone))
             if file.fingerprint:
                 self._known.claim(self._key, file)
         for file in new:
             if file.fingerprint and not file.source_id:
-                self._introduce(file)
+                self._introduce(file, now)
 
-    def _introduce(self, file: LogFile) -> None:
+    def _introduce(self, file: LogFile, now: float) -> None:
         if not file.live:
-            if self._adopt(file) or self._known.claim_copy(self._key, file):
+            if self._adopt(file) or self._known.claim_copy(self._key, file) or self._is_copy(file, now):  # fmt: skip
                 return
-            old = isinstance(file, GzipFile) and file.mtime_ns // 1_000_000_000 < (self._since_s or 0)  # fmt: skip
-            if old or self._is_copy(file):
-                self.files.remove(file)
-                file.close()
-                if old:
-                    self._passed.add((file.device, file.inode, file.mtime_ns))
+            if isinstance(file, GzipFile) and file.mtime_ns // 1_000_000_000 < (self._since_s or 0):
+                self._pass(file)
+                self._passed.add((file.device, file.inode, file.mtime_ns))
                 return
         before = [e for e in self._known.remembers(self._key) if not e.ended and e.inode == file.inode]  # fmt: skip
         if before and not file.generation:  # while nobody looked
             self.truncations += 1
+        file.remember_all()
         self._known.introduce(self._key, file, make_source_id)
         reach("rotation.introduced")
+
+    def _pass(self, file: LogFile) -> None:
+        self.files.remove(file)
+        file.close()
 
     def _adopt(self, file: LogFile) -> bool:
         """Let a copy go on where a file had got to that was truncated; tell whether it is one."""
         for lost in self._lost:
-            end, data = lost.anchors[-1] if lost.anchors else (0, b"")
-            if lost.fingerprint != file.fingerprint or file.read(end - len(data), len(data)) != data:  # fmt: skip
+            if lost.fingerprint != file.fingerprint or not file.has(lost.anchors):
                 continue
             self._lost.remove(lost)
             file.source_id, file.generation, file.counted = lost.source_id, lost.generation, lost.counted  # fmt: skip
             # what is on its way to a sink still acknowledges to the old one
-            file.positions, file.acked, file.anchors = lost.positions, lost.acked, lost.anchors
+            file.positions, file.acked = lost.positions, lost.acked
+            file.anchors = [anchor for anchor in lost.anchors if anchor[0] <= file.size]
             self._known.replace(file.source_id, file)
             reach("rotation.copy_adopted")
             return True
         return False
 
-    def _is_copy(self, file: LogFile) -> bool:
-        """Tell whether a file is a copy of one that is still there, perhaps just being made."""
-        for other in self.files:
-            known = other is not file and other.source_id and other.descriptor >= 0
-            if known and other.fingerprint == file.fingerprint and file.same_so_far(other):
-                furthest = max(other.positions.values(), default=0)
-                if file.size >= min(_COPY_BYTES, furthest):  # else both may begin with it
+    def _is_copy(self, file: LogFile, now: float) -> bool:
+        """Deal with a file that may be a copy of one that is there; tell whether it is, or may turn out to be.
+
+        As long as the other is whole, the copy is passed over: once it is truncated, the folder is
+        looked at again. A copy is made before the other is truncated, and perhaps just now.
+        """
+        alike = [f for f in self.files if f is not file and f.source_id and f.fingerprint == file.fingerprint]  # fmt: skip
+        for other in alike:
+            if other.descriptor >= 0 and not other.intact():
+                self.truncated(other, now)
+                if self._adopt(file):
                     return True
+                continue
+            seen = other.anchors[-1][0] if other.anchors else 0
+            whole = other.size == file.size and file.has(other.anchors)
+            if (file.begins(other) if other.descriptor >= 0 else whole) and file.size >= min(
+                ANCHOR_BYTES, seen
+            ):  # else both may begin with it
+                self._pass(file)
+                return True
+        if alike and now - file.grown_at < QUIET_SECONDS:
+            file.fingerprint = ""  # asked again until it has stopped growing
+            return True
         return False
 
     # ------------------------------------------------------------ letting go

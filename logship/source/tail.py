@@ -56,6 +56,7 @@ class Tail:
         self._parser = parser
         self._sinks = tuple(sinks)
         self._origin = origin
+        self._known = known
         self._set = FileSet(key, base, known, sinks, follow=follow)
         self._windows: dict[str, int] = {}
         self._long: dict[str, long_record.Scan] = {}
@@ -128,7 +129,7 @@ class Tail:
         parsed = self._parser.parse(whole, position, origin, read_ns, closing=closing, final=final)
         if parsed.end > position:
             self._windows.pop(file.source_id, None)
-            file.remember(parsed.end, data[: parsed.end - position])
+            self._remember(file, parsed.end, data[: parsed.end - position])
             return Chunk(file, self.task, position, parsed.end, parsed.batches, parsed.end - position, parsed.tally, more=not at_end or not file.live)  # fmt: skip
         if len(data) < window:
             return None
@@ -148,9 +149,14 @@ class Tail:
         del self._long[file.source_id]
         self._windows.pop(file.source_id, None)
         lines = scan.lines()
-        file.remember(lines.starts[-1], file.read(max(position, lines.starts[-1] - ANCHOR_BYTES), min(ANCHOR_BYTES, lines.starts[-1] - position)))  # fmt: skip
+        self._remember(file, lines.starts[-1], file.read(max(position, lines.starts[-1] - ANCHOR_BYTES), min(ANCHOR_BYTES, lines.starts[-1] - position)))  # fmt: skip
         parsed = self._parser.lines(lines, origin, read_ns, closing=True, final=True)
         return Chunk(file, self.task, position, lines.starts[-1], parsed.batches, READ_BYTES, parsed.tally)  # fmt: skip
+
+    def _remember(self, file: LogFile, end: int, data: bytes) -> None:
+        young = not file.anchors or len(file.anchors[-1][1]) < ANCHOR_BYTES
+        file.remember(end, data)
+        self._known.touch(file.source_id, young=young)
 
     def fits(self, sink: str, chunk: Chunk) -> bool:
         """See ``Stream.fits``."""

@@ -120,6 +120,14 @@ def own_texts(text: str | bytes, names: Collection[str]) -> dict[str, list[str]]
     return found
 
 
+def tag_values(tags: str, field: str) -> tuple[str, ...]:
+    """Return the values of a tag as text."""
+    value = orjson.loads(tags).get(field) if tags else None
+    if isinstance(value, list):
+        return tuple(as_text(one) for one in value if one is not None and not isinstance(one, dict))
+    return () if value is None else (as_text(value),)
+
+
 def _collect(name: str, value: Any, names: Collection[str], found: dict[str, list[str]]) -> bool:
     """Add the texts below a name; tells whether a number may have been spelled in another way."""
     if isinstance(value, dict):

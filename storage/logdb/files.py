@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from model.errors import StorageError
 from storage.logdb.chunk import Chunk
 from storage.logdb.manifest import Manifest, read_manifest, read_sources, write_manifest
-from storage.logdb.segment import Segment
+from storage.logdb.segment import Segment, index_name
 from storage.logdb.sources import Sources, covered
 from storage.logdb.wal import replay
 
@@ -125,12 +125,11 @@ class Files:
         self._delete_doomed()
         self._delete_outdated(self.manifest)
 
-    def pin(self, segments: Sequence[Segment]) -> list[Path]:
-        """Keep segments readable until ``unpin``; returns their paths."""
+    def pin(self, segments: Sequence[Segment]) -> None:
+        """Keep segments readable until ``unpin``."""
         with self._lock:
             for segment in segments:
                 self._pins[segment.name] = self._pins.get(segment.name, 0) + 1
-        return [self.segments / segment.name for segment in segments]
 
     def unpin(self, segments: Sequence[Segment]) -> None:
         """Let segments go that ``pin`` kept."""
@@ -155,7 +154,7 @@ class Files:
         for path in self.wal.glob("*.wal"):
             with contextlib.suppress(FileNotFoundError):
                 wal += path.stat().st_size
-        return sum(segment.size for segment in self.manifest.segments), wal
+        return sum(s.size + s.index_size for s in self.manifest.segments), wal
 
     def _delete_doomed(self) -> None:
         """Delete segments that were in force and are no more, except those that readers hold."""
@@ -164,6 +163,7 @@ class Files:
             self._doomed -= free
         for name in free:
             (self.segments / name).unlink(missing_ok=True)
+            (self.segments / index_name(name)).unlink(missing_ok=True)
 
     def _recover(self) -> Recovered:
         manifest = read_manifest(self.directory)
@@ -190,6 +190,7 @@ class Files:
     def _sweep(self, manifest: Manifest) -> None:
         """Delete what a crash left lying: temporary files, segments and logs that no manifest names."""
         named = {segment.name for segment in manifest.segments}
+        named |= {index_name(name) for name in named}
         for path in self.segments.iterdir():
             if path.name not in named:
                 path.unlink()

@@ -62,12 +62,13 @@ class LogDb:
             settings=settings,
             clock=clock,
             metrics=self._metrics,
+            lost=self._found_damaged,
         )
         self._sealed = Sealed(
-            self._files.temporary, settings.query_memory_bytes, settings.query_threads
+            self._files.segments, settings.query_memory_bytes, self._found_damaged
         )
         self._reader = Reader(self._parts, self._sealed, self._metrics, self._stopping)
-        self.lost: tuple[str, ...] = ()  # what opening found damaged, a sentence each
+        self.lost: tuple[str, ...] = ()  # what was found damaged since the start, a sentence each
 
     def start(self) -> None:
         """Open the directory, replay the WAL and start taking batches.
@@ -76,10 +77,9 @@ class LogDb:
             StorageError: If the directory cannot be used, is in use, or is of a later version.
         """
         found = self._files.open()
+        self.lost = ()
         for kind, size, sentence in found.lost:
-            self._metrics.lost_bytes.labels(kind).inc(size)
-            _log.error("log store: %s", sentence)
-        self.lost = tuple(sentence for _, _, sentence in found.lost)
+            self._damage(kind, size, sentence)
         self._writer.start(found.sources)
         self._files.keep_reserve()
         self._stopping.clear()
@@ -148,6 +148,14 @@ class LogDb:
         """
         self._maintenance.seal()
 
+    def _found_damaged(self, size: int, sentence: str) -> None:
+        self._damage("segments", size, sentence)
+
+    def _damage(self, kind: str, size: int, sentence: str) -> None:
+        self._metrics.lost_bytes.labels(kind).inc(size)
+        _log.error("log store: %s", sentence)
+        self.lost = (*self.lost, sentence)
+
     def _sync_loop(self) -> None:
         while not self._stopping.wait(self._settings.sync_seconds or 0.01):
             self._writer.sync()
@@ -168,7 +176,7 @@ class LogDb:
                 if time.monotonic() >= expire_at:
                     expire_at = time.monotonic() + _EXPIRE_SECONDS
                     self._maintenance.expire()
-                self._sealed.rest()
+                self._sealed.rest({s.name for s in self._files.manifest.segments})
                 self._maintenance.show()
             except Exception as error:
                 self._metrics.failures.labels("maintain").inc()

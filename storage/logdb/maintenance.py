@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from threading import Lock
 from typing import Final
 
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from model.clock import Clock
 from storage.logdb.files import Files
@@ -12,8 +12,10 @@ from storage.logdb.manifest import write_sources
 from storage.logdb.merge import merge, plan
 from storage.logdb.metrics import LogDbMetrics
 from storage.logdb.parts import Parts
-from storage.logdb.segment import Segment, release_memory, write_segment
+from storage.logdb.read import Lost
+from storage.logdb.segment import Commit, Segment
 from storage.logdb.settings import DAY_NS, LogDbSettings
+from storage.logdb.write import release_memory, write_segment
 from storage.logdb.writer import Writer
 
 # retention deletes whole segments, so none is merged that spans more than this part of it
@@ -34,7 +36,9 @@ class Maintenance:
         settings: LogDbSettings,
         clock: Clock,
         metrics: LogDbMetrics,
+        lost: Lost,
     ) -> None:
+        self._lost = lost
         self._files = files
         self._parts = parts
         self._writer = writer
@@ -62,16 +66,19 @@ class Maintenance:
             sources = self._writer.sources.dump()
         manifest = self._files.manifest
         number = manifest.next_number
-        segment = write_segment(chunks, self._files.segment_path(number))
         sources_path = self._files.directory / f"sources-{number:08d}"
-        manifest = replace(
-            manifest,
-            segments=(*manifest.segments, segment),
+        commit = Commit(
             wal_first=wal_first,
-            next_number=number + 1,
             next_seq=chunks[-1].seq + 1,
             sources_file=sources_path.name,
             sources_crc=write_sources(sources_path, sources),
+        )
+        segment = write_segment(chunks, self._files.segment_path(number), commit)
+        manifest = replace(
+            manifest,
+            segments=(*manifest.segments, segment),
+            next_number=number + 1,
+            **asdict(commit),
         )
         self._files.write(manifest)
         self._parts.adopt(manifest, sealed=len(chunks))
@@ -95,7 +102,7 @@ class Maintenance:
         if not small:
             return False
         paths = [self._files.segments / segment.name for segment in small]
-        merged = merge(small, paths, self._files.segment_path(manifest.next_number))
+        merged = merge(small, paths, self._files.segment_path(manifest.next_number), self._lost)
         rest = tuple(segment for segment in manifest.segments if segment not in small)
         manifest = replace(manifest, segments=(*rest, merged), next_number=manifest.next_number + 1)
         self._files.write(manifest)
@@ -149,11 +156,11 @@ def expired(
         (segment for segment in segments if segment.taken_ns >= oldest_ns),
         key=lambda segment: segment.taken_ns,
     )
-    size = sum(segment.size for segment in rest)
+    size = sum(segment.size + segment.index_size for segment in rest)
     many = []
     for segment in rest:
         if size <= max_bytes:
             break
         many.append(segment)
-        size -= segment.size
+        size -= segment.size + segment.index_size
     return old, many

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from storage.files import place
-from storage.logdb.segment import DICTIONARIES, ROW_GROUP, Segment, open_writer
+from storage.logdb.read import Lost, OpenSegment
+from storage.logdb.segment import Segment
+from storage.logdb.write import place_segment
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,22 +47,30 @@ def plan(segments: Sequence[Segment], max_bytes: int, max_age_ns: int) -> list[S
     return []
 
 
-def merge(segments: Sequence[Segment], files: Sequence[Path], path: Path) -> Segment:
+def merge(segments: Sequence[Segment], files: Sequence[Path], path: Path, lost: Lost) -> Segment:
     """Write the records of some segments as one; on disk for good when this returns.
 
+    Row groups that cannot be read any more are left out; ``rows`` of the answer says what is left.
+
     Raises:
-        OSError: If that failed; nothing is left of it then.
+        OSError: If that failed; nothing of it counts then.
     """
-    place(path, lambda temporary: _write(files, temporary))
-    return Segment(
-        name=path.name,
-        rows=sum(s.rows for s in segments),
-        size=path.stat().st_size,
-        min_ts_ns=min(s.min_ts_ns for s in segments),
-        max_ts_ns=max(s.max_ts_ns for s in segments),
-        min_seq=min(s.min_seq for s in segments),
-        max_seq=max(s.max_seq for s in segments),
-        taken_ns=max(s.taken_ns for s in segments),
+    inputs = [_Input(OpenSegment(file, lost)) for file in files]
+    return place_segment(
+        path,
+        _rounds(inputs),
+        inputs[0].schema,
+        Segment(
+            name=path.name,
+            rows=0,
+            size=0,
+            min_ts_ns=min(s.min_ts_ns for s in segments),
+            max_ts_ns=max(s.max_ts_ns for s in segments),
+            min_seq=min(s.min_seq for s in segments),
+            max_seq=max(s.max_seq for s in segments),
+            taken_ns=max(s.taken_ns for s in segments),
+        ),
+        replaces=[segment.name for segment in segments],
     )
 
 
@@ -71,25 +80,6 @@ def _tier(size: int) -> int:
         size //= FAN_IN
         tier += 1
     return tier
-
-
-def _write(files: Sequence[Path], target: Path) -> None:
-    import pyarrow as pa
-
-    inputs = [_Input(file) for file in files]
-    waiting: list[Any] = []
-    rows = 0
-    with open_writer(target, inputs[0].schema) as writer:
-        for table in _rounds(inputs):
-            waiting.append(table)
-            rows += table.num_rows
-            if rows >= ROW_GROUP:
-                whole = pa.concat_tables(waiting).unify_dictionaries()
-                full = rows - rows % ROW_GROUP
-                writer.write_table(whole.slice(0, full), row_group_size=ROW_GROUP)
-                waiting, rows = [whole.slice(full)], rows - full
-        if rows:
-            writer.write_table(pa.concat_tables(waiting).unify_dictionaries())
 
 
 def _rounds(inputs: "list[_Input]") -> "Iterator[pa.Table]":
@@ -122,26 +112,21 @@ def _sorted(table: "pa.Table") -> "pa.Table":
 class _Input:
     """One segment, read from its beginning a batch at a time."""
 
-    def __init__(self, file: Path) -> None:
-        import pyarrow.parquet as pq
-
-        self._file = pq.ParquetFile(file, read_dictionary=list(DICTIONARIES))
-        self.schema = self._file.schema_arrow
-        self._batches = self._file.iter_batches(batch_size=_BATCH, use_threads=False)
+    def __init__(self, segment: OpenSegment) -> None:
+        with segment.open() as file:
+            self.schema = file.schema_arrow
+        self._batches = segment.batches(_BATCH)
         self._table: Any = None
         self.last: Key = ("", 0, 0, 0)
 
     def fill(self) -> bool:
         """Have records at hand; False if there are no more."""
-        import pyarrow as pa
-
         if self._table is not None and self._table.num_rows:
             return True
-        batch = next(self._batches, None)
-        if batch is None:
-            self._file.close()
+        table = next(self._batches, None)
+        if table is None:
             return False
-        self._table = pa.Table.from_batches([batch])
+        self._table = table
         end = self._table.num_rows - 1
         names = ("task_id", "ts_ns", "source", "offset")
         task, ts_ns, source, offset = (self._table.column(name)[end].as_py() for name in names)

@@ -6,7 +6,6 @@ Whoever looks under the lock sees each record in exactly one of the two.
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from threading import Condition, Lock
 
 from msgspec import Struct
@@ -23,13 +22,11 @@ class Snapshot(Struct, frozen=True):
 
     Attributes:
         segments: The segments asked for; their files stay for the length of the ``with``.
-        files: Their paths.
         chunks: Everything that is in no segment, oldest first.
         newest_seq: The last batch there is.
     """
 
     segments: tuple[Segment, ...]
-    files: list[Path]
     chunks: list[Chunk]
     newest_seq: int
 
@@ -95,8 +92,8 @@ class Parts:
                 if segment.min_ts_ns <= end_ns and segment.max_ts_ns >= start_ns
             )
             chunks, newest = list(self.recent), self.next_seq - 1
-            files = self.files.pin(segments)
+            self.files.pin(segments)
         try:
-            yield Snapshot(segments, files, chunks, newest)
+            yield Snapshot(segments, chunks, newest)
         finally:
             self.files.unpin(segments)

@@ -17,13 +17,15 @@ from storage.logdb.cursor import Stored, read_cursor, search_cursor, tail_cursor
 from storage.logdb.document import level_name
 from storage.logdb.metrics import LogDbMetrics
 from storage.logdb.parts import Parts, Snapshot
-from storage.logdb.recent import Finder, Key, Window
-from storage.logdb.sealed import Sealed
+from storage.logdb.recent import Finder, Key, Spot, Window
+from storage.logdb.sealed import Place, Sealed
 from storage.logquery import Node, parse
 from storage.logquery.facets import facet_fields, top_values
 from storage.logquery.nodes import All, Exists, Not, Term
 
 _PAGE = 500
+_PAGE_BYTES = 32 << 20  # of messages; a page of larger ones ends sooner
+_AT_ONCE = 64  # records read at once where they may be large
 _HEARTBEAT_SECONDS = 10.0
 _END = 2**63 - 1
 
@@ -60,8 +62,8 @@ class Reader:
             edges = start + width * np.arange(buckets, dtype=np.int64)
             window = Window(start, end, ascending=True)
             counts = {}
-            if now.files:
-                counts = self._sealed.histogram(now.files, node, window, edges, width)
+            if now.segments:
+                counts = self._sealed.histogram(now.segments, node, window, edges, width)
             ts_ns, levels = _times_and_levels(now.chunks, Finder(node), window)
         for level in np.unique(levels).tolist():
             column = counts.setdefault(level, np.zeros(buckets, dtype=np.int64))
@@ -112,20 +114,43 @@ class Reader:
         wanted = sorted(set(names.values()))
         with self._parts.snapshot(query.start_ns, query.end_ns) as now:
             counts = Finder(node).facets(now.chunks, window, wanted)
-            if now.files:
-                for field, more in self._sealed.facets(now.files, node, window, wanted).items():
+            if now.segments:
+                for field, more in self._sealed.facets(now.segments, node, window, wanted).items():
                     counts[field].update(more)
         return {name: top_values(counts[field], limit) for name, field in names.items()}
 
     def _page(self, node: Node, window: Window, limit: int) -> tuple[LogPage, Key | None]:
         with self._parts.snapshot(window.start_ns, window.end_ns) as now:
-            found = Finder(node).search(now.chunks, window, limit + 1)
-            if now.files:
-                found += self._sealed.search(now.files, node, window, limit + 1)
-        found.sort(key=lambda item: item[0], reverse=not window.ascending)
-        last = found[limit - 1][0] if len(found) > limit > 0 else None
-        records = tuple(record for _, record in found[:limit])
-        return LogPage(records, search_cursor(last) if last else ""), last
+            found: list[tuple[Key, Spot | Place]] = [
+                *Finder(node).search(now.chunks, window, limit + 1),
+                *self._sealed.search(now.segments, node, window, limit + 1),
+            ]
+            found.sort(key=lambda item: item[0], reverse=not window.ascending)
+            records, last = self._records(found[:limit])
+        if len(found) <= limit and (not found or last == found[-1][0]):
+            last = None
+        return LogPage(tuple(records), search_cursor(last) if last else ""), last
+
+    def _records(
+        self, found: Sequence[tuple[Key, Spot | Place]]
+    ) -> tuple[list[LogRecord], Key | None]:
+        """Return the records, fewer where they are too large for a page, and the key of the last."""
+        places = [place for _, place in found if isinstance(place, Place)]
+        step = len(found) if self._sealed.text_bytes(places) <= _PAGE_BYTES else _AT_ONCE
+        records: list[LogRecord] = []
+        size, last = 0, None
+        for start in range(0, len(found), step or 1):
+            some = found[start : start + step]
+            sealed = self._sealed.records([p for _, p in some if isinstance(p, Place)])
+            for key, place in some:
+                record = place.record() if isinstance(place, Spot) else sealed.get(place)
+                last = key
+                if record is not None:
+                    records.append(record)
+                    size += len(record.document["message"])
+                if size > _PAGE_BYTES:
+                    return records, last
+        return records, last
 
     def _tail(self, node: Node, place: Key | Stored, now: Stored, stop: Event) -> Iterator[LogPage]:
         if not isinstance(place, Stored):
@@ -159,9 +184,8 @@ class Reader:
             first = now.chunks[0].seq if now.chunks else now.newest_seq + 1
             segments = [s for s in now.segments if s.max_seq >= place.seq]
             if segments and place.seq < first and place != Stored(first - 1, _END):
-                files = [f for f, s in zip(now.files, now.segments, strict=True) if s in segments]
                 after = (place.seq, place.offset)
-                rows = self._sealed.stored_after(files, node, after, first, _PAGE)
+                rows = self._sealed.stored_after(segments, node, after, first, _PAGE)
                 records = [record for _, record in rows]
                 if len(rows) == _PAGE:
                     return records, Stored(*rows[-1][0]), True

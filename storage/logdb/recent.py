@@ -47,6 +47,17 @@ class Window(Struct, frozen=True):
     max_seq: int = 2**63 - 1
 
 
+class Spot(Struct, frozen=True):
+    """Where a record stands in memory."""
+
+    chunk: Chunk
+    index: int
+
+    def record(self) -> LogRecord:
+        """Return the record."""
+        return to_record(row_of(self.chunk, self.index))
+
+
 class Finder:
     """One query, asked of many chunks. What it finds out about a task it remembers."""
 
@@ -56,12 +67,12 @@ class Finder:
 
     def search(
         self, chunks: Sequence[Chunk], window: Window, limit: int
-    ) -> list[tuple[Key, LogRecord]]:
+    ) -> list[tuple[Key, "Spot"]]:
         """Return the first ``limit`` records found, in the order of the window."""
         sign = 1 if window.ascending else -1
         near = [c for c in chunks if _overlaps(c, window)]
         near.sort(key=lambda c: c.min_ts_ns if window.ascending else -c.max_ts_ns)
-        found: list[tuple[Key, Chunk, int]] = []
+        found: list[tuple[Key, Spot]] = []
         for chunk in near:
             nearest = chunk.min_ts_ns if window.ascending else chunk.max_ts_ns
             if len(found) >= limit and sign * nearest > sign * found[limit - 1][0][0]:
@@ -69,11 +80,11 @@ class Finder:
             before = len(found)
             for index in islice(self.matching(chunk, window), limit):
                 key = (int(chunk.batch.ts_ns[index]), chunk.source, int(chunk.batch.offsets[index]))
-                found.append((key, chunk, index))
+                found.append((key, Spot(chunk, index)))
             if len(found) > before:
                 found.sort(key=lambda f: f[0], reverse=not window.ascending)
                 del found[limit:]
-        return [(key, to_record(row_of(chunk, index))) for key, chunk, index in found]
+        return found
 
     def matching(self, chunk: Chunk, window: Window) -> Iterator[int]:
         """Yield the indices of the records that are found, in the order of the window."""
@@ -165,7 +176,7 @@ def _varying(
         record.update(own_texts(text, own))
     if MESSAGE in asked:
         record[MESSAGE] = slice_text(batch.buf, batch.message.starts, batch.message.ends, i)
-    if LEVEL in asked:
+    if LEVEL in asked and batch.levels[i]:
         record[LEVEL] = level_name(int(batch.levels[i]))
     if TIMESTAMP in asked:
         record[TIMESTAMP] = int(batch.ts_ns[i])

@@ -1,189 +1,320 @@
-"""Searching the segments with DuckDB; it is loaded at the first search."""
+"""Searching the segments: row group by row group, those first whose records come first.
 
+Nothing that a user types reaches anything but comparisons and RE2: there is no SQL behind it that
+could be talked into reading another file. A search holds one row group in memory at a time, and all
+searches together keep to one budget.
+"""
+
+import itertools
+import logging
+import threading
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from heapq import heapify, heappop, heappush
 from pathlib import Path
-from threading import Lock
 from typing import Any, Final
 
 import numpy as np
+from msgspec import Struct
 
-from model.errors import StorageError
 from model.samples import Ints
 from storage.interface import LogRecord
-from storage.logdb.document import COLUMNS, own_texts, to_record
+from storage.logdb.document import COLUMNS, to_record
+from storage.logdb.evaluate import Mask, columns_of, evaluate, values_of
+from storage.logdb.frames import Frame, Frames, Index, UnreadableError
+from storage.logdb.prune import may_find
+from storage.logdb.read import DamagedSegmentError, Lost, OpenSegment
 from storage.logdb.recent import Key, Window
-from storage.logdb.sql import Sql
+from storage.logdb.segment import Group, Segment
 from storage.logquery.facets import MAX_VALUES
 from storage.logquery.nodes import Node
 
-_SELECT: Final = ", ".join(f'"{name}"' for name in COLUMNS)
+_log = logging.getLogger(__name__)
+
+_OPEN: Final = 64  # segments of which footer and index are kept at hand
+_FIRST: Final = 8  # a page's records are looked for among so many times as many at first
 _IDLE_SECONDS: Final = 60.0
 
 
-class Sealed:
-    """Runs searches over Parquet files; may be used from any thread."""
+class Place(Struct, frozen=True):
+    """Where a record stands: its row in a row group of a segment."""
 
-    def __init__(self, temporary: Path, memory_bytes: int, threads: int) -> None:
-        self._temporary = temporary
-        self._memory_bytes = memory_bytes
-        self._threads = threads
-        self._lock = Lock()
-        self._connection: Any = None
-        self._running = 0
+    segment: OpenSegment
+    group: int
+    row: int
+
+
+class _Order(Struct, frozen=True):
+    """An order of records: by which columns, in which direction, and where a segment or row group begins in it."""
+
+    columns: tuple[str, ...]
+    descending: bool
+    begins: Callable[[Segment | Group], int]
+
+
+class Sealed:
+    """Searches Parquet files; may be used from any thread. The caller keeps them from being deleted."""
+
+    def __init__(self, directory: Path, memory_bytes: int, lost: Lost) -> None:
+        self._directory = directory
+        self._lost = lost
+        self._frames = Frames(memory_bytes)
         self._used_at = 0.0
+        self._lock = threading.Lock()
+        self._open: OrderedDict[str, OpenSegment | None] = OrderedDict()
 
     def search(
-        self, files: Sequence[Path], node: Node, window: Window, limit: int
-    ) -> list[tuple[Key, LogRecord]]:
-        """Return the first ``limit`` records found, in the order of the window.
-
-        Raises:
-            StorageError: If a segment cannot be read.
-        """
-        sql = Sql()
-        where = self._where(sql, node, window)
-        order = "ASC" if window.ascending else "DESC"
-        text = (
-            f"SELECT {_SELECT} FROM {self._files(sql, files)} WHERE {where} ORDER BY ts_ns {order}, "
-            f'source {order}, "offset" {order} LIMIT {int(limit)}'
+        self, segments: Sequence[Segment], node: Node, window: Window, limit: int
+    ) -> list[tuple[Key, Place]]:
+        """Return the first ``limit`` records found, in the order of the window; ``records`` reads them."""
+        order = _Order(
+            ("ts_ns", "source", "offset"),
+            not window.ascending,
+            (lambda part: part.min_ts_ns) if window.ascending else (lambda part: part.max_ts_ns),
         )
-        rows = [dict(zip(COLUMNS, row, strict=True)) for row in self._rows(text, sql)]
-        return [((row["ts_ns"], row["source"], row["offset"]), to_record(row)) for row in rows]
+
+        def inside(frame: Frame, group: Group) -> Mask:
+            mask = _within(frame, group, window)
+            if window.after is not None:
+                ts_ns, source, offset = (frame.numbers(name) for name in order.columns)
+                beyond = np.greater if window.ascending else np.less
+                at, of, where = window.after
+                same = (ts_ns == at) & (beyond(source, of) | ((source == of) & beyond(offset, where)))  # fmt: skip
+                mask &= beyond(ts_ns, at) | same
+            return mask
+
+        parts = [s for s in segments if _overlaps(s, window)]
+        return self._first(parts, node, order, lambda group: _overlaps(group, window), inside, limit)  # fmt: skip
 
     def stored_after(
-        self, files: Sequence[Path], node: Node, after: tuple[int, int], until_seq: int, limit: int
+        self,
+        segments: Sequence[Segment],
+        node: Node,
+        after: tuple[int, int],
+        until_seq: int,
+        limit: int,
     ) -> list[tuple[tuple[int, int], LogRecord]]:
-        """Return records of batches behind (seq, offset) and before ``until_seq``, in the order they were stored.
+        """Return records of batches behind (seq, offset) and before ``until_seq``, in the order they were stored."""
+        order = _Order(("seq", "offset"), descending=False, begins=lambda part: part.min_seq)
+        first, behind = after
 
-        Raises:
-            StorageError: If a segment cannot be read.
-        """
-        sql = Sql()
-        source = self._files(sql, files)
-        seq, offset = sql.param(after[0]), sql.param(after[1])
-        text = (
-            f"SELECT {_SELECT} FROM {source} WHERE seq >= {seq} AND seq < {sql.param(until_seq)} "
-            f'AND (seq > {seq} OR "offset" > {offset}) AND {sql.condition(node)} '
-            f'ORDER BY seq, "offset" LIMIT {int(limit)}'
-        )
-        rows = [dict(zip(COLUMNS, row, strict=True)) for row in self._rows(text, sql)]
-        return [((row["seq"], row["offset"]), to_record(row)) for row in rows]
+        def near(part: Segment | Group) -> bool:
+            return part.max_seq >= first and part.min_seq < until_seq
+
+        def inside(frame: Frame, group: Group) -> Mask:
+            seq, offset = frame.numbers("seq"), frame.numbers("offset")
+            mask: Mask = (seq < until_seq) & ((seq > first) | ((seq == first) & (offset > behind)))
+            return mask
+
+        found = self._first([s for s in segments if near(s)], node, order, near, inside, limit)
+        records = self.records([place for _, place in found])
+        return [((key[0], key[1]), records[place]) for key, place in found if place in records]
+
+    def records(self, places: Sequence[Place]) -> dict[Place, LogRecord]:
+        """Return the records that stand there; those that turn out to be damaged are left out."""
+        together: dict[tuple[int, int], list[Place]] = {}
+        for place in places:
+            together.setdefault((id(place.segment), place.group), []).append(place)
+        found: dict[Place, LogRecord] = {}
+        for some in together.values():
+            with self._frames.frame(some[0].segment, some[0].group) as frame:
+                try:
+                    frame.load(COLUMNS)
+                except UnreadableError:
+                    continue
+                rows = frame.rows_at([place.row for place in some])
+            found.update((place, to_record(row)) for place, row in zip(some, rows, strict=True))
+        return found
+
+    def text_bytes(self, places: Sequence[Place]) -> int:
+        """Return an upper bound of how large the texts of records are, without reading them."""
+        groups = {(id(p.segment), p.group): p.segment.groups[p.group].text_bytes for p in places}
+        return sum(groups.values())
 
     def histogram(
-        self, files: Sequence[Path], node: Node, window: Window, edges_ns: Ints, width_ns: int
+        self,
+        segments: Sequence[Segment],
+        node: Node,
+        window: Window,
+        edges_ns: Ints,
+        width_ns: int,
     ) -> dict[int, Ints]:
-        """Count the records found by level code and bucket.
-
-        Raises:
-            StorageError: If a segment cannot be read.
-        """
-        sql = Sql()
-        where = self._where(sql, node, window)
-        bucket = f"(ts_ns - {sql.param(int(edges_ns[0]))}) // {sql.param(width_ns)}"
-        text = (
-            f"SELECT level, {bucket} AS bucket, count(*) FROM {self._files(sql, files)} "
-            f"WHERE {where} GROUP BY ALL"
-        )
-        counts: dict[int, Ints] = {}
-        for level, index, count in self._rows(text, sql):
-            column = counts.setdefault(level, np.zeros(len(edges_ns), dtype=np.int64))
-            column[min(index, len(edges_ns) - 1)] += count
-        return counts
+        """Count the records found by level code and bucket."""
+        buckets = len(edges_ns)
+        total = np.zeros(256 * buckets, dtype=np.int64)
+        for frame, index in self._found(segments, node, window, ("ts_ns", "level")):
+            ts_ns, levels = frame.numbers("ts_ns"), frame.numbers("level")
+            if len(index) < frame.rows:
+                ts_ns, levels = ts_ns[index], levels[index]
+            bucket = np.minimum((ts_ns - edges_ns[0]) // width_ns, buckets - 1)
+            total += np.bincount(levels.astype(np.int64) * buckets + bucket, minlength=len(total))
+        counts = total.reshape(256, buckets)
+        return {int(level): counts[level] for level in np.flatnonzero(counts.any(axis=1))}
 
     def facets(
-        self, files: Sequence[Path], node: Node, window: Window, fields: Sequence[str]
+        self, segments: Sequence[Segment], node: Node, window: Window, fields: Sequence[str]
     ) -> dict[str, Counter[str]]:
-        """Count the values of some fields among the records found, of each at most ``MAX_VALUES``.
-
-        Raises:
-            StorageError: If a segment cannot be read.
-        """
-        counts: dict[str, Counter[str]] = {}
-        for field in fields:
-            sql = Sql()
-            where = self._where(sql, node, window)
-            text = (
-                f"SELECT value, count(*) FROM (SELECT unnest({sql.values(field)}) AS value "
-                f"FROM {self._files(sql, files)} WHERE {where}) "
-                f"WHERE value <> '' GROUP BY value ORDER BY count(*) DESC, value LIMIT {MAX_VALUES}"
-            )
-            counts[field] = Counter(dict(self._rows(text, sql)))
+        """Count the values of some fields among the records found; of many values only those seen often."""
+        counts: dict[str, Counter[str]] = {field: Counter() for field in fields}
+        for frame, index in self._found(segments, node, window, ("ts_ns",)):
+            for field, counter in counts.items():
+                try:
+                    lists, which = values_of(field, frame, index)
+                except UnreadableError:
+                    continue
+                often = np.bincount(which, minlength=len(lists))
+                for number in np.flatnonzero(often).tolist():
+                    for value in set(lists[number]) - {""}:
+                        counter[value] += int(often[number])
+                if len(counter) > 4 * MAX_VALUES:
+                    counts[field] = Counter(dict(counter.most_common(2 * MAX_VALUES)))
         return counts
 
-    def rest(self) -> None:
-        """Let DuckDB and its memory go if nobody has searched for a while; a later search loads it again."""
+    def rest(self, names: set[str]) -> None:
+        """Let go of all segments but those named, and of what was kept in memory if nobody has searched for a while."""
         with self._lock:
+            for name in [name for name in self._open if name not in names]:
+                del self._open[name]
             idle = time.monotonic() - self._used_at > _IDLE_SECONDS
-            if self._connection is not None and not self._running and idle:
-                self._connection.close()
-                self._connection = None
+        if idle:
+            self._frames.forget()
 
     def close(self) -> None:
-        """Let DuckDB go."""
+        """Let go of everything."""
         with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+            self._open.clear()
+        self._frames.forget()
 
-    def _where(self, sql: Sql, node: Node, window: Window) -> str:
-        tests = [
-            f"ts_ns BETWEEN {sql.param(window.start_ns)} AND {sql.param(window.end_ns)}",
-            sql.condition(node),
-        ]
-        if window.max_seq < 2**63 - 1:
-            tests.append(f"seq <= {sql.param(window.max_seq)}")
-        if window.after is not None:
-            ts_ns, source, offset = map(sql.param, window.after)
-            beyond = ">" if window.ascending else "<"
-            tests.append(
-                f"(ts_ns {beyond}= {ts_ns} AND (ts_ns {beyond} {ts_ns} OR source {beyond} {source} "
-                f'OR (source = {source} AND "offset" {beyond} {offset})))'
-            )
-        return " AND ".join(tests)
+    def _first(
+        self,
+        segments: Sequence[Segment],
+        node: Node,
+        order: _Order,
+        near: Callable[[Group], bool],
+        inside: Callable[[Frame, Group], Mask],
+        limit: int,
+    ) -> list[tuple[Any, Place]]:
+        """Return the first records found, in some order; parts that begin behind them are not looked at."""
+        sign = -1 if order.descending else 1
+        may = may_find(node)
+        ticks = itertools.count()
+        best: list[tuple[Any, Place]] = []
+        queue: list[Any] = [(sign * order.begins(s), next(ticks), s, None, 0) for s in segments]
+        heapify(queue)
+        while queue:
+            begins, _, segment, opened, number = heappop(queue)
+            if len(best) >= limit and begins > sign * best[-1][0][0]:
+                break
+            if opened is None:
+                opened = self._opened(segment)
+                for number, group in enumerate(opened.groups if opened else ()):
+                    if near(group):
+                        heappush(queue, (sign * order.begins(group), next(ticks), segment, opened, number))  # fmt: skip
+                continue
+            if not may(opened, number):
+                continue
+            with self._frames.frame(opened, number) as frame:
+                worst = best[-1][0][0] if len(best) >= limit else None
+                try:
+                    mask = inside(frame, opened.groups[number])
+                    if worst is not None:
+                        first = frame.numbers(order.columns[0])
+                        mask &= first >= worst if order.descending else first <= worst
+                    keys = _pick(node, frame, np.flatnonzero(mask), order, limit)
+                except UnreadableError:
+                    continue
+            best += [(key, Place(opened, number, row)) for key, row in keys]
+            best.sort(key=lambda item: item[0], reverse=order.descending)
+            del best[limit:]
+        return best
 
-    def _files(self, sql: Sql, files: Sequence[Path]) -> str:
-        return f"read_parquet({sql.param([str(file) for file in files])})"
+    def _found(
+        self, segments: Sequence[Segment], node: Node, window: Window, columns: Sequence[str]
+    ) -> Iterator[tuple[Frame, Index]]:
+        """Yield every row group with what is found in it."""
+        may = may_find(node)
+        wanted = sorted({*columns, *columns_of(node)} - {"message", "fields"})
+        for segment in segments:
+            opened = self._opened(segment) if _overlaps(segment, window) else None
+            for number, group in enumerate(opened.groups if opened else ()):
+                if opened is None or not _overlaps(group, window) or not may(opened, number):
+                    continue
+                with self._frames.frame(opened, number) as frame:
+                    try:
+                        frame.load(wanted)
+                        index = np.flatnonzero(_within(frame, group, window))
+                        index = index[evaluate(node, frame, index)]
+                    except UnreadableError:
+                        continue
+                    if len(index):
+                        yield frame, index
 
-    def _rows(self, text: str, sql: Sql) -> list[tuple[Any, ...]]:
-        import duckdb
-
-        cursor = self._cursor()
+    def _opened(self, segment: Segment) -> OpenSegment | None:
+        """Return what is known of a segment, None if nothing of it can be read."""
+        with self._lock:
+            self._used_at = time.monotonic()
+            if segment.name in self._open:
+                self._open.move_to_end(segment.name)
+                return self._open[segment.name]
+        opened: OpenSegment | None = None
         try:
-            rows: list[tuple[Any, ...]] = cursor.execute(text, sql.parameters).fetchall()
-        except duckdb.Error as error:
-            raise StorageError(f"the log store cannot search its segments: {error}") from error
-        finally:
-            cursor.close()
-            with self._lock:
-                self._running -= 1
-                self._used_at = time.monotonic()
-        return rows
-
-    def _cursor(self) -> Any:
-        import duckdb
-
+            opened = OpenSegment(self._directory / segment.name, self._lost)
+        except (DamagedSegmentError, OSError) as error:
+            what = f"{segment.rows} records of {self._directory / segment.name} cannot be read"
+            self._lost(segment.size, f"{what}: {error}")
         with self._lock:
-            if self._connection is None:
-                self._connection = duckdb.connect(
-                    ":memory:",
-                    config={
-                        "threads": self._threads,
-                        "memory_limit": f"{self._memory_bytes}B",
-                        "temp_directory": str(self._temporary),
-                        "autoinstall_known_extensions": False,
-                        "autoload_known_extensions": False,
-                        "enable_object_cache": True,
-                    },
-                )
-                self._connection.create_function(
-                    "own_values", _own_values, ["VARCHAR", "VARCHAR"], "VARCHAR[]"
-                )
-            self._running += 1
-            return self._connection.cursor()
+            self._open[segment.name] = opened
+            if len(self._open) > _OPEN:
+                self._open.popitem(last=False)
+        return opened
 
 
-def _own_values(text: str, field: str) -> list[str]:
-    """Return the values of one of a record's own fields, for what DuckDB reads otherwise than we do."""
-    return own_texts(text, (field,)).get(field, [])
+def _pick(
+    node: Node, frame: Frame, index: Index, order: _Order, limit: int
+) -> list[tuple[tuple[int, ...], int]]:
+    """Return the first records found of a row group, as key and row.
+
+    They are looked for where they are first in the order, in steps, so that what is often found
+    (a word in every record) is not looked for everywhere.
+    """
+    if not len(index):
+        return []
+    first = frame.numbers(order.columns[0])[index]
+    rank = np.argsort(first, kind="stable")
+    if order.descending:
+        rank = rank[::-1]
+    found: list[Index] = []
+    count, start, step = 0, 0, max(256, _FIRST * limit)
+    while start < len(rank) and count < limit:
+        end = min(len(rank), start + step)
+        tied = first[rank[end - 1]]
+        while end < len(rank) and first[rank[end]] == tied:
+            end += 1
+        some = np.sort(index[rank[start:end]])
+        found.append(some[evaluate(node, frame, some)])
+        count += len(found[-1])
+        start, step = end, 4 * step
+    rows = np.concatenate(found)
+    keys = [frame.numbers(name)[rows] for name in order.columns]
+    by = np.lexsort(keys[::-1])
+    by = by[::-1][:limit] if order.descending else by[:limit]
+    return list(zip(zip(*(key[by].tolist() for key in keys), strict=True), rows[by].tolist(), strict=True))  # fmt: skip
+
+
+def _overlaps(part: Segment | Group, window: Window) -> bool:
+    return (
+        part.min_ts_ns <= window.end_ns
+        and part.max_ts_ns >= window.start_ns
+        and part.min_seq <= window.max_seq
+    )
+
+
+def _within(frame: Frame, group: Group, window: Window) -> Mask:
+    mask = np.ones(frame.rows, dtype=np.bool_)
+    if group.min_ts_ns < window.start_ns or group.max_ts_ns > window.end_ns:
+        ts_ns = frame.numbers("ts_ns")
+        mask &= (ts_ns >= window.start_ns) & (ts_ns <= window.end_ns)
+    if group.max_seq > window.max_seq:
+        mask &= frame.numbers("seq") <= window.max_seq
+    return mask

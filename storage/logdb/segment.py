@@ -1,42 +1,26 @@
-"""Segments: Parquet files, sorted by task and time, written once and never changed."""
+"""What is known of a segment: a Parquet file, sorted by task and time, written once and never changed."""
 
-import contextlib
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
-import numpy as np
-import orjson
 from msgspec import Struct
 
-from model.log import LogBatch, Spans
-from storage.files import place
-from storage.logdb.chunk import Chunk
-from storage.logdb.document import COLUMNS, IDENTITY_COLUMNS
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-ROW_GROUP: Final = 32_768
-DICTIONARIES: Final = (*IDENTITY_COLUMNS, "stream", "dataset", "tags")  # few values, in runs
-_ENCODINGS: Final = {
-    **dict.fromkeys(("ts_ns", "offset", "read_ns"), "DELTA_BINARY_PACKED"),
-    # lengths apart from the texts: smaller, and half the time to search
-    **dict.fromkeys(("message", "fields"), "DELTA_LENGTH_BYTE_ARRAY"),
-}
+# A row group is what a search reads at least, and what it holds in memory at once.
+ROW_GROUP: Final = 16_384
+GROUP_BYTES: Final = 8 << 20
+INDEX_SUFFIX: Final = ".index"
 
 
 class Segment(Struct, frozen=True):
     """What the manifest says of one segment. Ranges are closed.
 
     Attributes:
-        name: File name below ``segments/``.
+        name: File name below ``segments/``; its index has the same with another suffix.
         rows: Records in it.
         size: Bytes on disk.
         min_ts_ns, max_ts_ns: Times of its records.
         min_seq, max_seq: Batches its records came in.
         taken_ns: When the newest of them was taken in; retention counts from here.
+        index_size: Bytes of its index; 0 for a segment that has none.
     """
 
     name: str
@@ -47,144 +31,43 @@ class Segment(Struct, frozen=True):
     min_seq: int
     max_seq: int
     taken_ns: int
+    index_size: int = 0
 
 
-def write_segment(chunks: Sequence[Chunk], path: Path) -> Segment:
-    """Write the records of some chunks as one segment, on disk for good when this returns.
+class Group(Struct, frozen=True):
+    """What is known of one row group of a segment. Ranges are closed.
 
-    Raises:
-        OSError: If it could not be written; nothing is left of it then.
+    Attributes:
+        rows: Records in it.
+        min_ts_ns, max_ts_ns: Their times.
+        min_task, max_task: Their task ids.
+        min_seq, max_seq: Their batches.
+        text_bytes: Size of their messages and own fields.
+        filter_bytes: Size of its token filter; 0 for none.
+        constants: Columns that have one value in all of them; they need not be read.
     """
-    table = to_table(chunks)
 
-    def write(temporary: Path) -> None:
-        with open_writer(temporary, table.schema) as writer:
-            writer.write_table(table, row_group_size=ROW_GROUP)
-
-    place(path, write)
-    return Segment(
-        name=path.name,
-        rows=table.num_rows,
-        size=path.stat().st_size,
-        min_ts_ns=min(chunk.min_ts_ns for chunk in chunks),
-        max_ts_ns=max(chunk.max_ts_ns for chunk in chunks),
-        min_seq=min(chunk.seq for chunk in chunks),
-        max_seq=max(chunk.seq for chunk in chunks),
-        taken_ns=max(chunk.taken_ns for chunk in chunks),
-    )
+    rows: int
+    min_ts_ns: int
+    max_ts_ns: int
+    min_task: str
+    max_task: str
+    min_seq: int
+    max_seq: int
+    text_bytes: int
+    filter_bytes: int = 0
+    constants: dict[str, str | int] = {}
 
 
-def open_writer(path: Path, schema: "pa.Schema") -> "pq.ParquetWriter":
-    """Return a writer with the encodings of a segment."""
-    import pyarrow.parquet as pq
+class Commit(Struct, frozen=True):
+    """What the manifest says beside its segments, as of the moment one was sealed; see ``Manifest``."""
 
-    return pq.ParquetWriter(
-        path,
-        schema,
-        compression="zstd",
-        compression_level=1,
-        use_dictionary=[*DICTIONARIES, "source", "run", "seq"],
-        column_encoding=_ENCODINGS,
-        write_statistics=True,
-    )
+    wal_first: int
+    next_seq: int
+    sources_file: str
+    sources_crc: int
 
 
-def release_memory() -> None:
-    """Give back what writing a segment took; Arrow would keep it for the next."""
-    import pyarrow as pa
-
-    pa.default_memory_pool().release_unused()
-
-
-def to_table(chunks: Sequence[Chunk]) -> "pa.Table":
-    """Return the chunks' records as a table, sorted by task, time and place."""
-    import pyarrow as pa
-
-    batches = [chunk.batch for chunk in chunks]
-    counts = np.array([len(batch) for batch in batches])
-    ts_ns = np.concatenate([batch.ts_ns for batch in batches])
-    offsets = np.concatenate([batch.offsets for batch in batches])
-    tasks = sorted({batch.identity.task_id for batch in batches})
-    rank = {task: i for i, task in enumerate(tasks)}
-    task = np.repeat([rank[batch.identity.task_id] for batch in batches], counts)
-    source = np.repeat(np.array([chunk.source for chunk in chunks], dtype=np.int64), counts)
-    order = np.lexsort((offsets, source, ts_ns, task))
-
-    def shared(values: Sequence[Any]) -> "pa.Array":
-        """One value per chunk, as a dictionary column."""
-        known = {value: code for code, value in enumerate(dict.fromkeys(values))}
-        codes = np.repeat(np.array([known[value] for value in values], dtype=np.int32), counts)
-        return pa.DictionaryArray.from_arrays(codes[order], pa.array(list(known), pa.string()))
-
-    def numbers(values: Sequence[int], dtype: Any) -> Any:
-        return np.repeat(np.array(values, dtype=dtype), counts)[order]
-
-    columns: dict[str, Any] = {
-        "ts_ns": ts_ns[order],
-        "source": source[order],
-        "offset": offsets[order],
-        "seq": numbers([chunk.seq for chunk in chunks], np.int64),
-        "message": _texts(batches, [batch.message for batch in batches], order),
-        "level": np.concatenate([batch.levels for batch in batches])[order],
-        "stream": shared([batch.stream for batch in batches]),
-        "run": numbers([batch.run for batch in batches], np.int32),
-        "dataset": shared([batch.dataset for batch in batches]),
-        "fields": _none_if_empty(_texts(batches, [batch.fields for batch in batches], order)),
-        "trace_id": _trace_ids(batches, counts, order),
-        "tags": shared([orjson.dumps(b.tags).decode() if b.tags else "" for b in batches]),
-        "read_ns": numbers([batch.read_ns for batch in batches], np.int64),
-        "original_bytes": np.concatenate([batch.original_bytes for batch in batches])[order],
-        "flags": np.concatenate([batch.flags for batch in batches])[order],
-    }
-    for name in IDENTITY_COLUMNS:
-        columns[name] = shared([getattr(batch.identity, name) for batch in batches])
-    return pa.table([pa.array(columns[name]) for name in COLUMNS], names=list(COLUMNS))
-
-
-def _texts(batches: Sequence[LogBatch], spans: Sequence[Spans], order: Any) -> "pa.Array":
-    """Return pieces of the batches' bytes as one string column, in the order given."""
-    import pyarrow as pa
-
-    base = np.concatenate([[0], np.cumsum([len(batch.buf) for batch in batches])])
-    starts = np.concatenate([s.starts + b for s, b in zip(spans, base[:-1], strict=True)])
-    ends = np.concatenate([s.ends + b for s, b in zip(spans, base[:-1], strict=True)])
-    empty = ends <= starts
-    if empty.any():  # an empty span may stand anywhere; let it stand behind the one before it
-        behind = np.maximum.accumulate(np.where(empty, 0, ends))
-        starts, ends = np.where(empty, behind, starts), np.where(empty, behind, ends)
-    data = b"".join(batch.buf for batch in batches)
-    if len(data) < 2**31 and (starts[1:] >= ends[:-1]).all():
-        # every piece and every gap between two pieces is a string; pieces are the even ones
-        bounds = np.empty(2 * len(starts), dtype=np.int32)
-        bounds[0::2], bounds[1::2] = starts, ends
-        whole = pa.StringArray.from_buffers(
-            len(bounds) - 1, pa.py_buffer(bounds.tobytes()), pa.py_buffer(data)
-        )
-        texts = whole.take(pa.array(order * 2))
-        with contextlib.suppress(pa.ArrowInvalid):  # bytes that are no UTF-8: replaced below
-            texts.validate(full=True)
-            return texts
-    return pa.array(
-        [data[starts[i] : ends[i]].decode("utf-8", "replace") for i in order.tolist()], pa.string()
-    )
-
-
-def _none_if_empty(texts: "pa.Array") -> "pa.Array":
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    return pc.if_else(pc.equal(pc.binary_length(texts), 0), pa.scalar(None, pa.string()), texts)
-
-
-def _trace_ids(batches: Sequence[LogBatch], counts: Any, order: Any) -> "pa.Array":
-    import pyarrow as pa
-
-    if not any(batch.trace_ids for batch in batches):
-        return pa.array([""], pa.string()).take(pa.array(np.zeros(len(order), dtype=np.int64)))
-    texts = [""] * int(counts.sum())
-    base = 0
-    for batch, count in zip(batches, counts.tolist(), strict=True):
-        for index, value in batch.trace_ids.items():
-            texts[base + index] = value
-        base += count
-    return pa.array([texts[i] for i in order.tolist()], pa.string())
+def index_name(name: str) -> str:
+    """Return the file name of a segment's index."""
+    return name.rpartition(".")[0] + INDEX_SUFFIX

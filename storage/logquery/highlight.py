@@ -6,6 +6,10 @@ from collections.abc import Iterator
 from storage.logquery.nodes import MESSAGE, And, Node, Or, Phrase, Regex, Term, Wildcard
 from storage.logquery.words import words
 
+# others than RE2 may take for ever over a pattern that repeats what repeats, or much
+_REPEATED_GROUP = re.compile(r"\)[*+{]")
+_UNBOUNDED = re.compile(r"(?<!\\)(?:[*+]|\{\d+,\})")
+_MOST_STARS = 2
 _WILD = re.compile(r"\\(.)|([*?])|([^\\*?]+)")
 
 
@@ -14,18 +18,21 @@ def highlights(node: Node) -> list[dict[str, object]]:
 
     Each is ``{"words": ["connection", "refused"]}``, words that follow each other;
     ``{"wildcard": ["time", None]}``, pieces of a word with None for ``*`` and "" for ``?``; or
-    ``{"regex": "order-[0-9]+"}``. What stands behind NOT is left out.
+    ``{"regex": "order-[0-9]+"}``. What stands behind NOT is left out, and so is what a regular
+    expression engine that goes back could take long for.
     """
     found: list[dict[str, object]] = []
     for leaf in _leaves(node):
         if isinstance(leaf, Regex):
-            found.append({"regex": leaf.pattern})
+            if _is_quick(leaf.pattern):
+                found.append({"regex": leaf.pattern})
         elif isinstance(leaf, Wildcard):
             pieces = [
                 None if wild == "*" else "" if wild else escaped or plain
                 for escaped, wild, plain in _WILD.findall(leaf.pattern)
             ]
-            found.append({"wildcard": pieces})
+            if pieces.count(None) <= _MOST_STARS:
+                found.append({"wildcard": pieces})
         elif parts := words(leaf.value):
             found.append({"words": parts})
     return found
@@ -40,7 +47,8 @@ def marked(node: Node) -> re.Pattern[str] | None:
                 patterns.append(r"\b" + r"\W+".join(re.escape(str(p)) for p in parts) + r"\b")
             case {"wildcard": [*pieces]}:
                 body = "".join(r"\w*" if p is None else re.escape(str(p)) or r"\w" for p in pieces)
-                patterns.append(body)
+                start = r"\b" if _is_in_word(pieces[0], 0) else ""
+                patterns.append(start + body + (r"\b" if _is_in_word(pieces[-1], -1) else ""))
             case {"regex": str(pattern)}:
                 try:
                     re.compile(pattern)
@@ -49,6 +57,15 @@ def marked(node: Node) -> re.Pattern[str] | None:
                 patterns.append(f"(?-i:{pattern})" if not pattern.startswith("(?") else "")
     patterns = [pattern for pattern in patterns if pattern]
     return re.compile("|".join(patterns), re.IGNORECASE) if patterns else None
+
+
+def _is_in_word(piece: object, at: int) -> bool:
+    """Tell whether a wildcard begins (0) or ends (-1) in a word, and not with a sign."""
+    return not piece or re.match(r"\w", str(piece)[at]) is not None
+
+
+def _is_quick(pattern: str) -> bool:
+    return not _REPEATED_GROUP.search(pattern) and len(_UNBOUNDED.findall(pattern)) <= 1
 
 
 def _leaves(node: Node) -> Iterator[Term | Phrase | Wildcard | Regex]:

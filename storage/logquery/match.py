@@ -33,6 +33,7 @@ Predicate = Callable[[Record], bool]
 NOTHING: Final = Not(All())
 NUMBER: Final = r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
 _NUMBER = re.compile(NUMBER)
+_WHOLE = re.compile(r"[-+]?[0-9]{1,4000}")
 
 
 def compile_node(node: Node) -> Predicate:
@@ -112,9 +113,11 @@ def as_text(value: Any) -> str:
     return str(value)
 
 
-def number_of(text: str) -> float | None:
-    """Return a decimal number, None for any other text (also for ``nan`` and ``inf``)."""
-    return float(text) if _NUMBER.fullmatch(text) else None
+def number_of(text: str) -> float | int | None:
+    """Return a decimal number, None for any other text (also for ``nan`` and ``inf``); whole ones are exact."""
+    if not _NUMBER.fullmatch(text):
+        return None
+    return int(text) if _WHOLE.fullmatch(text) else float(text)
 
 
 def any_value(field: str, test: Callable[[str], bool]) -> Predicate:

@@ -2,7 +2,7 @@
 
 import re
 
-from storage.logquery.nodes import MESSAGE, And, Node, Phrase, Regex, Term, Wildcard
+from storage.logquery.nodes import MESSAGE, And, Leaf, Node, Phrase, Regex, Term, Wildcard
 from storage.logquery.words import LETTER, SIGN, border, fold, spellings, words
 
 _PART = re.compile(r"\\(.)|([*?])|(.)", re.DOTALL)
@@ -52,6 +52,18 @@ def required_words(node: Node) -> list[str]:
     if isinstance(node, Term | Phrase) and node.field == MESSAGE:
         return [fold(word) for word in words(node.value)]
     return []
+
+
+def required_literals(node: Leaf) -> list[str]:
+    """Return ASCII texts in lower case that stand in each message found, once that is in lower case."""
+    if isinstance(node, Term | Phrase):
+        found = words(node.value) or [node.value]
+    elif isinstance(node, Wildcard):
+        plain = "".join("\0" if wild else e or c for e, wild, c in parts(node.pattern))
+        found = plain.split("\0")
+    else:
+        return []
+    return [folded for folded in map(fold, found) if folded.isascii() and folded]
 
 
 def _caseless(text: str) -> str:

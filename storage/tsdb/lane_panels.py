@@ -17,7 +17,7 @@ from storage.tsdb.samples import concat
 from storage.tsdb.side_by_side import lay_out
 from storage.tsdb.stack import Stack
 
-_LONG_AGO: Final = -(2**62)  # before the first sample of a shorter row
+_LONG_AGO: Final = -(2**63) + 1  # before the first sample of a shorter row, and before any query
 
 
 class LanePanels:

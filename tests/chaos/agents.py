@@ -43,6 +43,7 @@ class Agents:
         """Let one live so long after it is ready, or until its failpoint."""
         life = Span("random", time.monotonic())
         with self.running(die) as agent:
+            life.ready = time.monotonic()
             try:
                 agent.wait(seconds)
             except subprocess.TimeoutExpired:

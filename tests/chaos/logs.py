@@ -72,6 +72,8 @@ def run(kills: int, seed: int, scratch: Path, seconds: float = float("inf")) -> 
         weather = Weather(backend, disk, seed)
         outcome.faults = weather.spans
         try:
+            with agents.running():  # archives that are older than the first agent are nobody's
+                time.sleep(1.0)
             for thread in (*writers, weather):
                 thread.start()
             for life in _lives(kills, seed, seconds, agents, weather):
@@ -165,7 +167,8 @@ def main() -> int:
                 life = outcome.kills[-1]
                 written = sum(w.ledger.lines() for w in outcome.writers)
                 print(f"{number:4d} {life.name:24} lived {life.end - life.start:5.2f} s  written {written:8d}", flush=True)  # fmt: skip
-    assert outcome is not None
+        assert outcome is not None
+        (scratch / "findings").write_text("".join(f"{f}\n" for f in outcome.verdict.findings), encoding="utf-8")  # fmt: skip
     print(report(outcome))
     return 0 if outcome.well else 1
 

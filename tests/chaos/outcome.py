@@ -8,11 +8,12 @@ from tests.chaos.writer import Writer
 
 
 class Span(Struct):
-    """Something that went on for a while; monotonic seconds."""
+    """Something that went on for a while; monotonic seconds. An agent is ready in between."""
 
     name: str
     start: float
     end: float = 0.0
+    ready: float = 0.0
 
 
 class Outcome(Struct):

@@ -13,11 +13,11 @@ from logship.sink.elasticsearch.sink import ElasticsearchSink
 from model.errors import DeliveryError
 from tests.fakes.tasks import FakeTaskSource, make_task
 from tests.logship.certificates import Authority
-from tests.logship.elastic_double import Double
+from tests.logship.elastic_double import HEADERS, Double
 from tests.logship.harness import parse, shipper, until
 from tests.logship.node import URL, Node
 from tests.logship.proxy import Proxy
-from tests.logship.server import Server
+from tests.logship.server import Answer, Server
 
 
 class Place(Struct):
@@ -172,3 +172,48 @@ def test_logins(login: str, tmp_path: Path) -> None:
         sink.close()
 
     assert list(delivery.status) == [201]
+
+
+def test_time_out_is_no_loss_and_no_repeat(place: Place) -> None:
+    """The server takes longer than the client waits, then answers in time again."""
+    sink = place.sink()
+    sink.write(parse("first\n").batches, 1)
+    batches = parse("slow\n", start=50).batches
+    place.proxy.delay_seconds = 2.0
+    with pytest.raises(DeliveryError, match="does not answer in time"):
+        sink.write(batches, 1)
+    place.node.rollover()
+    place.proxy.delay_seconds = 0.0
+    (again,) = sink.write(batches, 1)
+    sink.close()
+
+    assert list(again.status) == [409]
+    assert place.node.messages() == {"first": 1, "slow": 1}
+
+
+def test_only_what_is_in_doubt_is_looked_up() -> None:
+    """Refused requests and connections that never were leave no doubt: nothing is asked but the bulk."""
+    paths: list[str] = []
+    double = Double()
+
+    def answer(method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
+        paths.append(path.partition("?")[0])
+        if len(paths) > 20:
+            return 429, b'{"error":{"type":"x","reason":"busy"}}', HEADERS
+        return double(method, path, headers, body)
+
+    with Server(answer) as server:
+        node = Node(server.url)
+        sink = node.sink()
+        sink.write(parse("first\n").batches, 5)
+        node.rollover()
+        paths.extend([""] * 20)
+        with pytest.raises(DeliveryError, match="429"):
+            sink.write(parse("second\n", start=50).batches, 5)
+        paths.clear()
+        (delivery,) = sink.write(parse("second\n", start=50).batches, 5)
+        sink.close()
+
+    assert list(delivery.status) == [201]
+    assert not [path for path in paths if path.endswith("_search")]
+    assert f"/{node.stream}/_bulk" in paths

@@ -172,6 +172,23 @@ def test_changes_come_until_everything_is_delivered(tmp_path: Path) -> None:
     assert last == []
 
 
+def test_what_is_read_first_is_saved_first(tmp_path: Path) -> None:
+    """While little is known of a file, its mark is saved before more of it is shipped: others may begin alike."""
+    file = log_file(tmp_path / "a", "banner\nmore\n")
+    known = KnownFiles([])
+    known.identify("key", file, make_source_id)
+    known.saved(known.changes(1))
+    saved = known.urgent
+    file.remember(file.size, file.read(0))
+    known.touch(file.source_id, young=True)
+    (entry,) = known.changes(1).entries
+
+    file.close()
+    assert not saved
+    assert known.urgent
+    assert entry.mark_at == file.size
+
+
 @pytest.mark.parametrize(
     ("names", "expected"),
     [

@@ -134,6 +134,31 @@ def test_a_process_task_is_followed_from_start_to_end(stack: Stack) -> None:
     assert json.loads(found.stdout)["result"][0]["value"][1] == "7"
 
 
+def test_an_ended_task_is_read_by_name_with_context_and_counts(stack: Stack) -> None:
+    """From the real store: by name, by id, with what stands around a line, and as a histogram."""
+    from tests.e2e.stack import eventually
+
+    script = "for i in $(seq 1 30); do echo step $i; done; echo level=error msg=stumbled; echo end"
+    cli("run", "--name", "walker", "--data-dir", str(stack.data_dir), "--", "sh", "-c", script)
+    eventually(
+        "all lines", lambda: len(json_lines("task_name:walker dataset:task", stack)) == 32, 15
+    )
+    ident = json.loads(cli("tasks", "walker", "--json", "--server", stack.url).stdout)[0]["id"]
+
+    def messages(*words: str) -> list[str]:
+        answer = cli("logs", "--json", *words, "--server", stack.url)
+        return [json.loads(line)["message"] for line in answer.stdout.splitlines()]
+
+    assert messages("-C", "3", ident, "level:error dataset:task")[:4] == [
+        "step 28", "step 29", "step 30", "stumbled",
+    ]  # fmt: skip
+    assert messages("-n", "500", "walker", "dataset:task")[:3] == ["step 1", "step 2", "step 3"]
+    counts = json.loads(
+        cli("logs", "--histogram", "--json", "walker", "step", "--server", stack.url).stdout
+    )["counts"]
+    assert sum(sum(column) for column in counts.values()) == 30
+
+
 def json_lines(query: str, stack: Stack) -> list[dict[str, str]]:
     """Return the documents that ``logs --json`` prints."""
     answer = cli("logs", "--json", query, "--server", stack.url)

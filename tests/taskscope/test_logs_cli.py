@@ -1,7 +1,10 @@
 """``taskscope logs`` against a served console with made-up tasks."""
 
 import json
+import os
+import pty
 import re
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -19,6 +22,7 @@ from taskscope.cli.log_completion import complete
 from taskscope.cli.log_histogram import ROWS, stamps_of, step_for
 from taskscope.cli.log_lines import LinePrinter
 from taskscope.cli.logs import logs
+from tests.e2e.stack import ROOT
 from tests.web.demo_host import Demo
 from tests.web.demo_parts import make_demo
 from web.app import create_app
@@ -318,3 +322,23 @@ def test_completion_without_a_server_offers_fields(monkeypatch: pytest.MonkeyPat
 
     assert "level:" in found
     assert all(value.endswith(":") for value in found)
+
+
+@pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
+def test_no_color_is_heeded_on_a_terminal(
+    server: WebServer, *, no_color: str, coloured: bool
+) -> None:
+    """As https://no-color.org has it: any value but the empty one."""
+    theirs, ours = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-m", "taskscope", "logs", "-n", "5", "billing", "--server", server.url],
+        cwd=ROOT, stdout=ours, stderr=subprocess.PIPE, check=False,
+        env=os.environ | {"NO_COLOR": no_color, "COLUMNS": "80", "TERM": "xterm-256color"},
+    )  # fmt: skip
+    os.close(ours)
+    shown = os.read(theirs, 65_536).decode()
+    os.close(theirs)
+
+    assert done.returncode == 0, done.stderr
+    assert "pool: waiting" in shown
+    assert ("\x1b[" in shown) is coloured

@@ -8,6 +8,7 @@ import orjson
 from flask import Response
 from msgspec.structs import replace
 
+from model.identity import ECS_FIELDS
 from storage.interface import LogPage, LogQuery, LogReader, LogRecord
 
 FORMATS: Final = {"ndjson": "application/x-ndjson", "text": "text/plain; charset=utf-8"}
@@ -68,7 +69,7 @@ def _text(records: Sequence[LogRecord]) -> bytes:
 
 
 def _text_line(ts_ns: int, document: Any) -> str:
-    name = document.get("taskscope.task.name") or document.get("service.name", "-")
+    name = document.get(ECS_FIELDS["task_name"]) or document.get(ECS_FIELDS["app"], "-")
     level = document.get("log.level", "-")
     # whatever belongs to a record is indented, so that records can be told apart
     message = str(document.get("message", "")).rstrip("\n").replace("\n", "\n    ")

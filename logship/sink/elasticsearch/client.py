@@ -114,6 +114,19 @@ def ask(
                 raise
 
 
+def ask_if_known(
+    client: "Elasticsearch", method: str, path: str, body: Any = None
+) -> dict[str, Any]:
+    """Return the answer to something that not every server knows and not every login may ask; nothing then."""
+    from elasticsearch import ApiError
+
+    try:
+        answer = ask(client, method, path, body)
+    except ApiError:
+        return {}
+    return dict(answer) if isinstance(answer, Mapping) else {}
+
+
 def never_sent(error: BaseException) -> bool:
     """Tell whether a request surely never left, because there was no connection."""
     from urllib3.exceptions import ConnectTimeoutError, NewConnectionError

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 IDS_AT_ONCE: Final = 5000  # a search gives 10,000 hits, and an id may be in two indices
 PATIENCE_SECONDS: Final = 2.0
+LISTED_SECONDS: Final = 5.0
 _HEADER: Final = "X-Opaque-Id"
 
 
@@ -80,6 +81,7 @@ class Checked:
     def __init__(self, mark: Mark) -> None:
         self._mark = mark
         self._blind = False
+        self._listed: dict[str, tuple[float, list[str]]] = {}
         self.found = (
             0  # records that were there, in another backing index than the next would go to
         )
@@ -98,17 +100,26 @@ class Checked:
 
     def _send(self, request: Request, batches: Sequence[LogBatch], stream: str) -> list[Outcome]:
         backing = self._backing(request.client, stream)
-        ids = [_ids(batch) for batch in batches]
-        known: set[str] = set()
-        if len(backing) > 1:
-            known = set(self._where(request.client, stream, (i for own in ids for i in own)))
-        reach("bulk.looked_up")
         request.expected = backing[-1] if backing else ""
+        try:
+            if len(backing) > 1:
+                outcomes = self._send_missing(request, batches, stream)
+            else:  # where there is one index, that one refuses what it has
+                reach("bulk.looked_up")
+                outcomes = request.send([part_of(batch, "") for batch in batches])
+        finally:
+            request.expected = ""
+        self._drop_twins(request.client, stream, batches, outcomes)
+        return outcomes
+
+    def _send_missing(self, request: Request, batches: Sequence[LogBatch], stream: str) -> list[Outcome]:  # fmt: skip
+        """Look all records up in all backing indices, and send those that are in none."""
+        ids = [_ids(batch) for batch in batches]
+        known = self._where(request.client, stream, (i for own in ids for i in own))
+        reach("bulk.looked_up")
         missing = [np.flatnonzero([i not in known for i in own]) for own in ids]
-        rest = [batch.take(rows) if known else batch for batch, rows in zip(batches, missing, strict=True)]  # fmt: skip
-        parts = [part_of(batch, "") for batch in rest if len(batch)]
+        parts = [part_of(batch.take(rows), "") for batch, rows in zip(batches, missing, strict=True) if len(rows)]  # fmt: skip
         sent = iter(request.send(parts) if parts else ())
-        request.expected = ""
         outcomes = []
         for batch, rows in zip(batches, missing, strict=True):
             if len(rows) == len(batch):
@@ -121,14 +132,15 @@ class Checked:
             reasons = {int(rows[n]): why for n, why in outcome.delivery.reasons.items()}
             landed = {int(rows[n]): where for n, where in outcome.landed.items()}
             outcomes.append(Outcome(Delivery(status, reasons), landed))
-        self._drop_twins(request.client, stream, ids, outcomes)
         return outcomes
 
-    def _drop_twins(self, client: "Elasticsearch", stream: str, ids: Sequence[Sequence[str]], outcomes: Sequence[Outcome]) -> None:  # fmt: skip
+    def _drop_twins(self, client: "Elasticsearch", stream: str, batches: Sequence[LogBatch], outcomes: Sequence[Outcome]) -> None:  # fmt: skip
         """Remove what was created in an index made since the look-up, if it was in another one all along."""
-        landed = {own[row]: where for own, o in zip(ids, outcomes, strict=True) for row, where in o.landed.items()}  # fmt: skip
-        if not landed:
+        if not any(outcome.landed for outcome in outcomes):
             return
+        self._listed.clear()
+        ids = [_ids(batch) for batch in batches]
+        landed = {own[row]: where for own, o in zip(ids, outcomes, strict=True) for row, where in o.landed.items()}  # fmt: skip
         places = self._where(client, stream, landed)
         twins = [i for i, where in landed.items() if set(places.get(i, ())) - {where}]
         if not twins:
@@ -143,9 +155,15 @@ class Checked:
             outcome.delivery.status[rows] = THERE
 
     def _backing(self, client: "Elasticsearch", stream: str) -> list[str]:
-        """Return the backing indices of a data stream, the one that is written to last."""
+        """Return the backing indices of a data stream, the one that is written to last.
+
+        The list may be some seconds old: what is created in another index than its last is noticed.
+        """
         from elasticsearch import ApiError
 
+        listed, backing = self._listed.get(stream, (0.0, []))
+        if backing and time.monotonic() - listed < LISTED_SECONDS:
+            return backing
         try:
             found = ask(client, "GET", f"/_data_stream/{stream}")
         except ApiError as error:
@@ -154,7 +172,9 @@ class Checked:
             elif error.status_code != 404:
                 raise
             return []
-        return [index["index_name"] for one in found.get("data_streams", [])[:1] for index in one["indices"]]  # fmt: skip
+        backing = [index["index_name"] for one in found.get("data_streams", [])[:1] for index in one["indices"]]  # fmt: skip
+        self._listed[stream] = (time.monotonic(), backing)
+        return backing
 
     def _where(self, client: "Elasticsearch", stream: str, ids: Iterable[str]) -> dict[str, list[str]]:  # fmt: skip
         """Return the backing indices that hold each id, for those that are held."""

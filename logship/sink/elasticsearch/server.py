@@ -54,6 +54,16 @@ def look(client: "Elasticsearch", fields: Mapping[str, str] | None = None) -> Se
     return Server(version, _lacks(client, fields), _lifecycle(client, bare))
 
 
+def may_look(client: "Elasticsearch") -> Server | None:
+    """Return what the server can, None if the login may not ask."""
+    from elasticsearch import AuthorizationException
+
+    try:
+        return look(client)
+    except AuthorizationException:
+        return None
+
+
 def _lacks(client: "Elasticsearch", fields: Mapping[str, str] | None) -> frozenset[str]:
     """Simulate the template until the server takes it; nothing is stored by that."""
     from elasticsearch import BadRequestError

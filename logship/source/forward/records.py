@@ -11,10 +11,12 @@ from typing import Any, Final
 from logship.source.forward.message import Message
 from logship.source.groups import Group, json_text
 from logship.spool.entry import Owner
+from model.identity import ECS_FIELDS, RESOURCE_ATTRIBUTES
 
-_APP: Final = ("service.name", "service", "app", "application")
-_CONTAINER: Final = ("container_id", "container.id")
-_TASK: Final = ("taskscope.task.id", "task_id", "service.instance.id")
+_APP: Final = (ECS_FIELDS["app"], "service", "app", "application")
+_CONTAINER: Final = ("container_id", ECS_FIELDS["container_id"])
+_TASK: Final = (ECS_FIELDS["task_id"], "task_id", RESOURCE_ATTRIBUTES["task_id"])
+_NAMESPACE: Final = (RESOURCE_ATTRIBUTES["namespace"],)
 _STREAMS: Final = ("stdout", "stderr")
 _NAME_CHARS_MAX: Final = 200
 
@@ -88,7 +90,7 @@ def _container(fields: Mapping[str, Any], tag: str) -> Owner:
 def _application(fields: Mapping[str, Any], tag: str) -> Owner:
     container, task = _first(fields, _CONTAINER), _first(fields, _TASK)
     app = _first(fields, _APP) or _app_of(tag)
-    namespace = _first(fields, ("service.namespace",))
+    namespace = _first(fields, _NAMESPACE)
     key = f"app/{namespace}/{app}/{task}/{container}"
     return Owner(key, container, task, app, namespace, task or app, stream="forward")
 

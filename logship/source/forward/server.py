@@ -51,6 +51,7 @@ class ForwardSettings(Struct, frozen=True):
         message_bytes: Longest message that is taken.
         memory_bytes: How much unfinished long messages may take together.
         connections_max: More are closed as they come.
+        name: What it calls itself in the handshake.
     """
 
     host: str = "127.0.0.1"
@@ -60,6 +61,7 @@ class ForwardSettings(Struct, frozen=True):
     message_bytes: int = 8 << 20
     memory_bytes: int = 32 << 20
     connections_max: int = 4096
+    name: str = "taskscope"
 
 
 class ForwardServer:
@@ -240,7 +242,7 @@ class ForwardServer:
         if settings.tls is not None:
             sock = settings.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         key = settings.shared_key
-        handshake = ServerHandshake(key, socket.gethostname()) if key else None
+        handshake = ServerHandshake(key, settings.name) if key else None
         connection = Connection(sock, handshake, settings.message_bytes, now)
         self._connections[sock] = connection
         self._selector.register(sock, selectors.EVENT_READ)

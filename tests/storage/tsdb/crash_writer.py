@@ -7,6 +7,7 @@ which a late histogram has in its first bucket.
 Every third round the writer also deletes a range of one metric.
 """
 
+import itertools
 import os
 import random
 import signal
@@ -20,11 +21,13 @@ from prometheus_client import CollectorRegistry
 from model.labels import Labels, Matcher, MatchOp
 from model.samples import NO_SAMPLE, Exemplar, ScrapeBatch
 from storage import failpoint
+from storage.tsdb import backlog, head
 from storage.tsdb.db import Tsdb
 from storage.tsdb.settings import TsdbSettings
 from tests.fakes.clock import FakeClock
 from tests.storage.histograms import Histogram, column_of
 
+NARROW = {"WIDTH": 14, "KEPT": 4}  # columns: a target is sealed, and that logged, every few scrapes
 SERIES = 120
 LATE = 7  # series of a target that get late samples
 LATE_FLOATS = 4  # those behind get histograms
@@ -81,6 +84,8 @@ def die_at(place: str, times: int) -> Callable[[str], None]:
 
 def main(directory: str, ledger: str, first_ms: str, die: str = "") -> None:
     """Append for ever."""
+    for module, (name, value) in itertools.product((head, backlog), NARROW.items()):
+        setattr(module, name, value)
     clock = FakeClock(int(first_ms))
     if die:
         place, _, times = die.partition(":")
@@ -100,7 +105,7 @@ def main(directory: str, ledger: str, first_ms: str, die: str = "") -> None:
             clock.advance(STEP_MS / 1000)
             now = clock.now_ns() // 1_000_000
             for target, labels in enumerate(every):
-                part = labels[: rng.choice([SERIES, SERIES, SERIES, 60])]
+                part = labels[: rng.choice([SERIES, SERIES, SERIES, 60])] if target else labels
                 values = now / 1000 + np.arange(len(part), dtype=np.float64)
                 ticket = db.append(ScrapeBatch(db.layout(part), now, values))
                 if rng.random() < 0.3:

@@ -129,6 +129,7 @@ event = st.one_of(
 
 
 SOON = [("scrape", 0, 0), ("samples", [0, 2], [4, 4]), ("advance", 90), ("maintain",)]
+BEFORE_ALL = [("scrape", 0, 0), ("samples", [0, 1, 0], [0, 0, -40]), ("advance", -60)]
 AT_THAT_TIME = [("advance", 30), ("scrape", 0, 0), ("scrape", 1, 0)]
 
 
@@ -150,6 +151,7 @@ def slab(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
 )
 @given(st.lists(event, max_size=30))
 @example([*SOON, *AT_THAT_TIME])
+@example([*BEFORE_ALL, ("scrapes", 0, 2), ("delete", 0, 1)])
 @example([*SOON, ("close",), *AT_THAT_TIME])
 @example([*SOON, ("kill",), *AT_THAT_TIME])
 @example([*SOON, ("close",), *AT_THAT_TIME, ("advance", 90), ("maintain",), ("scrape", 0, -3)])

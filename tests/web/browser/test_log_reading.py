@@ -80,6 +80,13 @@ def test_what_was_looked_for_stands_out(console: Console) -> None:
 
     expect(mark).to_have_text("connection refused")
     expect(page.locator(".log-row").last).to_contain_text("⋮ raise ConnectionError")
+    page.get_by_label("Search logs").fill("wait* 20")
+    expect(page.locator(".log-row").last).to_contain_text("pool: waiting")
+    assert page.locator(".log-row").last.locator("mark").all_inner_texts() == [
+        "waiting",
+        "20",
+        "20",
+    ]
 
 
 def test_columns_wrapping_and_query_are_in_the_address(console: Console) -> None:

@@ -79,9 +79,14 @@ def test_logs_are_searched_and_the_address_keeps_it(console: Console) -> None:
 def test_wrong_log_query_is_told_where_it_is_wrong(
     browser: Browser, server: WebServer, host: Demo
 ) -> None:
-    """The server's own sentence."""
-    page = make_console(browser, server, host).open("/logs?query=levels:error")
+    """The server's own sentence, and the place in what was typed, whatever was added to it."""
+    page = make_console(browser, server, host).open("/logs?query=pool levels:error&f=app:shop")
+    expect(page.get_by_role("alert")).to_contain_text("6: ")
     expect(page.get_by_role("alert")).to_contain_text("did you mean level")
+    expect(page.locator(".wrong-query mark")).to_have_text("levels:")
+    page.get_by_label("Search logs").fill("(level:error")
+    expect(page.get_by_role("alert")).to_contain_text("never closed")
+    expect(page.locator(".wrong-query mark")).to_contain_text("(")
     page.context.close()
 
 

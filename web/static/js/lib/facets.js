@@ -90,10 +90,4 @@ export class Facets {
     if (!this.long.delete(field)) this.long.add(field);
     this.show();
   }
-
-  /** What all lines found have in common: the task's or the apps' names, empty if they are too many. */
-  common(field, most) {
-    const found = this.values[field] ?? [];
-    return found.length && found.length <= most ? found.map(({ value }) => value) : [];
-  }
 }

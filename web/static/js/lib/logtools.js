@@ -2,13 +2,8 @@
 
 import { fill, h, icon } from "./dom.js";
 import * as format from "./format.js";
+import { LEVELS } from "./logstate.js";
 
-export const LEVELS = [
-  ["", "All"],
-  ["NOT level:(debug OR trace)", "Info +"],
-  ["level:(warn OR error OR fatal)", "Warn +"],
-  ["level:(error OR fatal)", "Error +"],
-];
 const COLUMNS = ["time", "level", "task", "app", "host", "stream", "run", "trace_id"];
 const TYPING_MS = 400;
 

@@ -2,15 +2,17 @@
 // scrolling up, live at the end unless paused, scrolled up, or at a fixed time.
 
 import { ask } from "./api.js";
-import { empty, fill, h, problem, toast } from "./dom.js";
+import { empty, fill, h, toast } from "./dom.js";
 import * as format from "./format.js";
 import { openContext } from "./logcontext.js";
 import { LogRecords } from "./logrecords.js";
-import { FOLDED_LINES, linesOf, logRow, quote } from "./logrow.js";
+import { LogRows } from "./logrows.js";
+import { LogState } from "./logstate.js";
 import { LogStream } from "./logstream.js";
-import { LEVELS, LogTools } from "./logtools.js";
+import { LogTools } from "./logtools.js";
 import { finder } from "./marks.js";
 import { VirtualList } from "./virtuallist.js";
+import { wrongQuery } from "./wrongquery.js";
 
 const PAGE = 300;
 const OLDER_PAGE = 1000;
@@ -18,23 +20,16 @@ const MOST_LINES = 100_000;
 const NEAR_END_PIXELS = 40;
 const AHEAD_PIXELS = 2500; // older lines are asked for before somebody is at the first
 const LATE_MS = 60_000; // how late a line may be stored and still be found again
-const LINE_PIXELS = 18;
-const WIDTHS = { time: 92, level: 46, task: 160 };
-const DATED_PIXELS = 134;
-const CELL_PIXELS = 120;
 
-export class LogView {
+export class LogView extends LogState {
   /**
    * `options`: {base: query all records must match, columns: those shown at first, range: {start, end} in ms,
-   * onChange(view), onLive(), onLoaded(view), emptyText, names: {query: its name in the address}}.
+   * onChange(view), onLive(), span() in ms, emptyText, names: {query: its name in the address}}.
    * Query, level, filters, time, columns, wrapping come from the page's address, and go there.
    */
   constructor(root, options) {
+    super(options);
     this.root = root;
-    this.options = options;
-    this.standard = options.columns;
-    this.recall(new URL(location.href).searchParams);
-    this.range = options.range ?? null;
     this.pending = [];
     this.open = new Set();
     this.turn = 0;
@@ -47,76 +42,19 @@ export class LogView {
   build() {
     this.frame = h("div", { class: "log-list", role: "log", tabindex: "0", "aria-label": "Log lines", "aria-live": "off" });
     this.frame.addEventListener("scroll", () => this.scrolled(), { passive: true });
-    this.list = new VirtualList(this.frame, { draw: (item) => this.row(item), guess: (item) => this.guess(item) });
+    this.rows = new LogRows(this);
+    this.list = new VirtualList(this.frame, { draw: (item) => this.rows.row(item), guess: (item) => this.rows.guess(item) });
     this.records = new LogRecords(this.list);
     this.newer = h("button", { type: "button", class: "button primary log-newer", hidden: true, onclick: () => this.toEnd() });
     this.message = h("div", { class: "log-empty" });
     this.tools = new LogTools(this);
     this.chips = h("div", { class: "chips log-chips", hidden: true });
     fill(this.root, this.tools.root, this.chips, h("div", { class: "log-frame" }, this.frame, this.newer, this.message));
-    this.look();
+    this.rows.look();
     this.showFilters();
   }
 
-  // -------------------------------------------------------------- what is asked, and the address
-
-  get fullQuery() {
-    return [this.options.base, LEVELS[this.level][0], ...this.filterTerms(), this.query && `(${this.query})`].filter(Boolean).join(" AND ");
-  }
-
-  get live() {
-    return this.at === null && this.range === null;
-  }
-
-  /** The filters as terms of a query, without those of one field if it is named. */
-  filterTerms(without = "") {
-    const fields = new Map();
-    for (const one of this.filters) {
-      if (one.field === without) continue;
-      const key = `${one.not ? "NOT " : ""}${one.field}`;
-      fields.set(key, [...(fields.get(key) ?? []), quote(one.value)]);
-    }
-    return [...fields].map(([key, values]) => (values.length > 1 ? `${key}:(${values.join(" OR ")})` : `${key}:${values[0]}`));
-  }
-
-  /** The whole query without the filters of one field. */
-  queryWithout(field) {
-    return [this.options.base, LEVELS[this.level][0], ...this.filterTerms(field), this.query && `(${this.query})`].filter(Boolean).join(" AND ");
-  }
-
-  recall(parameters) {
-    this.query = parameters.get(this.options.names.query) ?? "";
-    const level = Number(parameters.get("level"));
-    this.level = LEVELS[level] ? level : 0;
-    this.at = Number(parameters.get("at")) || null;
-    this.line = parameters.get("line");
-    this.paused = parameters.get("live") === "0";
-    this.wrap = parameters.get("wrap") !== "0";
-    this.columns = parameters.get("columns")?.split(",").filter(Boolean) ?? [...this.standard];
-    this.filters = parameters.getAll("f").map((text) => {
-      const [, not, field, value] = /^(-?)([^:]+):(.*)$/s.exec(text) ?? [];
-      return { field, value, not: not === "-" };
-    }).filter(({ field, value }) => field && value);
-  }
-
-  address() {
-    const address = new URL(location.href);
-    const wanted = {
-      [this.options.names.query]: this.query, level: this.level || "", at: this.at ?? "", line: this.at === null ? "" : this.line ?? "",
-      live: this.paused ? "0" : "", wrap: this.wrap ? "" : "0", columns: String(this.columns) === String(this.standard) ? "" : this.columns.join(",") || ",",
-    };
-    for (const [name, value] of Object.entries(wanted)) {
-      if (value) address.searchParams.set(name, value);
-      else address.searchParams.delete(name);
-    }
-    address.searchParams.delete("f");
-    for (const { field, value, not } of this.filters) address.searchParams.append("f", `${not ? "-" : ""}${field}:${value}`);
-    return address;
-  }
-
-  remember() {
-    history.replaceState(null, "", this.address());
-  }
+  // -------------------------------------------------------------- changes
 
   /** The time that is shown, in ms. */
   span() {
@@ -212,13 +150,13 @@ export class LogView {
   setWrap(wrap) {
     this.wrap = wrap;
     this.tools.show();
-    this.look();
+    this.rows.look();
     this.remember();
   }
 
   toggleColumn(name) {
     this.columns = this.columns.includes(name) ? this.columns.filter((one) => one !== name) : [...this.columns, name];
-    this.look();
+    this.rows.look();
     this.remember();
   }
 
@@ -234,50 +172,6 @@ export class LogView {
     this.turn += 1;
     this.stream?.close();
     this.stream = null;
-  }
-
-  // -------------------------------------------------------------- how it looks
-
-  look() {
-    const widths = this.columns.map((name) => (name === "time" && this.dated ? DATED_PIXELS : WIDTHS[name] ?? CELL_PIXELS));
-    this.frame.style.setProperty("--log-columns", [...widths.map((width) => `${width}px`), "minmax(0, 1fr)"].join(" "));
-    this.frame.classList.toggle("no-wrap", !this.wrap);
-    this.taken = widths.reduce((sum, width) => sum + width, 24);
-    const style = getComputedStyle(this.frame);
-    const canvas = document.createElement("canvas").getContext("2d");
-    canvas.font = `${style.fontSize} ${style.fontFamily}`;
-    this.signPixels = canvas.measureText("0").width;
-    this.list.reflow();
-  }
-
-  guess(item) {
-    if (item.mark) return LINE_PIXELS + 4;
-    const lines = linesOf(item);
-    const shown = lines.slice(0, FOLDED_LINES);
-    const narrow = innerWidth <= 760;
-    const room = Math.max(8, (this.frame.clientWidth - (narrow ? 24 : this.taken)) / this.signPixels);
-    const count = this.wrap ? shown.reduce((sum, line) => sum + Math.max(1, Math.ceil(line.length / room)), 0) : shown.length;
-    return (count + (lines.length > FOLDED_LINES) + (narrow && this.columns.length > 0)) * LINE_PIXELS + (narrow ? 8 : 2);
-  }
-
-  row(item) {
-    if (item.mark) return h("div", { class: "log-mark" }, format.dateTime(item.mark));
-    const look = { columns: this.columns, pattern: this.pattern, target: this.line, isOpen: ({ id }) => this.open.has(id) };
-    const row = logRow(item, look, {
-      filter: (term) => this.setQuery(this.query ? `(${this.query}) AND ${term}` : term),
-      around: (record) => this.jumpTo(record.ts_ms, record.id),
-      context: (record) => openContext(record, this.pattern),
-      link: (record) => this.share(record),
-      column: (name) => this.toggleColumn(name),
-      toggled: (record, open) => {
-        if (open) this.open.add(record.id);
-        else this.open.delete(record.id);
-        this.list.sticky = false; // what somebody reads does not run away under their eyes
-        if (open) this.list.reveal(this.list.items.indexOf(record));
-      },
-    });
-    row.classList.toggle("current", item === this.current);
-    return row;
   }
 
   // -------------------------------------------------------------- keyboard
@@ -339,11 +233,11 @@ export class LogView {
       if (turn !== this.turn) return;
       if (this.at !== null) await this.loadAround(turn);
       else await this.loadNewest(turn);
-      if (turn === this.turn) this.options.onLoaded?.(this);
     } catch (error) {
       if (turn !== this.turn) return;
       this.stream?.close();
-      this.showMessage(problem(error, error.status === 400 ? null : () => this.load()));
+      const box = await wrongQuery(error, this.query, () => this.load());
+      if (turn === this.turn) fill(this.message, box);
       this.showStatus("");
     }
     if (turn === this.turn) this.frame.setAttribute("aria-busy", "false");
@@ -426,14 +320,14 @@ export class LogView {
     const count = this.records.add(records);
     if (dated !== Boolean(this.dated)) {
       this.dated = dated;
-      this.look();
+      this.rows.look();
     }
     if (count) this.message.replaceChildren();
     if (this.list.sticky && this.records.trim(MOST_LINES)) {
       this.older = "";
       this.cut = true; // those that went can be asked for again
     }
-    if (!this.list.length) this.showMessage(this.nothing());
+    if (!this.list.length) fill(this.message, this.nothing());
     this.showStatus();
     return count;
   }
@@ -500,12 +394,7 @@ export class LogView {
     return empty("No log lines", this.options.emptyText ?? "New ones appear here as they are written.");
   }
 
-  showMessage(element) {
-    fill(this.message, element);
-  }
-
   showStatus(state = this.state) {
-    this.state = state;
-    this.tools.showStatus(state);
+    this.tools.showStatus((this.state = state));
   }
 }

@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 
-const LONGEST = 20_000; // of a longer message only so much is looked at
+const LONGEST = 5_000; // of a longer message only so much is looked at
 const MOST_MARKS = 200;
 const WORD = "[\\p{L}\\p{N}_]";
 const NO_WORD = "[^\\p{L}\\p{N}_]";
@@ -14,11 +14,18 @@ export function finder(highlights) {
   const patterns = [];
   for (const one of highlights ?? []) {
     if (one.words) patterns.push(`(?<!${WORD})${one.words.map(escaped).join(`${NO_WORD}+`)}(?!${WORD})`);
-    else if (one.wildcard) patterns.push(one.wildcard.map((piece) => (piece === null ? `${WORD}*` : escaped(piece) || WORD)).join(""));
+    else if (one.wildcard) patterns.push(wildcard(one.wildcard));
     else if (one.regex && compiles(one.regex)) patterns.push(`(?:${one.regex})`);
   }
   const useful = patterns.filter(Boolean);
   return useful.length ? new RegExp(useful.join("|"), "giu") : null;
+}
+
+/** Pieces of one word: null for any characters, "" for one. */
+function wildcard(pieces) {
+  const inWord = (sign) => !sign || new RegExp(WORD, "u").test(sign);
+  const body = pieces.map((piece) => (piece === null ? `${WORD}*` : escaped(piece) || WORD)).join("");
+  return `${inWord(pieces[0]?.[0]) ? `(?<!${WORD})` : ""}${body}${inWord(pieces.at(-1)?.at(-1)) ? `(?!${WORD})` : ""}`;
 }
 
 /** RE2 knows a little that JavaScript does not; that is left unmarked. */

@@ -1,0 +1,79 @@
+"""The records' own fields, of many records at once: only the field asked for is taken out of the JSON."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import count
+from typing import Any
+
+import msgspec
+import orjson
+
+from storage.logdb.document import own_texts
+from storage.logquery.nodes import OWN_FIELDS
+
+Texts = tuple[str, ...]
+_NONE: Texts = ()
+
+
+def own_values(rows: Sequence[bytes], field: str) -> list[Texts]:
+    """Return the values of one own field, as text, for each record; see ``document.own_texts``.
+
+    Args:
+        rows: The JSON objects.
+        field: Full name, ``fields.<dotted path>``.
+    """
+    found = _values(rows, tuple(field.removeprefix(OWN_FIELDS).split(".")))
+    return [
+        tuple(own_texts(row, (field,)).get(field, ())) if texts is None else texts
+        for row, texts in zip(rows, found, strict=True)
+    ]
+
+
+def _values(rows: Sequence[bytes], parts: tuple[str, ...]) -> list[Texts | None]:
+    """Return the values below a path; None for records that have to be read as a whole (lists, no object)."""
+    decoder = _decoder(parts)
+    try:
+        objects = decoder.decode(b"[" + b",".join(rows) + b"]")
+    except ValueError:
+        objects = []
+    if len(objects) != len(rows):  # something among them is no object
+        return [None] * len(rows)
+    known: dict[bytes, Texts | None] = {}
+    found: list[Texts | None] = []
+    for one in objects:
+        raw = bytes(one.whole)
+        if raw not in known:
+            known[raw] = _texts(raw)
+        found.append(known[raw])
+    for number in range(1, len(parts)):  # a.b may be the key "a.b", or b of the object a
+        inner = [(row, bytes(getattr(one, f"part{number}"))) for row, one in enumerate(objects)]
+        nested = [(row, raw) for row, raw in inner if raw[:1] == b"{"]
+        below = _values([raw for _, raw in nested], parts[number:]) if nested else []
+        for (row, _), texts in zip(nested, below, strict=True):
+            before = found[row]
+            found[row] = None if texts is None or before is None else before + texts
+        for row, raw in inner:
+            if raw[:1] == b"[":
+                found[row] = None
+    return found
+
+
+def _texts(raw: bytes) -> Texts | None:
+    """Return the value that some JSON is as text; None for a list."""
+    first = raw[:1]
+    if first == b'"':
+        return (orjson.loads(raw) if b"\\" in raw else raw[1:-1].decode("utf-8", "replace"),)
+    if first == b"[":
+        return None
+    return _NONE if first in (b"", b"{") or raw == b"null" else (raw.decode(),)
+
+
+@lru_cache(maxsize=64)
+def _decoder(parts: tuple[str, ...]) -> Any:
+    """Return a decoder that takes ``whole`` and each shorter beginning of a dotted name out of objects."""
+    names = [(f"part{number}", ".".join(parts[:number])) for number, _ in zip(count(1), parts[1:])]
+    fields = [
+        (name, msgspec.Raw, msgspec.field(default=msgspec.Raw(), name=key))
+        for name, key in [("whole", ".".join(parts)), *names]
+    ]
+    return msgspec.json.Decoder(list[msgspec.defstruct("Found", fields, gc=False)])  # type: ignore[misc]  # made here

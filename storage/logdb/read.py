@@ -1,0 +1,229 @@
+"""Reading segments: a row group at a time, and what is left of a segment that is damaged.
+
+Every page has a checksum, so that nothing damaged is taken for data. A row group that cannot be read
+is left out, said and counted once; the others are as good as ever.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from storage.logdb import tokens
+from storage.logdb.index import DamagedIndexError, Filters, read_header
+from storage.logdb.segment import Group, index_name
+from storage.logdb.table import DICTIONARIES
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+_log = logging.getLogger(__name__)
+
+_MAGIC: Final = b"PAR1"
+_FEW: Final = 4  # columns that are read as quickly by one thread
+Lost = Callable[[int, str], None]  # bytes, and a sentence
+
+
+class DamagedSegmentError(ValueError):
+    """Nothing of the file can be read."""
+
+
+class OpenSegment:
+    """What is known of one segment without reading its records. May be shared by threads.
+
+    Attributes:
+        path: The file.
+        groups: Its row groups.
+        bad: Numbers of those that cannot be read.
+    """
+
+    def __init__(self, path: Path, lost: Lost) -> None:
+        """Read footer and index.
+
+        Args:
+            path: The file.
+            lost: Told of each row group that turns out to be damaged.
+
+        Raises:
+            DamagedSegmentError: If nothing of it can be read.
+            OSError: If it is not there.
+        """
+        self.path = path
+        self._lost = lost
+        self._filters: Filters | None = None
+        groups, footer = self._read_index()
+        self._metadata = _metadata(path, footer)
+        count = self._metadata.num_row_groups
+        if len(groups) != count:
+            self._filters = None
+            groups = [_group(self._metadata, number) for number in range(count)]
+        self.groups: Sequence[Group] = groups
+        size = path.stat().st_size
+        self.bad: set[int] = set()
+        if count and _end(self._metadata, count - 1) > size:
+            self.bad = {number for number in range(count) if _end(self._metadata, number) > size}
+        self.min_ts_ns = np.array([group.min_ts_ns for group in groups], dtype=np.int64)
+        self.max_ts_ns = np.array([group.max_ts_ns for group in groups], dtype=np.int64)
+
+    def _read_index(self) -> tuple[Sequence[Group], bytes]:
+        path = self.path.with_name(index_name(self.path.name))
+        try:
+            header, footer, first = read_header(path)
+            self._filters = Filters(path, first, header.groups)
+        except FileNotFoundError:
+            return (), b""  # a segment of an earlier version
+        except (OSError, DamagedIndexError) as error:
+            _log.warning("log store: %s cannot be used, searches take longer: %s", path, error)
+            return (), b""
+        return header.groups, footer
+
+    def open(self) -> "pq.ParquetFile":
+        """Open the file for one thread; close it when done.
+
+        Raises:
+            OSError: If it is not there.
+        """
+        import pyarrow.parquet as pq
+
+        return pq.ParquetFile(
+            self.path,
+            metadata=self._metadata,
+            read_dictionary=list(DICTIONARIES),
+            page_checksum_verification=True,
+        )
+
+    def read(self, number: int, columns: Sequence[str]) -> "dict[str, pa.Array] | None":
+        """Return columns of a row group, None if it cannot be read."""
+        import pyarrow as pa
+
+        if number in self.bad:
+            return None
+        group = self.groups[number]
+        found = {
+            name: _repeated(name, group.constants[name], group.rows)
+            for name in columns
+            if name in group.constants
+        }
+        stored = [name for name in columns if name not in found]
+        try:
+            if not stored:
+                return found
+            with self.open() as file:
+                table = file.read_row_group(number, columns=stored, use_threads=len(stored) > _FEW)
+            if table.num_rows != group.rows:
+                raise ValueError(f"{table.num_rows} records instead of {group.rows}")
+        except (pa.ArrowException, OSError, ValueError) as error:
+            self._is_bad(number, group.rows, error)
+            return None
+        for name in stored:
+            column = table.column(name)
+            found[name] = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+        return found
+
+    def batches(self, rows: int) -> "Iterator[pa.Table]":
+        """Yield all records that can be read, in order, some at a time."""
+        import pyarrow as pa
+
+        with self.open() as file:
+            for number, group in enumerate(self.groups):
+                left = group.rows
+                try:
+                    if number in self.bad:
+                        continue
+                    for batch in file.iter_batches(rows, row_groups=[number], use_threads=False):
+                        left -= batch.num_rows
+                        yield pa.Table.from_batches([batch])
+                except (pa.ArrowException, OSError, ValueError) as error:
+                    self._is_bad(number, left, error)
+
+    def _is_bad(self, number: int, rows: int, error: Exception) -> None:
+        if number not in self.bad:
+            self.bad.add(number)
+            size = _end(self._metadata, number) - _start(self._metadata, number)
+            reason = str(error).strip() or type(error).__name__
+            self._lost(size, f"{rows} records of {self.path} cannot be read: {reason}")
+
+    def may_have(self, number: int, hashes: tokens.Hashes) -> bool:
+        """Tell whether a row group can have all tokens of these hashes."""
+        return self._filters is None or self._filters.may_have(number, hashes)
+
+
+def _repeated(name: str, value: str | int, rows: int) -> "pa.Array":
+    """Return a column that has one value only."""
+    import pyarrow as pa
+
+    if name in DICTIONARIES:
+        return pa.DictionaryArray.from_arrays(np.zeros(rows, dtype=np.int32), pa.array([value], pa.string()))  # fmt: skip
+    return pa.repeat(value, rows)
+
+
+def _metadata(path: Path, footer: bytes) -> Any:
+    """Return the Parquet metadata, from the copy if the file's own is damaged."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_metadata(path)
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError, ValueError) as error:
+        if footer:
+            try:
+                return pq.read_metadata(pa.BufferReader(_MAGIC + footer))
+            except (pa.ArrowException, OSError, ValueError):
+                pass
+        raise DamagedSegmentError(f"its footer cannot be read: {error}") from error
+
+
+def _group(metadata: Any, number: int) -> Group:
+    """Return what the Parquet footer knows of a row group."""
+    row_group = metadata.row_group(number)
+    columns = {
+        row_group.column(i).path_in_schema: row_group.column(i)
+        for i in range(row_group.num_columns)
+    }
+    ranges = {}
+    for name in ("ts_ns", "task_id", "seq"):
+        found = columns[name].statistics
+        known = found is not None and found.has_min_max
+        ranges[name] = (found.min, found.max) if known else _EVERYTHING[name]
+    return Group(
+        rows=row_group.num_rows,
+        min_ts_ns=ranges["ts_ns"][0],
+        max_ts_ns=ranges["ts_ns"][1],
+        min_task=ranges["task_id"][0],
+        max_task=ranges["task_id"][1],
+        min_seq=ranges["seq"][0],
+        max_seq=ranges["seq"][1],
+        text_bytes=sum(columns[name].total_uncompressed_size for name in ("message", "fields")),
+    )
+
+
+_EVERYTHING: Final[dict[str, tuple[Any, Any]]] = {
+    "ts_ns": (-(2**63), 2**63 - 1),
+    "seq": (0, 2**63 - 1),
+    "task_id": ("", "\U0010ffff"),
+}
+
+
+def _start(metadata: Any, number: int) -> int:
+    """Return where a row group begins in the file."""
+    columns = metadata.row_group(number)
+    return min(_offset(columns.column(i)) for i in range(columns.num_columns))
+
+
+def _end(metadata: Any, number: int) -> int:
+    """Return where a row group ends in the file."""
+    columns = metadata.row_group(number)
+    return max(
+        _offset(columns.column(i)) + int(columns.column(i).total_compressed_size)
+        for i in range(columns.num_columns)
+    )
+
+
+def _offset(column: Any) -> int:
+    first = column.dictionary_page_offset
+    return int(column.data_page_offset if first is None else min(first, column.data_page_offset))
