@@ -21,5 +21,7 @@ def keep_freed() -> bool:
     except (OSError, AttributeError):  # not glibc
         return False
     settings = ((_M_MMAP_THRESHOLD, KEPT_BYTES), (_M_TRIM_THRESHOLD, KEPT_BYTES), (_M_ARENA_MAX, 1))
-    taken = [mallopt(name, value) for name, value in settings]  # all of them, whatever the first says
+    taken = [
+        mallopt(name, value) for name, value in settings
+    ]  # all of them, whatever the first says
     return all(taken)

@@ -83,12 +83,16 @@ class Inbox:
         metrics: Where it counts.
         dataset: Of records whose task does not say another.
         policy: How lines are read, and which fields are numbers.
+
+    Attributes:
+        waiting_bytes: Size of what was put since the last flush, roughly.
     """
 
     def __init__(
         self, name: str, spool: Spool, owners: Owners, redactor: Redactor | None, clock: Clock,
         metrics: LogshipMetrics, *, dataset: str, policy: Policy | None = None,
     ) -> None:  # fmt: skip
+        self.waiting_bytes = 0
         self._name = name
         self._spool = spool
         self._owners = owners
@@ -176,7 +180,9 @@ class Inbox:
         lines.times_ns += group.times
         lines.starts += range(self._ordinal, self._ordinal + len(group.texts) + 1)
         sender.numbers += numbers
-        sender.size += sum(map(len, group.texts))
+        size = sum(map(len, group.texts))
+        sender.size += size
+        self.waiting_bytes += size
         sender.grown_at = now
         sender.ended = False
         self._ordinal += len(group.texts)
@@ -198,11 +204,6 @@ class Inbox:
         return _Sender(owner, parser, origins, source_id, _no_lines(), [], now, now)
 
     # ------------------------------------------------------------ bringing to the disk
-
-    @property
-    def waiting_bytes(self) -> int:
-        """Return the size of what was put since the last flush, roughly."""
-        return sum(self._senders[key].size for key in self._touched if key in self._senders)
 
     @property
     def has_open(self) -> bool:
@@ -256,13 +257,15 @@ class Inbox:
                 found, done = [], len(sender.lines.texts)
             batches += found
             settled += [number for number in sender.numbers[:done] if number]
-            _drop(sender, done)
+            if done:
+                _drop(sender, done)
             if self._tickets:
                 held += self._hold(sender)
         if renewed:
             new = {line.number for line in held}
             held += [line for sender in self._senders.values() for line in self._held(sender) if line.number not in new]  # fmt: skip
         self._touched.clear()
+        self.waiting_bytes = 0
         self._evicted = []
         if not (batches or held or settled or self._tickets):
             return b""
@@ -274,7 +277,7 @@ class Inbox:
         task = self._owners.find(owner)
         quiet = final or now - sender.grown_at >= QUIET_SECONDS
         if task is None:
-            if owner.container_id and not quiet and now - sender.first_at < QUIET_SECONDS:
+            if owner.container_id and not quiet and now - sender.first_at < QUIET_SECONDS and sender.size < OPEN_BYTES_MAX:  # fmt: skip
                 return [], 0  # its container has just been started, and nobody has told us yet
             task = self._owners.unknown(owner)
         closing = quiet or not owner.is_lines
