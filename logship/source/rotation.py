@@ -20,6 +20,7 @@ from storage.failpoint import reach
 QUIET_SECONDS: Final = 1.0  # an open trace is complete after this; more than multiline.GAP_NS
 COPY_SECONDS: Final = 10.0  # after a truncation, for a copy to turn up
 HISTORY_SECONDS: Final = 86_400  # an older .gz that nobody knows was forgotten, not missed
+ARCHIVE_SECONDS: Final = 300  # a .gz as young may have been made before anybody could look
 LINGER_SECONDS: Final = 60.0  # a writer may go on with a file that was renamed
 
 
@@ -210,7 +211,10 @@ class FileSet:
         if not file.live:
             if self._adopt(file) or self._known.claim_copy(self._key, file) or self._is_copy(file, now):  # fmt: skip
                 return
-            if isinstance(file, GzipFile) and file.mtime_ns // 1_000_000_000 < (self._since_s or 0):
+            if (
+                isinstance(file, GzipFile)
+                and file.mtime_ns // 1_000_000_000 < (self._since_s or 0) - ARCHIVE_SECONDS
+            ):
                 self._pass(file)
                 self._passed.add((file.device, file.inode, file.mtime_ns))
                 return

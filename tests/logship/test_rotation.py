@@ -296,6 +296,20 @@ def test_several_files_compressed_while_not_running(ship: Ship) -> None:
     assert ship.sink.repeats == 0
 
 
+def test_gz_that_nobody_could_look_at_is_shipped(ship: Ship) -> None:
+    """A file that came, went and was compressed while a life had begun that ended too early to note it."""
+    ship.add("first")
+    ship.start()
+    assert ship.arrives("first")
+    ship.stop()
+    ship.log.with_name("stdout.1.gz").write_bytes(gzip.compress(b"between\n"))
+    os.utime(ship.log.with_name("stdout.1.gz"), (time.time() - 10, time.time() - 10))
+
+    ship.start()
+
+    assert ship.arrives("first", "between")
+
+
 @pytest.mark.parametrize("end", [b"", bytes(300)], ids=["cut", "zeros"])
 def test_a_damaged_gz_gives_what_it_has(ship: Ship, end: bytes) -> None:
     """What can be read of it is read, and what follows is not held up."""
