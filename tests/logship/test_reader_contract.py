@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
+from msgspec.structs import replace
 
 from logship.reader.elasticsearch import ElasticsearchLogReader
 from logship.sink.elasticsearch.client import Connection
