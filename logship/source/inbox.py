@@ -36,6 +36,9 @@ from model.samples import Ints
 SENDERS_MAX: Final = 4096
 TICKETS_KEPT: Final = 8192
 OPEN_BYTES_MAX: Final = 1 << 20
+PART_SECONDS: Final = (
+    10.0  # the rest of a long line may wait for the acknowledgement of its beginning
+)
 _log = logging.getLogger(__name__)
 
 
@@ -52,7 +55,8 @@ class TimedLines(Lines):
 class _Sender(Struct):
     """An owner's lines that are not in a batch yet, and what was learned of their shape.
 
-    ``numbers`` are those of lines that were written as held, 0 for others.
+    ``numbers`` are those of lines that were written as held, 0 for others; ``ended`` is who has
+    closed its connection.
     """
 
     owner: Owner
@@ -64,6 +68,7 @@ class _Sender(Struct):
     first_at: float
     grown_at: float
     size: int = 0
+    ended: bool = False
 
 
 class Inbox:
@@ -78,12 +83,16 @@ class Inbox:
         metrics: Where it counts.
         dataset: Of records whose task does not say another.
         policy: How lines are read, and which fields are numbers.
+
+    Attributes:
+        waiting_bytes: Size of what was put since the last flush, roughly.
     """
 
     def __init__(
         self, name: str, spool: Spool, owners: Owners, redactor: Redactor | None, clock: Clock,
         metrics: LogshipMetrics, *, dataset: str, policy: Policy | None = None,
     ) -> None:  # fmt: skip
+        self.waiting_bytes = 0
         self._name = name
         self._spool = spool
         self._owners = owners
@@ -171,10 +180,19 @@ class Inbox:
         lines.times_ns += group.times
         lines.starts += range(self._ordinal, self._ordinal + len(group.texts) + 1)
         sender.numbers += numbers
-        sender.size += sum(map(len, group.texts))
+        size = sum(map(len, group.texts))
+        sender.size += size
+        self.waiting_bytes += size
         sender.grown_at = now
+        sender.ended = False
         self._ordinal += len(group.texts)
         self._touched.add(group.owner.key)
+
+    def ended(self, keys: Iterable[str]) -> None:
+        """Take note that owners have closed their connection: Docker does when a container ends, maybe within a line."""
+        for key in keys:
+            if key in self._senders:
+                self._senders[key].ended = True
 
     def _make(self, owner: Owner, now: float) -> _Sender:
         task = self._owners.find(owner) or self._owners.unknown(owner)
@@ -186,11 +204,6 @@ class Inbox:
         return _Sender(owner, parser, origins, source_id, _no_lines(), [], now, now)
 
     # ------------------------------------------------------------ bringing to the disk
-
-    @property
-    def waiting_bytes(self) -> int:
-        """Return the size of what was put since the last flush, roughly."""
-        return sum(self._senders[key].size for key in self._touched if key in self._senders)
 
     @property
     def has_open(self) -> bool:
@@ -244,13 +257,15 @@ class Inbox:
                 found, done = [], len(sender.lines.texts)
             batches += found
             settled += [number for number in sender.numbers[:done] if number]
-            _drop(sender, done)
+            if done:
+                _drop(sender, done)
             if self._tickets:
                 held += self._hold(sender)
         if renewed:
             new = {line.number for line in held}
             held += [line for sender in self._senders.values() for line in self._held(sender) if line.number not in new]  # fmt: skip
         self._touched.clear()
+        self.waiting_bytes = 0
         self._evicted = []
         if not (batches or held or settled or self._tickets):
             return b""
@@ -262,11 +277,13 @@ class Inbox:
         task = self._owners.find(owner)
         quiet = final or now - sender.grown_at >= QUIET_SECONDS
         if task is None:
-            if owner.container_id and not quiet and now - sender.first_at < QUIET_SECONDS:
+            if owner.container_id and not quiet and now - sender.first_at < QUIET_SECONDS and sender.size < OPEN_BYTES_MAX:  # fmt: skip
                 return [], 0  # its container has just been started, and nobody has told us yet
             task = self._owners.unknown(owner)
         closing = quiet or not owner.is_lines
-        final = closing or sender.size > OPEN_BYTES_MAX
+        ended = sender.ended or task.status.state.ended
+        given_up = not owner.is_lines or (quiet and ended) or now - sender.grown_at >= PART_SECONDS
+        final = final or given_up or sender.size > OPEN_BYTES_MAX
         origin = sender.origins(task, sender.source_id)
         parsed = sender.parser.lines(lines, origin, self._clock.now_ns(), closing=closing, final=final)  # fmt: skip
         self._count(parsed.tally)

@@ -35,12 +35,14 @@ class Connection:
         large: Whether it has a place for a long message.
         deadline: When it is closed unless it gets on; None while it is idle.
         active_at: When something came from it.
+        owners: Keys of those whose lines came; Docker makes a connection for each container.
     """
 
     def __init__(self, sock: socket.socket, handshake: ServerHandshake | None, message_bytes: int, now: float) -> None:  # fmt: skip
         self.sock = sock
         self.large = False
         self.active_at = now
+        self.owners: set[str] = set()
         self.deadline: float | None = None
         self._place_at = 0.0
         self._greeting = isinstance(sock, ssl.SSLSocket)

@@ -36,6 +36,7 @@ GATHER_BYTES: Final = 1 << 20
 RETRY_SECONDS: Final = 1.0
 IDLE_SECONDS: Final = 60.0  # a connection that was idle for as long makes room for another
 LISTEN_RETRY_SECONDS: Final = 5.0
+OWNERS_MAX: Final = 16  # of a connection; an aggregator's closing says nothing of its containers
 _log = logging.getLogger(__name__)
 
 
@@ -273,7 +274,10 @@ class ForwardServer:
             if message.bad:
                 self._metrics.dropped.labels("unreadable").inc(message.bad)
             ticket = blake2b(data, digest_size=16).digest() if message.chunk else b""
-            self._inbox.put(groups_of(message), ticket)
+            groups = groups_of(message)
+            self._inbox.put(groups, ticket)
+            if len(connection.owners) <= OWNERS_MAX:
+                connection.owners.update(group.owner.key for group in groups if group.owner.is_lines)  # fmt: skip
             self._put_at = now if self._put_at is None else self._put_at
             if message.chunk:
                 self._answers.append((connection, msgspec.msgpack.encode({"ack": message.chunk})))
@@ -325,6 +329,8 @@ class ForwardServer:
     def _close(self, connection: Connection) -> None:
         if self._connections.pop(connection.sock, None) is None:
             return
+        if len(connection.owners) <= OWNERS_MAX:
+            self._inbox.ended(connection.owners)
         with suppress(KeyError, ValueError):
             self._selector.unregister(connection.sock)
         if connection in self._waiting:

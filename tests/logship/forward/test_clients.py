@@ -88,7 +88,7 @@ def test_docker_fluentd_driver(tmp_path: Path, image: str, acknowledged: bool) -
             container = docker("run", "-d", "--name", name, "--network", "none", *options, image, "/bin/sh", "-c", script)  # fmt: skip
             task = make_task(TaskID(container), log_driver="fluentd")
             tasks.set(replace(task, identity=replace(task.identity, task_id=TaskID(container), container_id=ContainerID(container))))  # fmt: skip
-            assert until(lambda: len(agent.sink.records) >= 7, 20)
+            assert until(lambda: len(agent.sink.records) >= 7, 10)
         finally:
             docker("rm", "-f", name)
 
