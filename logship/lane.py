@@ -81,7 +81,7 @@ class Lane:
         self._seen: set[str] = set()
         self._started_ms = clock.now_ns() // 1_000_000
         parallel = self._concurrent.parallel if self._concurrent is not None else 1
-        most = min(BYTES_MAX, max(BYTES_MIN, buffer_bytes // 4)) if parallel > 1 else REQUEST_BYTES
+        most = min(BYTES_MAX, max(BYTES_MIN, buffer_bytes // 8)) if parallel > 1 else REQUEST_BYTES
         self._pace = Pace(parallel, most, min(REQUEST_BYTES, most))
         self._changed = threading.Condition()
         self._stopping = threading.Event()
