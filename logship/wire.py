@@ -11,7 +11,7 @@ from msgspec.structs import asdict
 
 from logship.identities import identity_of
 from model.errors import DeliveryError
-from model.log import Delivery, LogBatch, Spans
+from model.log import Delivery, Flag, LogBatch, Spans
 from storage.interface import LogStore
 
 CONTENT_TYPE: Final = "application/vnd.taskscope.logs"
@@ -188,6 +188,8 @@ def _check(batch: LogBatch) -> None:
             raise ValueError("a batch of logs points outside its buffer")
     if size and int(batch.levels.max()) > 6:
         raise ValueError("a batch of logs has an unknown level")
+    if size and int(batch.flags.max()) > sum(Flag):
+        raise ValueError("a batch of logs has an unknown flag")
     if any(not 0 <= row < size for row in batch.trace_ids):
         raise ValueError("a batch of logs has a trace id of no record")
     if not all(map(_TRACE_ID, batch.trace_ids.values())):
