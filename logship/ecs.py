@@ -14,6 +14,7 @@ import numpy.typing as npt
 import orjson
 from msgspec.structs import replace
 
+import model.source
 from model.identity import ecs_fields
 from model.log import LEVEL_NAMES, Flag, LogBatch, Spans
 from model.samples import Ints
@@ -248,7 +249,8 @@ def _numbers(batch: LogBatch) -> list[bytes]:
 
 def _constants(batch: LogBatch) -> tuple[bytes, bytes]:
     """Return what all records share, for two places of the document."""
-    head: dict[str, object] = {"event.dataset": batch.dataset}
+    place = model.source.source_name(model.source.source_key(batch.source_id))
+    head: dict[str, object] = {"event.dataset": batch.dataset, "taskscope.source": place}
     tail: dict[str, object] = {**ecs_fields(batch.identity), **batch.tags}
     tail["taskscope.stream"] = batch.stream
     if batch.run:

@@ -7,7 +7,6 @@ from msgspec import Struct
 REQUEST_BYTES: Final = 1 << 20
 BYTES_MIN: Final = 64 << 10
 BYTES_MAX: Final = 4 << 20
-FLIGHT_BYTES: Final = 4 << 20  # of all requests at a time: each costs ten times its bytes in memory
 SLOW_SECONDS: Final = 2.0  # a request that takes longer is too large
 QUICK_SECONDS: Final = 0.05  # one that takes less gains nothing by being larger
 BUSY: Final = 0.8  # of a core: who computes as fast as this waits for nobody
@@ -50,7 +49,7 @@ class Pace(Struct):
         if seconds > SLOW_SECONDS:
             self.request_bytes = max(BYTES_MIN, self.request_bytes * 3 // 4)
         elif more and seconds > QUICK_SECONDS:
-            self.request_bytes = min(self._largest, self.request_bytes * 5 // 4)
+            self.request_bytes = min(self.bytes_max, self.request_bytes * 5 // 4)
         if not more:
             self._round_started = -1.0
             return
@@ -85,13 +84,8 @@ class Pace(Struct):
         if self.parallel < self.parallel_max:
             self._rate = rate
             self.parallel += 1
-            self.request_bytes = min(self._largest, self.request_bytes)
         else:
             self._rate = 0.0
-
-    @property
-    def _largest(self) -> int:
-        return max(BYTES_MIN, min(self.bytes_max, FLIGHT_BYTES // self.parallel))
 
     def failed(self) -> None:
         """Take note of a time-out or of too many requests: half of everything."""

@@ -85,11 +85,12 @@ class LogFile(Struct):
         self.marks.append((self.size, now))
 
     def look(self, now: float) -> bool:
-        """Take note of the size; True, and nothing else, if a file that is known has become shorter."""
+        """Take note of the size; True, and nothing else, if a file that is known was truncated or written anew."""
         if self.descriptor < 0:
             return False
         status = os.fstat(self.descriptor)
-        if status.st_size < self.size and self.source_id:
+        changed = (status.st_size, status.st_mtime_ns) != (self.size, self.mtime_ns)
+        if changed and self.source_id and (status.st_size < self.size or not self.intact()):
             return True
         self.mtime_ns = status.st_mtime_ns
         if status.st_size != self.size:

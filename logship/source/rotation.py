@@ -20,6 +20,7 @@ from storage.failpoint import reach
 QUIET_SECONDS: Final = 1.0  # an open trace is complete after this; more than multiline.GAP_NS
 COPY_SECONDS: Final = 10.0  # after a truncation, for a copy to turn up
 HISTORY_SECONDS: Final = 86_400  # an older .gz that nobody knows was forgotten, not missed
+ARCHIVE_SECONDS: Final = 300  # a .gz as young may have been made before anybody could look
 LINGER_SECONDS: Final = 60.0  # a writer may go on with a file that was renamed
 
 
@@ -97,8 +98,6 @@ class FileSet:
         if status and live and (status.st_dev, status.st_ino) == (live.device, live.inode):
             if live.descriptor < 0 and (status.st_size, status.st_mtime_ns) != (live.size, live.mtime_ns):  # fmt: skip
                 self._rescan = max(self._rescan, 1)
-            elif live.source_id and live.descriptor >= 0:
-                self._check_content(live, status, now)
         elif status:
             self._rescan = 2
             if live is not None:
@@ -107,14 +106,11 @@ class FileSet:
             self._rescan -= 1
             self._scan(now, now_ns)
 
-    def _check_content(self, file: LogFile, status: os.stat_result, now: float) -> None:
-        """Find out whether the file was truncated in place; a read asks once more, see ``intact``."""
-        changed = (status.st_size, status.st_mtime_ns) != (file.size, file.mtime_ns)
-        if changed and (status.st_size < file.size or not file.intact()):
-            self.truncated(file, now)
-
     def truncated(self, file: LogFile, now: float) -> None:
-        """Go on with the same inode as another source; a copy may have what was not read."""
+        """Go on with the same inode as another source; a copy may have what was not read.
+
+        A read asks once more whether that has happened, see ``LogFile.intact``.
+        """
         replacement = LogFile(file.path, file.descriptor, file.device, file.inode, live=file.live, grown_at=now, generation=file.generation + 1)  # fmt: skip
         self.files[self.files.index(file)] = replacement
         file.descriptor = -1
@@ -215,7 +211,10 @@ class FileSet:
         if not file.live:
             if self._adopt(file) or self._known.claim_copy(self._key, file) or self._is_copy(file, now):  # fmt: skip
                 return
-            if isinstance(file, GzipFile) and file.mtime_ns // 1_000_000_000 < (self._since_s or 0):
+            if (
+                isinstance(file, GzipFile)
+                and file.mtime_ns // 1_000_000_000 < (self._since_s or 0) - ARCHIVE_SECONDS
+            ):
                 self._pass(file)
                 self._passed.add((file.device, file.inode, file.mtime_ns))
                 return
@@ -265,8 +264,12 @@ class FileSet:
             ):  # else both may begin with it
                 self._pass(file)
                 return True
-        if alike and now - file.grown_at < QUIET_SECONDS:
-            file.fingerprint = ""  # asked again until it has stopped growing
+        if now - file.grown_at >= QUIET_SECONDS:
+            return False
+        before = {lost.fingerprint for lost in self._lost}
+        before |= {entry.fingerprint for entry in self._known.remembers(self._key)}
+        if alike or file.fingerprint in before:
+            file.fingerprint = ""  # asked again when it has stopped growing
             return True
         return False
 

@@ -1,6 +1,5 @@
 """One batch as the store holds it until it is sealed, and what makes a record the same record."""
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -50,20 +49,9 @@ def _rising(ts_ns: Ints, offsets: Ints) -> bool:
     return bool((ts_ns[1:] >= ts_ns[:-1]).all() and (offsets[1:] > offsets[:-1]).all())
 
 
-def source_key(source_id: str) -> int:
-    """Return 64 bits for a source, signed as Parquet has them."""
-    digest = hashlib.blake2b(source_id.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "big", signed=True)
-
-
 def record_id(source: int, offset: int) -> str:
     """Return the document id: 16 hex digits of the source, then the offset in hex."""
     return f"{source & MASK64:016x}{offset & MASK64:x}"
-
-
-def source_name(source: int) -> str:
-    """Return a source as 16 hex digits that sort as its numbers do."""
-    return f"{source + 2**63:016x}"
 
 
 def read_id(text: str) -> tuple[int, int] | None:

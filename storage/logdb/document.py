@@ -2,15 +2,16 @@
 
 import json
 from collections.abc import Collection, Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
 
 from model.identity import ECS_FIELDS
 from model.log import LEVEL_NAMES, Flag
+from model.source import source_name
 from storage.interface import LogRecord
-from storage.logdb.chunk import Chunk, record_id, slice_text, source_name
+from storage.logdb.chunk import Chunk, record_id, slice_text
+from storage.logquery.fields import moment
 from storage.logquery.match import as_text
 
 # Columns of a record, in the order of a segment. Identity columns have the names of TaskIdentity.
@@ -71,7 +72,7 @@ def row_of(chunk: Chunk, index: int) -> dict[str, Any]:
 
 def to_record(row: Row) -> LogRecord:
     """Return a row as the reader's users see it; empty values are left out."""
-    document: dict[str, Any] = {"@timestamp": rfc3339(row["ts_ns"]), "message": row["message"]}
+    document: dict[str, Any] = {"@timestamp": moment(row["ts_ns"]), "message": row["message"]}
     if row["level"]:
         document["log.level"] = level_name(row["level"])
     document["taskscope.source"] = source_name(row["source"])
@@ -85,7 +86,7 @@ def to_record(row: Row) -> LogRecord:
         document.update(orjson.loads(row["tags"]))
     if row["fields"]:
         document.update(own_fields(row["fields"]))
-    document["event.created"] = rfc3339(row["read_ns"])
+    document["event.created"] = moment(row["read_ns"])
     if row["original_bytes"]:
         document["log.original_bytes"] = row["original_bytes"]
     if row["flags"]:
@@ -154,9 +155,3 @@ def _flat(prefix: str, value: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 def level_name(code: int) -> str:
     """Return ECS's ``log.level``; codes of a later version are no level."""
     return LEVEL_NAMES[code] if code < len(LEVEL_NAMES) else ""
-
-
-def rfc3339(ts_ns: int) -> str:
-    """Return a time as RFC 3339 in UTC with nanoseconds."""
-    seconds, nanos = divmod(ts_ns, 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{nanos:09d}Z"

@@ -21,6 +21,7 @@ from storage.logdb.recent import Finder, Key, Spot, Window
 from storage.logdb.sealed import Place, Sealed
 from storage.logquery import Node, parse
 from storage.logquery.facets import facet_fields, top_values
+from storage.logquery.histogram import NS_PER_MS, edges_ms
 from storage.logquery.nodes import All, Exists, Not, Term
 
 _PAGE = 500
@@ -58,8 +59,8 @@ class Reader:
         node = parse(query.text)
         with self._parts.snapshot(query.start_ns, query.end_ns) as now:
             start, end = _span(query, now)
-            width = max(1, -(-(end - start + 1) // buckets))
-            edges = start + width * np.arange(buckets, dtype=np.int64)
+            edges, width_ms = edges_ms(start, end, buckets)
+            edges, width = NS_PER_MS * edges, NS_PER_MS * width_ms
             window = Window(start, end, ascending=True)
             counts = {}
             if now.segments:
@@ -67,7 +68,7 @@ class Reader:
             ts_ns, levels = _times_and_levels(now.chunks, Finder(node), window)
         for level in np.unique(levels).tolist():
             column = counts.setdefault(level, np.zeros(buckets, dtype=np.int64))
-            column += np.bincount((ts_ns[levels == level] - start) // width, minlength=buckets)
+            column += np.bincount((ts_ns[levels == level] - edges[0]) // width, minlength=buckets)
         return edges, {level_name(level): column for level, column in sorted(counts.items())}
 
     def tail(self, text: str, cursor: str, stop: Event) -> Iterator[LogPage]:

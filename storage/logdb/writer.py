@@ -9,7 +9,8 @@ import numpy as np
 from model.clock import Clock
 from model.errors import DeliveryError, reason_of
 from model.log import Delivery, LogBatch
-from storage.logdb.chunk import Chunk, source_key
+from model.source import source_key
+from storage.logdb.chunk import Chunk
 from storage.logdb.files import Files
 from storage.logdb.metrics import LogDbMetrics
 from storage.logdb.parts import Parts

@@ -117,3 +117,9 @@ def timestamp_ns(text: str) -> int | None:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return int(moment.timestamp()) * 1_000_000_000 + int(digits[:9].ljust(9, "0"))
+
+
+def moment(ts_ns: int) -> str:
+    """Return a time as RFC 3339 in UTC with nanoseconds."""
+    seconds, nanos = divmod(ts_ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{nanos:09d}Z"

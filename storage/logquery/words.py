@@ -46,6 +46,7 @@ def char_class(ranges: Ranges, *, negated: bool = False) -> str:
     return f"[^{inner}]" if negated else f"[{inner}]"
 
 
+CLASSES: Final = (_NO_LETTERS, SINGLE, KATAKANA, SOUTH_EAST)  # the first by what it is not
 SIGN: Final = char_class(SIGNS)
 LETTER: Final = char_class(_NO_LETTERS, negated=True)
 WORD: Final = f"{LETTER}+|{char_class(SINGLE)}|{char_class(KATAKANA)}+|{char_class(SOUTH_EAST)}+"

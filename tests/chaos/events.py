@@ -4,6 +4,7 @@ Its ledger is a file, because it dies with the agent: ``try n at`` before an eve
 returned. One that was tried only may be there or not, but not twice.
 """
 
+import os
 import threading
 import time
 import zlib
@@ -50,10 +51,10 @@ class Events:
 
 def write(events: EventLog, path: Path, seed: int, end: threading.Event) -> None:
     """Append events until the end; numbers go on where the last agent's ended."""
-    said = path.read_text(encoding="utf-8")
-    whole = said[: said.rfind("\n") + 1]
-    path.write_text(whole, encoding="utf-8")
-    seq = sum(line.startswith("try") for line in whole.splitlines())
+    said = path.read_bytes()
+    whole = said[: said.rfind(b"\n") + 1]
+    os.truncate(path, len(whole))  # in one step: this process may be killed at any
+    seq = sum(line.startswith(b"try") for line in whole.splitlines())
     identity = make_task(NAME).identity
     with path.open("a", encoding="utf-8") as ledger:
         while not end.wait(_PAUSE_SECONDS):

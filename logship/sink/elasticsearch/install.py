@@ -59,7 +59,7 @@ class Installer:
             wanted.append((f"/_ilm/policy/{self._name}", {"policy": policy}))
             settings["lifecycle.name"] = self._name
         body = template.component(
-            component, lacks=server.lacks, fields=self._fields, settings=settings,
+            component, lacks=server.lacks, fields=self._fields, analysis=server.analysis, settings=settings,
             lifecycle=self._retention.lifecycle() if server.lifecycle == "data stream" else None,
         )  # fmt: skip
         wanted.append((f"/_component_template/{component}", body))

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from logship.sink.elasticsearch import template
 from logship.sink.elasticsearch.client import ask
+from logship.sink.elasticsearch.words import analysis
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
@@ -27,11 +28,13 @@ class Server(Struct, frozen=True):
         lacks: Field types of ours that it has not.
         lifecycle: What removes old data: the data stream's own lifecycle, an index lifecycle
             policy, or nothing, so that we do.
+        analysis: How it cuts messages into words as queries do, see ``words``.
     """
 
     version: str
     lacks: frozenset[str]
     lifecycle: Lifecycle
+    analysis: Mapping[str, Any] = {}
 
     def since(self, version: tuple[int, int]) -> bool:
         """Tell whether it is as new as that."""
@@ -51,7 +54,7 @@ def look(client: "Elasticsearch", fields: Mapping[str, str] | None = None) -> Se
     """
     version = str(ask(client, "GET", "/").get("version", {}).get("number", ""))
     bare = Server(version, frozenset(), "none")
-    return Server(version, _lacks(client, fields), _lifecycle(client, bare))
+    return Server(version, _lacks(client, fields), _lifecycle(client, bare), analysis(client))
 
 
 def may_look(client: "Elasticsearch") -> Server | None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import orjson
 
-VERSION: Final = 2  # raise with every change; a newer one on the server is left alone
+VERSION: Final = 3  # raise with every change; a newer one on the server is left alone
 PRIORITY: Final = 300  # above the built-in logs-*-* (100) and what integrations install (200)
 
 _KEYWORD: Final = {"type": "keyword", "ignore_above": 1024}
@@ -18,7 +18,7 @@ _TEXT: Final = {"type": "match_only_text"}
 _KEYWORDS: Final = (
     "orchestrator.cluster.name", "orchestrator.type", "orchestrator.namespace", "host.name", "service.name",
     "service.version", "service.environment", "container.id", "container.name", "container.image.name",
-    "taskscope.task.id", "taskscope.task.name", "taskscope.stream", "log.level", "log.logger", "log.flags",
+    "taskscope.task.id", "taskscope.task.name", "taskscope.stream", "taskscope.source", "log.level", "log.logger", "log.flags",
     "log.file.path", "event.dataset", "event.kind", "event.action", "trace.id", "span.id", "transaction.id",
     "error.type", "error.code", "ecs.version",
 )  # fmt: skip
@@ -68,7 +68,7 @@ def _declared(kind: str) -> dict[str, Any]:
 
 def component(
     name: str, *, lacks: Collection[str] = (), fields: Mapping[str, str] | None = None,
-    settings: Mapping[str, Any] | None = None, lifecycle: Mapping[str, Any] | None = None,
+    analysis: Mapping[str, Any] | None = None, settings: Mapping[str, Any] | None = None, lifecycle: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Return the component template with settings and mappings.
 
@@ -76,6 +76,7 @@ def component(
         name: Its name, for people.
         lacks: See ``properties``.
         fields: See ``properties``.
+        analysis: How messages are cut into words, see ``words``.
         settings: More index settings: a lifecycle policy.
         lifecycle: The data stream's own lifecycle, where the server has one.
     """
@@ -86,6 +87,7 @@ def component(
                 "mapping.total_fields.limit": 2000,
                 # a number that is none is kept and not searched: no reason to refuse a line
                 "mapping.ignore_malformed": True,
+                **({"analysis": dict(analysis)} if analysis else {}),
                 **(settings or {}),
             }
         },
