@@ -20,21 +20,27 @@ class Agents:
 
     def __init__(self, scratch: Path, writers: list[Writer], **how: Any) -> None:
         self._file = scratch / "agent.json"
-        tasks = [{"name": w.name, "form": w.kind.form, "path": str(w.path)} for w in writers]
-        self._how = {**how, "tasks": tasks}
-        self._said = (scratch / "agent.log").open("ab")
+        links = [w for w in writers if w.kind.rotation == "symlink"]
+        self._how = how | {
+            kind: [{"name": w.name, "form": w.kind.form, "path": str(w.path)} for w in own]
+            for kind, own in (("tasks", [w for w in writers if w not in links]), ("files", links))
+        }
+        self._said = scratch / "agent.log"
 
     @contextmanager
     def running(self, die: str = "", **more: Any) -> Iterator["subprocess.Popen[bytes]"]:
         """Run one until the block ends; it is ready, or died at its failpoint before."""
         self._file.write_text(json.dumps(self._how | {"die": die} | more), encoding="utf-8")
         command = [sys.executable, "-m", "tests.chaos.logs_agent", str(self._file)]
-        with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said) as agent:  # fmt: skip
+        with (
+            self._said.open("ab") as said,
+            subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said) as agent,
+        ):  # fmt: skip
             assert agent.stdout is not None
             ready = agent.stdout.readline()
             try:
                 if ready != b"ready\n" and not die:
-                    raise RuntimeError(f"the agent did not start: see {self._said.name}")
+                    raise RuntimeError(f"the agent did not start: see {self._said}")
                 yield agent
             finally:
                 agent.kill()
@@ -50,7 +56,7 @@ class Agents:
                 agent.kill()
             else:
                 if agent.returncode != -9:
-                    raise RuntimeError(f"the agent ended by itself: see {self._said.name}")
+                    raise RuntimeError(f"the agent ended by itself: see {self._said}")
                 life.name = die.partition(":")[0]
         life.end = time.monotonic()
         return life

@@ -38,7 +38,7 @@ KINDS: Final = (
     Kind("docker-json", "recreate"), Kind("docker-text", "recreate", banner=True), Kind("docker-json", "gz", banner=True),
     Kind("json", "copy-beside"), Kind("json", "rename"), Kind("json", "rename", banner=True), Kind("text", "rename"),
     Kind("json", "copytruncate"), Kind("text", "copytruncate", banner=True), Kind("bare", "copytruncate", rude=True),
-    Kind("text", "recreate"), Kind("bare", "recreate", rude=True, banner=True), Kind("bare", "gz"), Kind("text", "none"),
+    Kind("text", "recreate"), Kind("bare", "recreate", rude=True, banner=True), Kind("bare", "gz"), Kind("text", "symlink"),
 )  # fmt: skip
 _OFTEN: Final = ("bulk", "buffer", "checkpoint")  # places that are reached several times a second
 _LONGEST_SECONDS: Final = 4.0  # a failpoint that is not reached by then counts as a kill at random

@@ -86,6 +86,8 @@ class Writer(threading.Thread):
         self._numbers = itertools.count(1)
         self._fd = -1
         path.parent.mkdir(parents=True, exist_ok=True)
+        if kind.rotation == "symlink":
+            self._link()
         self._open()
 
     def run(self) -> None:
@@ -204,9 +206,12 @@ class Writer(threading.Thread):
     def _switch(self) -> None:
         """Let the name point to another file, as multilog and svlogd wrappers do."""
         os.close(self._fd)
+        self._link()
+        self._open()
+
+    def _link(self) -> None:
         target = self.path.with_name(f"{self.path.name}-{next(self._numbers)}.log")
         target.touch()
         link = self.path.with_name("link.new")
         link.symlink_to(target.name)
         link.replace(self.path)
-        self._open()
