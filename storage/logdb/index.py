@@ -34,7 +34,7 @@ class Header(Struct, frozen=True):
     Attributes:
         segment: What the manifest says of the segment.
         replaces: Names of the segments that this one was merged from.
-        commit: What else the manifest said when the segment was sealed; None for a merged one.
+        commit: What else the manifest said when the segment was made.
         footer_bytes: Size of the copy of the Parquet footer.
         groups: The row groups in order.
     """
@@ -126,7 +126,7 @@ class Filters:
             at = start + block * tokens.BLOCK_BYTES
             crc_at = start + blocks * tokens.BLOCK_BYTES + 4 * block
             data, crc = self._map[at : at + tokens.BLOCK_BYTES], self._map[crc_at : crc_at + 4]
-            if zlib.crc32(data) != int.from_bytes(crc, "little"):
+            if len(crc) < 4 or zlib.crc32(data) != int.from_bytes(crc, "little"):
                 self.damaged = True
                 continue
             if not all(data[bit >> 3] >> (bit & 7) & 1 for bit in bits):
