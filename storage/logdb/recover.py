@@ -112,9 +112,7 @@ def _from_segments(directory: Path) -> Manifest:
                 bare.append(found)
             continue
         segment = replace(header.segment, index_size=beside.stat().st_size)
-        headers[path.name] = Header(
-            segment, header.replaces, header.commit, header.footer_bytes, header.groups
-        )
+        headers[path.name] = replace(header, segment=segment)
     merged = {name for header in headers.values() for name in header.replaces}
     segments = tuple(h.segment for name, h in headers.items() if name not in merged)
     segments += tuple(segment for segment in bare if segment.name not in merged)
