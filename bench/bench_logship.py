@@ -43,9 +43,10 @@ from tests.fakes.tasks import FakeTaskSource, make_task
 class Clock:
     now_ns = staticmethod(time.time_ns)
     monotonic = staticmethod(time.monotonic)
+BEGUN_MS = time.time_ns() // 1_000_000 + 60_000  # after the agent, so that no former life can have sent anything
 sink = ElasticsearchSink(Connection(({url!r},)), namespace={namespace!r})
 logs = sorted(Path({logs!r}).glob("*/*-json.log"))
-tasks = FakeTaskSource(*(make_task(p.parent.name, log_path=str(p), log_driver="json-file", labels={labels!r}) for p in logs))
+tasks = FakeTaskSource(*(make_task(p.parent.name, log_path=str(p), log_driver="json-file", labels={labels!r}, created_ms=BEGUN_MS) for p in logs))
 shipper = Shipper(tasks, [sink], Path({state!r}), Settings(), Clock(), CollectorRegistry())
 used = resource.getrusage(resource.RUSAGE_SELF)
 print(used.ru_utime + used.ru_stime, flush=True)

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 REQUEST_BYTES: Final = 1 << 20
 BYTES_MIN: Final = 64 << 10
-BYTES_MAX: Final = 4 << 20
+BYTES_MAX: Final = 2 << 20
 SLOW_SECONDS: Final = 2.0  # a request that takes longer is too large
 QUICK_SECONDS: Final = 0.05  # one that takes less gains nothing by being larger
 BUSY: Final = 0.8  # of a core: who computes as fast as this waits for nobody

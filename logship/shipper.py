@@ -42,6 +42,8 @@ from model.task import Task, TaskSource
 REWRITE_SECONDS: Final = 86_400  # so that idle sources are known to be there still
 GLOB_SECONDS: Final = 1.0
 TURN_SECONDS: Final = 0.5  # then those are read again of which little was read
+HELD_BYTES: Final = 1 << 20
+HELD_MAX: Final = 1000
 RETIRE_SECONDS: Final = 1.0
 KEEP_SECONDS: Final = 7 * 86_400  # positions of files that are gone, in case they come back
 _log = logging.getLogger(__name__)
@@ -106,6 +108,7 @@ class Shipper:
         self._ledger = Ledger()
         self._attention = Attention(settings.poll_interval_seconds)
         self._woken: set[str] = set()
+        self._held: list[tuple[Lane, Chunk]] = []
         self._retired_at = 0.0
         policy = policy or Policy()
         self._through = Through(policy, self._ledger, self._metrics, report)
@@ -247,6 +250,7 @@ class Shipper:
                 self._metrics.errors.labels("reader", type(error).__name__).inc()
                 stream.problem = f"{stream.key}: {type(error).__name__}: {error}"
                 _log.exception("a log cannot be read; the others go on")
+        self._put_held()
         for lane in self._lanes:
             lane.go()
         now = self._clock.monotonic()
@@ -265,8 +269,6 @@ class Shipper:
         Returns:
             Whether it is worth looking at the stream again at once.
         """
-        if self._is_urgent():
-            self._save()
         more = False
         chunk: Chunk | None = None
         reader = ""  # the lane it was read for
@@ -282,14 +284,25 @@ class Shipper:
                 self._through.share(chunk, lane.name, reader)
             if chunk is None:
                 continue
-            if self._is_urgent():
-                self._save()
             self._known.touch(chunk.source.source_id)
             stream.advance(lane.name, chunk)
             self._attention.count(stream, chunk.size)
-            lane.put(chunk)
+            if self._known.urgent:
+                self._held.append((lane, chunk))
+            else:
+                lane.put(chunk)
             more |= chunk.more
+        if sum(chunk.size for _, chunk in self._held[-HELD_MAX:]) > HELD_BYTES or len(self._held) > HELD_MAX:  # fmt: skip
+            self._put_held()
         return more
+
+    def _put_held(self) -> None:
+        """Ship what waited for the checkpoint: it must know a source before anything of it is shipped."""
+        if self._is_urgent():
+            self._save()
+        held, self._held = self._held, []
+        for lane, chunk in held:
+            lane.put(chunk)
 
     def _count_losses(self, stream: Stream) -> None:
         truncations, abandoned = stream.losses()

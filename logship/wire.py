@@ -1,7 +1,7 @@
 """``LogBatch`` as bytes, for the way from agent to server: msgpack of columns, zstd around it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from typing import Any, Final
 
 import msgspec
@@ -11,7 +11,7 @@ from msgspec.structs import asdict
 
 from logship.identities import identity_of
 from model.errors import DeliveryError
-from model.log import Delivery, LogBatch, Spans
+from model.log import Delivery, Flag, LogBatch, Spans
 from storage.interface import LogStore
 
 CONTENT_TYPE: Final = "application/vnd.taskscope.logs"
@@ -41,6 +41,7 @@ class _Batch(msgspec.Struct, array_like=True):
     original_bytes: bytes
     trace_ids: dict[int, str]
     tags: dict[str, str]
+    numbers: dict[str, bytes] = {}
 
 
 class _Delivery(msgspec.Struct, array_like=True):
@@ -131,6 +132,7 @@ def _pack(batch: LogBatch) -> _Batch:
         _ints(batch.original_bytes),
         batch.trace_ids,
         batch.tags,
+        {name: values.astype("<f8").tobytes() for name, values in batch.numbers.items()},
     )
 
 
@@ -162,7 +164,8 @@ def _batch(wire: _Batch) -> LogBatch:
         original_bytes=_column(wire.original_bytes),
         trace_ids=wire.trace_ids,
         tags=wire.tags,
-    )
+        numbers={name: np.frombuffer(v, dtype="<f8").astype(np.float64, copy=False) for name, v in wire.numbers.items()},
+    )  # fmt: skip
     _check(batch)
     return batch
 
@@ -176,9 +179,9 @@ def _column(data: bytes) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
 def _check(batch: LogBatch) -> None:
     """Refuse what would make a reader look outside the buffer, or a document other than it says."""
     size = len(batch)
-    columns = (
+    columns: tuple[Sized, ...] = (
         batch.message.starts, batch.message.ends, batch.fields.starts, batch.fields.ends,
-        batch.levels, batch.offsets, batch.flags, batch.original_bytes,
+        batch.levels, batch.offsets, batch.flags, batch.original_bytes, *batch.numbers.values(),
     )  # fmt: skip
     if any(len(column) != size for column in columns):
         raise ValueError("the columns of a batch of logs differ in length")
@@ -188,6 +191,8 @@ def _check(batch: LogBatch) -> None:
             raise ValueError("a batch of logs points outside its buffer")
     if size and int(batch.levels.max()) > 6:
         raise ValueError("a batch of logs has an unknown level")
+    if size and int(batch.flags.max()) > sum(Flag):
+        raise ValueError("a batch of logs has an unknown flag")
     if any(not 0 <= row < size for row in batch.trace_ids):
         raise ValueError("a batch of logs has a trace id of no record")
     if not all(map(_TRACE_ID, batch.trace_ids.values())):

@@ -11,6 +11,10 @@ from typing import Any, Final, NamedTuple
 from logship.parse.levels import WORDS, of_text
 from logship.parse.text_lines import fields_of
 
+# what is thrown, in "ERROR java.io.IOException: no space": a part of what is said, no logger
+_THROWN: Final = re.compile(
+    r"^(?:java|javax|kotlin|scala|System)\.|(?:Exception|Error|Failure|Throwable|Interrupt)$"
+)
 HEADS_MAX: Final = 16_384  # remembered by mark
 HEAD_CHARS_MAX: Final = 400
 
@@ -74,6 +78,8 @@ def _head(found: dict[str, Any], brackets: list[str], extras: list[str], words: 
     dotted = any(sign in name for sign in "._:/")
     if name and not dotted and mark.lstrip().startswith(":") and mark != " : " and not brackets:
         return NO_HEAD  # "ERROR failed: for want of memory"
+    if name and mark.lstrip().startswith(":") and _THROWN.search(name):
+        return NO_HEAD
     fields: dict[str, Any] = {}
     if name:
         fields["logger"] = name

@@ -37,7 +37,7 @@ METRICS: Final[tuple[Metric, ...]] = (
         "taskscope_logdb_lost_bytes_total",
         "counter",
         "bytes",
-        "Bytes found damaged and left out, by kind (segments, wal).",
+        "Bytes found damaged and left out, by kind (segments, wal, manifest, sources).",
         ("kind",),
     ),
     Metric(

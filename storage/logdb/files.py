@@ -14,7 +14,8 @@ from msgspec.structs import replace
 
 from model.errors import StorageError
 from storage.logdb.chunk import Chunk
-from storage.logdb.manifest import Manifest, read_manifest, read_sources, write_manifest
+from storage.logdb.manifest import NAME, Manifest, write_manifest, write_sources
+from storage.logdb.recover import check_segments, load_manifest, load_sources
 from storage.logdb.segment import Segment, index_name
 from storage.logdb.sources import Sources, covered
 from storage.logdb.wal import replay
@@ -166,26 +167,32 @@ class Files:
             (self.segments / index_name(name)).unlink(missing_ok=True)
 
     def _recover(self) -> Recovered:
-        manifest = read_manifest(self.directory)
-        sources = Sources()
-        if manifest.sources_file:
-            sources = read_sources(self.directory / manifest.sources_file, manifest.sources_crc)
-        found = Recovered(sources)
-        whole = []
-        for segment in manifest.segments:
-            path = self.segments / segment.name
-            size = path.stat().st_size if path.exists() else -1
-            if size == segment.size:
-                whole.append(segment)
-                continue
-            what = "is gone" if size < 0 else f"has {size} bytes instead of {segment.size}"
-            sentence = f"{path} {what}; its {segment.rows} records are lost"
-            found.lost.append(("segments", segment.size, sentence))
-        manifest = replace(manifest, segments=tuple(whole))
-        self._sweep(manifest)
+        found = Recovered(Sources())
+        manifest, lost = load_manifest(self.directory, self.segments)
+        found.lost += lost
+        manifest, lost = check_segments(self.directory, self.segments, manifest)
+        found.lost += lost
+        found.sources, lost = load_sources(self.directory, self.segments, manifest)
+        found.lost += lost
+        if found.lost or not (self.directory / NAME).exists():
+            with contextlib.suppress(OSError):  # without room it is found out once more next time
+                if lost:
+                    manifest = self._with_sources(manifest, found.sources)
+                write_manifest(self.directory, manifest)
         self.manifest = manifest
+        self._sweep(manifest)
         self._replay(found)
         return found
+
+    def _with_sources(self, manifest: Manifest, sources: Sources) -> Manifest:
+        path = self.directory / f"sources-{manifest.next_number:08d}"
+        crc = write_sources(path, sources.dump())
+        return replace(
+            manifest,
+            next_number=manifest.next_number + 1,
+            sources_file=path.name,
+            sources_crc=crc,
+        )
 
     def _sweep(self, manifest: Manifest) -> None:
         """Delete what a crash left lying: temporary files, segments and logs that no manifest names."""
@@ -211,7 +218,7 @@ class Files:
         for path in sorted(self.wal.glob("*.wal")):
             result = replay(path)
             if result.lost_bytes:
-                sentence = f"{path}: the last {result.lost_bytes} bytes are lost; {result.reason}"
+                sentence = f"{path}: {result.lost_bytes} bytes are lost; {result.reason}"
                 found.lost.append(("wal", result.lost_bytes, sentence))
             for chunk in result.chunks:
                 offsets = chunk.batch.offsets

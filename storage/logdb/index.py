@@ -34,8 +34,9 @@ class Header(Struct, frozen=True):
     Attributes:
         segment: What the manifest says of the segment.
         replaces: Names of the segments that this one was merged from.
-        commit: What else the manifest said when the segment was sealed; None for a merged one.
+        commit: What else the manifest said when the segment was made.
         footer_bytes: Size of the copy of the Parquet footer.
+        footer_crc: CRC-32 of it; Parquet itself has none.
         groups: The row groups in order.
     """
 
@@ -43,6 +44,7 @@ class Header(Struct, frozen=True):
     replaces: tuple[str, ...]
     commit: Commit | None
     footer_bytes: int
+    footer_crc: int
     groups: tuple[Group, ...]
 
 
@@ -65,7 +67,12 @@ def write_index(
         OSError: If it could not be written; nothing is left of it then.
     """
     header = Header(
-        segment, tuple(replaces), commit, len(footer), tuple(group for group, _ in groups)
+        segment=segment,
+        replaces=tuple(replaces),
+        commit=commit,
+        footer_bytes=len(footer),
+        footer_crc=zlib.crc32(footer),
+        groups=tuple(group for group, _ in groups),
     )
     text = msgspec.json.encode(header)
     parts = [_HEAD.pack(MAGIC, VERSION, len(text), zlib.crc32(text)), text, footer]
@@ -76,7 +83,7 @@ def write_index(
 
 
 def read_header(path: Path) -> tuple[Header, bytes, int]:
-    """Return the header, the copy of the footer, and where the filters begin.
+    """Return the header, the copy of the footer (empty if that is damaged), and where the filters begin.
 
     Raises:
         OSError: If the file cannot be read.
@@ -95,7 +102,10 @@ def read_header(path: Path) -> tuple[Header, bytes, int]:
         if len(text) < length or zlib.crc32(text) != crc:
             raise DamagedIndexError("its header has a wrong checksum")
         header = msgspec.json.decode(text, type=Header)
-        return header, file.read(header.footer_bytes), _HEAD.size + length + header.footer_bytes
+        footer = file.read(header.footer_bytes)
+        if zlib.crc32(footer) != header.footer_crc:
+            footer = b""
+        return header, footer, _HEAD.size + length + header.footer_bytes
 
 
 class Filters:
@@ -126,7 +136,7 @@ class Filters:
             at = start + block * tokens.BLOCK_BYTES
             crc_at = start + blocks * tokens.BLOCK_BYTES + 4 * block
             data, crc = self._map[at : at + tokens.BLOCK_BYTES], self._map[crc_at : crc_at + 4]
-            if zlib.crc32(data) != int.from_bytes(crc, "little"):
+            if len(crc) < 4 or zlib.crc32(data) != int.from_bytes(crc, "little"):
                 self.damaged = True
                 continue
             if not all(data[bit >> 3] >> (bit & 7) & 1 for bit in bits):

@@ -102,7 +102,11 @@ class Maintenance:
         if not small:
             return False
         paths = [self._files.segments / segment.name for segment in small]
-        merged = merge(small, paths, self._files.segment_path(manifest.next_number), self._lost)
+        commit = Commit(
+            manifest.wal_first, manifest.next_seq, manifest.sources_file, manifest.sources_crc
+        )
+        path = self._files.segment_path(manifest.next_number)
+        merged = merge(small, paths, path, commit, self._lost)
         rest = tuple(segment for segment in manifest.segments if segment not in small)
         manifest = replace(manifest, segments=(*rest, merged), next_number=manifest.next_number + 1)
         self._files.write(manifest)

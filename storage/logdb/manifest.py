@@ -18,8 +18,21 @@ from storage.logdb.segment import Segment
 from storage.logdb.sources import Rows, Sources
 
 FORMAT: Final = "taskscope-logdb"
-VERSION: Final = 1
+VERSION: Final = 2  # since then segments have indices
+_KNOWN: Final = (1, 2)
 NAME: Final = "MANIFEST"
+
+
+class DamagedError(StorageError):
+    """The manifest cannot be read.
+
+    Attributes:
+        size: Bytes that it has.
+    """
+
+    def __init__(self, message: str, size: int) -> None:
+        super().__init__(message)
+        self.size = size
 
 
 class Manifest(Struct, frozen=True):
@@ -53,25 +66,26 @@ def write_manifest(directory: Path, manifest: Manifest) -> None:
     replace_file(directory / NAME, text)
 
 
-def read_manifest(directory: Path) -> Manifest:
-    """Return the manifest, an empty one if there is none yet.
+def read_manifest(directory: Path) -> Manifest | None:
+    """Return the manifest, None if there is none.
 
     Raises:
-        StorageError: If it is damaged or of a version this program does not know.
+        DamagedError: If it is damaged.
+        StorageError: If it is of a version this program does not know.
     """
     path = directory / NAME
-    if not path.exists():
-        return Manifest()
-    line, _, crc = path.read_bytes().partition(b"\n")
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    line, _, crc = text.partition(b"\n")
     try:
         if int(crc, 16) != zlib.crc32(line):
             raise ValueError("wrong checksum")
         data: dict[str, Any] = orjson.loads(line)
     except ValueError as error:
-        raise StorageError(
-            f"{path} is damaged ({error}); restore it from a backup, or move the directory away to start empty"
-        ) from error
-    if data.pop("format", None) != FORMAT or data.pop("version", None) != VERSION:
+        raise DamagedError(f"{path} is damaged ({error})", len(text)) from error
+    if data.pop("format", None) != FORMAT or data.pop("version", None) not in _KNOWN:
         raise StorageError(
             f"{path} has a format that this Taskscope does not know (it knows {FORMAT} version {VERSION}). "
             "Use the version that wrote it, or another data directory."

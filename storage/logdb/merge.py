@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from storage.logdb.read import Lost, OpenSegment
-from storage.logdb.segment import Segment
+from storage.logdb.segment import Commit, Segment
 from storage.logdb.write import place_segment
 
 if TYPE_CHECKING:
@@ -47,10 +47,19 @@ def plan(segments: Sequence[Segment], max_bytes: int, max_age_ns: int) -> list[S
     return []
 
 
-def merge(segments: Sequence[Segment], files: Sequence[Path], path: Path, lost: Lost) -> Segment:
+def merge(
+    segments: Sequence[Segment], files: Sequence[Path], path: Path, commit: Commit, lost: Lost
+) -> Segment:
     """Write the records of some segments as one; on disk for good when this returns.
 
     Row groups that cannot be read any more are left out; ``rows`` of the answer says what is left.
+
+    Args:
+        segments: What to merge.
+        files: Their paths.
+        path: Where to.
+        commit: What the manifest in force says.
+        lost: Told of what cannot be read.
 
     Raises:
         OSError: If that failed; nothing of it counts then.
@@ -71,6 +80,7 @@ def merge(segments: Sequence[Segment], files: Sequence[Path], path: Path, lost: 
             taken_ns=max(s.taken_ns for s in segments),
         ),
         replaces=[segment.name for segment in segments],
+        commit=commit,
     )
 
 

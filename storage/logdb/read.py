@@ -59,7 +59,10 @@ class OpenSegment:
         count = self._metadata.num_row_groups
         if len(groups) != count:
             self._filters = None
-            groups = [_group(self._metadata, number) for number in range(count)]
+            try:
+                groups = [_group(self._metadata, number) for number in range(count)]
+            except (KeyError, ValueError, OSError) as error:
+                raise DamagedSegmentError(f"its footer says nonsense: {error!r}") from error
         self.groups: Sequence[Group] = groups
         size = path.stat().st_size
         self.bad: set[int] = set()
@@ -115,7 +118,7 @@ class OpenSegment:
                 table = file.read_row_group(number, columns=stored, use_threads=len(stored) > _FEW)
             if table.num_rows != group.rows:
                 raise ValueError(f"{table.num_rows} records instead of {group.rows}")
-        except (pa.ArrowException, OSError, ValueError) as error:
+        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
             self._is_bad(number, group.rows, error)
             return None
         for name in stored:
@@ -136,7 +139,7 @@ class OpenSegment:
                     for batch in file.iter_batches(rows, row_groups=[number], use_threads=False):
                         left -= batch.num_rows
                         yield pa.Table.from_batches([batch])
-                except (pa.ArrowException, OSError, ValueError) as error:
+                except (pa.ArrowException, OSError, ValueError, KeyError) as error:
                     self._is_bad(number, left, error)
 
     def _is_bad(self, number: int, rows: int, error: Exception) -> None:
@@ -161,21 +164,20 @@ def _repeated(name: str, value: str | int, rows: int) -> "pa.Array":
 
 
 def _metadata(path: Path, footer: bytes) -> Any:
-    """Return the Parquet metadata, from the copy if the file's own is damaged."""
+    """Return the Parquet metadata: by the copy that has a checksum, else by the file's own."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
-        return pq.read_metadata(path)
-    except FileNotFoundError:
-        raise
-    except (pa.ArrowException, OSError, ValueError) as error:
-        if footer:
-            try:
-                return pq.read_metadata(pa.BufferReader(_MAGIC + footer))
-            except (pa.ArrowException, OSError, ValueError):
-                pass
-        raise DamagedSegmentError(f"its footer cannot be read: {error}") from error
+    for source in (pa.BufferReader(_MAGIC + footer) if footer else None, path):
+        try:
+            if source is not None:
+                return pq.read_metadata(source)
+        except FileNotFoundError:
+            raise
+        except (pa.ArrowException, OSError, ValueError) as error:
+            if source is path:
+                raise DamagedSegmentError(f"its footer cannot be read: {error}") from error
+    raise DamagedSegmentError("it has no footer")
 
 
 def _group(metadata: Any, number: int) -> Group:

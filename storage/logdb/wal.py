@@ -1,9 +1,9 @@
 """The log store's write-ahead log: what was acknowledged and is in no segment yet.
 
-A file is a header (magic ``TSLOGWAL``, uint32 version, uint32 0) and records: uint32 length, uint32
-CRC-32, then that many bytes of zstd with one chunk, self-contained. A record is written by one
-``write`` before the append returns, so it survives ``kill -9``; ``sync`` makes it survive a power
-loss. What follows a damaged record in its file cannot be told apart any more and is given up.
+A file is a header (magic ``TSLOGWAL``, uint32 version, uint32 CRC-32 of both) and records: uint32
+length, uint32 CRC-32, then that many bytes of zstd with one chunk, self-contained. A record is
+written by one ``write`` before the append returns, so it survives ``kill -9``; ``sync`` makes it
+survive a power loss. Behind a damaged record the next one is found by the magic of its zstd frame.
 """
 
 import os
@@ -29,6 +29,7 @@ VERSION: Final = 1
 _FILE_HEADER: Final = struct.Struct("<8sII")
 _RECORD_HEADER: Final = struct.Struct("<II")
 _MAX_RECORD: Final = 1 << 30
+_ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 _IDENTITY: Final = TaskIdentity.__struct_fields__
 
 
@@ -45,7 +46,8 @@ class WalWriter:
         self._compressor = zstandard.ZstdCompressor(level=1)
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         try:
-            os.write(self._fd, _FILE_HEADER.pack(MAGIC, VERSION, 0))
+            os.write(self._fd, _FILE_HEADER.pack(MAGIC, VERSION, _header_crc(VERSION)))
+            os.fdatasync(self._fd)  # a file without a header is one that nothing was written to
             sync_path(path.parent)  # else a power loss could take the file with all its records
         except OSError:
             os.close(self._fd)
@@ -99,7 +101,7 @@ class WalWriter:
 
 
 class Replay(Struct, frozen=True):
-    """What one file gave: its chunks, and how many bytes at its end could not be read and why."""
+    """What one file gave: its chunks, and how many bytes could not be read, and why."""
 
     chunks: list[Chunk]
     lost_bytes: int = 0
@@ -107,39 +109,77 @@ class Replay(Struct, frozen=True):
 
 
 def replay(path: Path) -> Replay:
-    """Read one file as far as it is whole.
+    """Read all records of one file that are whole.
 
     Raises:
         StorageError: If the file has a format version that this program does not know.
     """
     data = path.read_bytes()
+    chunks: list[Chunk] = []
+    lost, reasons = 0, []
+    pos = _FILE_HEADER.size
+    if wrong := _wrong_header(path, data):
+        lost, reasons = min(pos, len(data)), [wrong]
+    while pos < len(data):
+        chunk, behind, wrong = _record(data, pos)
+        if chunk is not None:
+            chunks.append(chunk)
+        else:
+            behind = behind or _next(data, pos + 1)
+            lost += behind - pos
+            reasons.append(wrong)
+        pos = behind
+    return Replay(chunks, lost, ", ".join(dict.fromkeys(reasons)))
+
+
+def _wrong_header(path: Path, data: bytes) -> str:
+    """Return what is wrong with the head of a file, "" if nothing is."""
+    if not data:
+        return ""  # made and no more, before the end came
     if len(data) < _FILE_HEADER.size:
-        return Replay([], len(data), "the file ends within its header")
-    magic, version, _ = _FILE_HEADER.unpack_from(data)
-    if magic != MAGIC:
-        return Replay([], len(data), "it is no write-ahead log")
-    if version != VERSION:
+        return "the file ends within its header"
+    magic, version, crc = _FILE_HEADER.unpack_from(data)
+    if magic == MAGIC and version == VERSION:
+        return ""
+    if magic == MAGIC and crc == _header_crc(version):
         raise StorageError(
             f"{path} has format version {version}; this Taskscope knows {VERSION}. "
             "Use the version that wrote it, or another data directory."
         )
-    chunks: list[Chunk] = []
-    pos = _FILE_HEADER.size
-    while pos < len(data):
-        if len(data) - pos < _RECORD_HEADER.size:
-            return Replay(chunks, len(data) - pos, "the last record is cut off")
-        length, crc = _RECORD_HEADER.unpack_from(data, pos)
-        payload = data[pos + _RECORD_HEADER.size : pos + _RECORD_HEADER.size + length]
-        if length > _MAX_RECORD or len(payload) < length:
-            return Replay(chunks, len(data) - pos, "the last record is cut off")
-        if zlib.crc32(payload) != crc:
-            return Replay(chunks, len(data) - pos, "a record has a wrong checksum")
-        try:
-            chunks.append(decode(zstandard.ZstdDecompressor().decompress(payload)))
-        except (zstandard.ZstdError, ValueError, KeyError, struct.error) as error:
-            return Replay(chunks, len(data) - pos, f"a record cannot be decoded: {error}")
-        pos += _RECORD_HEADER.size + length
-    return Replay(chunks)
+    return "it does not begin as a write-ahead log does"
+
+
+def _record(data: bytes, pos: int) -> tuple[Chunk | None, int, str]:
+    """Return the record at a place and where it ends; None and 0 if it is none, None and its end if it says nothing."""
+    start = pos + _RECORD_HEADER.size
+    if start > len(data):
+        return None, 0, "the last record is cut off"
+    length, crc = _RECORD_HEADER.unpack_from(data, pos)
+    payload = data[start : start + length] if length <= _MAX_RECORD else b""
+    if len(payload) < length:
+        return None, 0, "the last record is cut off"
+    if zlib.crc32(payload) != crc:
+        return None, 0, "a record has a wrong checksum"
+    try:
+        return decode(zstandard.ZstdDecompressor().decompress(payload)), start + length, ""
+    except (zstandard.ZstdError, ValueError, KeyError, struct.error) as error:
+        return None, start + length, f"a record cannot be decoded: {error}"
+
+
+def _next(data: bytes, pos: int) -> int:
+    """Return where the next whole record begins, the end if there is none: each payload begins with zstd's magic."""
+    at = data.find(_ZSTD_MAGIC, pos + _RECORD_HEADER.size)
+    while at >= 0:
+        length, crc = _RECORD_HEADER.unpack_from(data, at - _RECORD_HEADER.size)
+        payload = data[at : at + length] if length <= _MAX_RECORD else b""
+        if payload and len(payload) == length and zlib.crc32(payload) == crc:
+            return at - _RECORD_HEADER.size
+        at = data.find(_ZSTD_MAGIC, at + 1)
+    return len(data)
+
+
+def _header_crc(version: int) -> int:
+    return zlib.crc32(struct.pack("<8sI", MAGIC, version))
 
 
 def encode(chunk: Chunk) -> bytes:

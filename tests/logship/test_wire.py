@@ -45,6 +45,7 @@ def test_batch_is_the_same_on_the_other_side() -> None:
 
 @given(st.integers(0, 400), st.binary(min_size=1, max_size=3))
 @example(at=86, change=b"\x11\x88\x0c")  # a line feed in a trace id
+@example(at=397, change=b"H\x12")  # a flag that does not exist
 def test_damaged_body_is_refused_or_read(at: int, change: bytes) -> None:
     """Whatever happens to a body, it is read within its bounds or refused with a ValueError."""
     body = wire.encode([batch()])

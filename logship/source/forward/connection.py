@@ -35,6 +35,7 @@ class Connection:
         large: Whether it has a place for a long message.
         deadline: When it is closed unless it gets on; None while it is idle.
         active_at: When something came from it.
+        answered_at: When it last got an acknowledgement.
         owners: Keys of those whose lines came; Docker makes a connection for each container.
     """
 
@@ -42,6 +43,7 @@ class Connection:
         self.sock = sock
         self.large = False
         self.active_at = now
+        self.answered_at = 0.0
         self.owners: set[str] = set()
         self.deadline: float | None = None
         self._place_at = 0.0

@@ -36,6 +36,9 @@ GATHER_BYTES: Final = 1 << 20
 RETRY_SECONDS: Final = 1.0
 IDLE_SECONDS: Final = 60.0  # a connection that was idle for as long makes room for another
 LISTEN_RETRY_SECONDS: Final = 5.0
+# Docker's client reads each acknowledgement with a buffer of its own and forgets what came behind
+# it, which its other stream then waits for (fluent-logger-golang 1.4, two streams on a connection)
+ANSWER_GAP_SECONDS: Final = 0.005
 OWNERS_MAX: Final = 16  # of a connection; an aggregator's closing says nothing of its containers
 _log = logging.getLogger(__name__)
 
@@ -91,6 +94,7 @@ class ForwardServer:
         self._large_left = max(1, settings.memory_bytes // settings.message_bytes)
         self._waiting: deque[Connection] = deque()
         self._answers: list[tuple[Connection, bytes]] = []
+        self._one_by_one: dict[Connection, deque[bytes]] = {}
         self._put_at: float | None = None
         self._listen_at = self._late_at = 0.0
         self._stop = threading.Event()
@@ -179,6 +183,7 @@ class ForwardServer:
         for connection in again:
             self._read(connection, now)
         self._close_late(now)
+        self._answer_lines(now)
         due = self._answers or (self._put_at is not None and (now - self._put_at >= GATHER_SECONDS or self._inbox.waiting_bytes >= GATHER_BYTES))  # fmt: skip
         if due or (not ready and self._inbox.has_open):
             self._flush()
@@ -186,6 +191,8 @@ class ForwardServer:
     def _timeout(self) -> float:
         if self._unread():
             return 0.0
+        if self._one_by_one:
+            return ANSWER_GAP_SECONDS
         return GATHER_SECONDS if self._put_at is not None else TURN_SECONDS
 
     def _unread(self) -> list[Connection]:
@@ -208,6 +215,22 @@ class ForwardServer:
         answers, self._answers = self._answers, []
         for connection, answer in answers:
             if connection.sock in self._connections:
+                if connection.owners:
+                    self._one_by_one.setdefault(connection, deque()).append(answer)
+                else:
+                    self._guarded(connection, lambda c=connection, a=answer: c.answer(a))  # type: ignore[misc]  # mypy cannot infer defaults of a lambda
+        self._answer_lines(time.monotonic())
+
+    def _answer_lines(self, now: float) -> None:
+        """Answer those who send lines of containers, one message at a time."""
+        for connection, answers in list(self._one_by_one.items()):
+            if connection.sock not in self._connections:
+                del self._one_by_one[connection]
+            elif now >= connection.answered_at + ANSWER_GAP_SECONDS:
+                connection.answered_at = now
+                answer = answers.popleft()
+                if not answers:
+                    del self._one_by_one[connection]
                 self._guarded(connection, lambda c=connection, a=answer: c.answer(a))  # type: ignore[misc]  # mypy cannot infer defaults of a lambda
 
     # ------------------------------------------------------------ connections

@@ -53,6 +53,8 @@ def test_policy_holds_for_lines_over_sockets(tmp_path: Path) -> None:
 
     assert arrived
     assert sinks[0].texts == sinks[1].texts
+    quiet = [float(cents) for b in sinks[0].batches if b.identity.app == "quiet" for cents in b.numbers["cents"]]  # fmt: skip
+    assert quiet == list(range(100))
     assert sum(text.startswith("noisy") for text in sinks[0].texts) == 10
     assert series["orders_paid_total", "noisy", ""] == 100
     assert series["orders_paid_total", "quiet", ""] == 100

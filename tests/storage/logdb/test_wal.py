@@ -1,5 +1,6 @@
 """The log store's write-ahead log: round trip, and cut or damaged at any byte."""
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -76,10 +77,10 @@ def test_file_gives_back_what_was_written(tmp_path: Path) -> None:
 
 @given(st.data())
 @settings(max_examples=60, deadline=None)
-def test_cut_or_damaged_file_gives_what_stands_before(
+def test_cut_or_damaged_file_gives_all_other_records(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    """Whatever happens to a file's bytes, chunks before that place are read and the rest is reported."""
+    """Whatever happens to a file's bytes, all records but the one it happened to are read, and it is reported."""
     path = tmp_path_factory.mktemp("wal") / "1.wal"
     writer = WalWriter(path)
     ends = []
@@ -88,7 +89,7 @@ def test_cut_or_damaged_file_gives_what_stands_before(
         ends.append(writer.size)
     writer.close()
     whole = bytearray(path.read_bytes())
-    place = data.draw(st.integers(16, len(whole) - 1))
+    place = data.draw(st.integers(0, len(whole) - 1))
     cut = data.draw(st.booleans())
     if cut:
         del whole[place:]
@@ -98,9 +99,18 @@ def test_cut_or_damaged_file_gives_what_stands_before(
 
     result = replay(path)
 
-    intact = [end for end in ends if end <= place]
-    assert len(result.chunks) == len(intact)
-    assert result.lost_bytes == len(whole) - (intact[-1] if intact else 16)
+    # a cut takes all behind it, damage only the record it is in (none if it is in the header)
+    starts = [16, *ends[:-1]]
+    kept = [
+        number
+        for number, (start, end) in enumerate(zip(starts, ends, strict=True))
+        if end <= place or (not cut and start > place)
+    ]
+    chunks = _chunks()
+    assert [_plain(c) for c in result.chunks] == [_plain(chunks[n]) for n in kept]
+    header = len(whole[:16]) if place < (16 if cut else 12) else 0
+    records = sum(ends[n] - starts[n] for n in kept)
+    assert result.lost_bytes == max(0, len(whole) - 16) - records + header
     assert bool(result.reason) == bool(result.lost_bytes)
 
 
@@ -110,6 +120,7 @@ def test_later_version_is_refused(tmp_path: Path) -> None:
     WalWriter(path).close()
     data = bytearray(path.read_bytes())
     data[8] = 99
+    data[12:16] = zlib.crc32(data[:12]).to_bytes(4, "little")
     path.write_bytes(data)
 
     with pytest.raises(StorageError, match="format version 99; this Taskscope knows 1"):

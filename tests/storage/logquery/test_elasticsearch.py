@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from logship.sink.elasticsearch.client import Connection, connect
+from logship.sink.elasticsearch.server import look
 from logship.sink.elasticsearch.template import component
 from storage.interface import LogQuery
 from storage.logdb.logdb import LogDb
@@ -44,7 +46,11 @@ def both(
     db.append(make_batch(messages, levels=levels, fields=own, tags={"service.version": "1.2"}))
     db.append(make_batch(["refused"], task="shop-2", app="worker", stream="stderr", run=0))
     index = f"{elasticsearch_url}/logquery-{uuid.uuid4().hex[:8]}"
-    _call(index, "PUT", json.dumps({"mappings": component("test")["template"]["mappings"]}))
+    client = connect(Connection((elasticsearch_url,)), 30)
+    server = look(client)
+    client.close()
+    made = component("test", lacks=server.lacks, analysis=server.analysis)["template"]
+    _call(index, "PUT", json.dumps(made))
     lines = []
     for record in db.search(LogQuery()).records:
         document = {k: v for k, v in record.document.items() if not k.startswith("fields.")}
