@@ -99,6 +99,8 @@ def values_of(field: str, frame: Frame, index: Index) -> tuple[list[Texts], Inde
         UnreadableError: If a column cannot be read.
     """
     column = _column(field)
+    if column in frame.constants:
+        return [_constant(field, column, frame.constants[column])], np.zeros(len(index), np.intp)
     if field == LEVEL:
         return _LEVELS, frame.numbers(column)[index].astype(np.intp)
     if field == "log.flags":
@@ -117,6 +119,14 @@ def values_of(field: str, frame: Frame, index: Index) -> tuple[list[Texts], Inde
         return [() if n == absent else (str(n),) for n in numbers.tolist()], which
     coded = frame.array(column).take(_arrow(index)).dictionary_encode()
     return _one_each(coded.dictionary.to_pylist()), _codes(coded)
+
+
+def _constant(field: str, column: str, value: str | int) -> Texts:
+    if column == "tags":
+        return tag_values(str(value), field)
+    if column == "flags":
+        return _FLAGS[int(value)]
+    return (str(value),) if value else ()
 
 
 def _leaf(node: Leaf, frame: Frame, index: Index) -> Mask:

@@ -32,11 +32,12 @@ class Frame:
 
     def __init__(self, segment: OpenSegment, number: int) -> None:
         self.rows = segment.groups[number].rows
+        self.constants = segment.groups[number].constants  # need not be read
         self._segment = segment
         self._number = number
         self._columns: dict[str, Any] = {}
         self._lowered: tuple[bytes, Starts] | None = None
-        self._standing: dict[bytes, Index | None] = {}
+        self._standing: dict[tuple[str, ...], Index | None] = {}
 
     def load(self, names: Sequence[str]) -> None:
         """Read columns at once.
@@ -44,7 +45,7 @@ class Frame:
         Raises:
             UnreadableError: If they cannot be read.
         """
-        missing = [name for name in names if name not in self._columns]
+        missing = [n for n in names if n not in self._columns and n not in self.constants]
         if not missing:
             return
         columns = self._segment.read(self._number, missing)
@@ -62,14 +63,18 @@ class Frame:
         return self.array(name).to_numpy(zero_copy_only=False)
 
     def rows_at(self, rows: Sequence[int]) -> list[dict[str, Any]]:
-        """Return some records with all their columns, as rows."""
+        """Return some records with all their columns, as rows.
+
+        Raises:
+            UnreadableError: If a column cannot be read.
+        """
         import pyarrow as pa
 
+        self.load(COLUMNS)
         index = pa.array(rows, pa.int64())
-        names = list(COLUMNS)
+        names = [name for name in COLUMNS if name not in self.constants]
         table = pa.table([self._columns[name].take(index) for name in names], names=names)
-        found: list[dict[str, Any]] = table.to_pylist()
-        return found
+        return [{**self.constants, **row} for row in table.to_pylist()]
 
     def lengths(self, name: str) -> Any:
         """Return how many bytes each text of a column has."""
@@ -85,10 +90,11 @@ class Frame:
         data, starts = self._lowered
         if not texts or (not data.isascii() and any(odd in data for odd in BECOMES_ASCII)):
             return None
-        rarest = min((text.encode() for text in texts), key=data.count)
-        if rarest not in self._standing:
-            self._standing[rarest] = rows_with(rarest, data, starts, self.rows)
-        return self._standing[rarest]
+        key = tuple(texts)
+        if key not in self._standing:
+            rarest = min((text.encode() for text in texts), key=data.count)
+            self._standing[key] = rows_with(rarest, data, starts, self.rows)
+        return self._standing[key]
 
 
 class UnreadableError(Exception):
