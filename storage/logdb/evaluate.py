@@ -53,7 +53,7 @@ _AS_IT_IS = re.compile(r"[\w .:@=+-]+", re.ASCII)  # JSON has no other way to wr
 
 def columns_of(node: Node) -> set[str]:
     """Return the columns that a query looks at."""
-    return {_column(field) for field in match.asked_fields(node)}
+    return {column_of(field) for field in match.asked_fields(node)}
 
 
 def evaluate(node: Node, frame: Frame, index: Index) -> Mask:
@@ -98,7 +98,7 @@ def values_of(field: str, frame: Frame, index: Index) -> tuple[list[Texts], Inde
     Raises:
         UnreadableError: If a column cannot be read.
     """
-    column = _column(field)
+    column = column_of(field)
     if column in frame.constants:
         return [_constant(field, column, frame.constants[column])], np.zeros(len(index), np.intp)
     if field == LEVEL:
@@ -233,7 +233,8 @@ def _arrow(index: Index) -> Any:
     return pa.array(index)
 
 
-def _column(field: str) -> str:
+def column_of(field: str) -> str:
+    """Return the column that a field is in."""
     if field in TEXT_FIELDS:
         return TEXT_FIELDS[field]
     if field in NUMBER_FIELDS:

@@ -82,6 +82,11 @@ class Frame:
 
         return pc.binary_length(self.array(name)).to_numpy(zero_copy_only=False)
 
+    def rest(self) -> int:
+        """Let go of what is quickly made again, and return how many bytes are kept."""
+        self._lowered = None
+        return sum(column.nbytes for column in self._columns.values())
+
     def rows_with(self, texts: Sequence[str]) -> "Index | None":
         """Return the records whose message may have all of some ASCII texts in lower case; None for nearly all."""
         if self._lowered is None:
@@ -143,7 +148,7 @@ class Frames:
         finally:
             with self._freed:
                 self._left += size
-                self._keep(name, frame, wanted)
+                self._keep(name, frame)
                 self._freed.notify_all()
 
     def forget(self) -> None:
@@ -152,7 +157,8 @@ class Frames:
             self._kept.clear()
             self._kept_bytes = 0
 
-    def _keep(self, name: tuple[str, int], frame: Frame, size: int) -> None:
+    def _keep(self, name: tuple[str, int], frame: Frame) -> None:
+        size = frame.rest()
         _, before = self._kept.pop(name, (frame, 0))
         self._kept_bytes -= before
         if size <= self._most:

@@ -21,7 +21,7 @@ from msgspec import Struct
 from model.samples import Ints
 from storage.interface import LogRecord
 from storage.logdb.document import to_record
-from storage.logdb.evaluate import Mask, columns_of, evaluate, values_of
+from storage.logdb.evaluate import Mask, column_of, columns_of, evaluate, values_of
 from storage.logdb.frames import Frame, Frames, Index, UnreadableError
 from storage.logdb.prune import expect, may_find
 from storage.logdb.read import DamagedSegmentError, Lost, OpenSegment
@@ -161,7 +161,8 @@ class Sealed:
     ) -> dict[str, Counter[str]]:
         """Count the values of some fields among the records found; of many values only those seen often."""
         counts: dict[str, Counter[str]] = {field: Counter() for field in fields}
-        for frame, index in self._found(segments, node, window, ("ts_ns",)):
+        columns = sorted({"ts_ns", *(column_of(field) for field in fields)})
+        for frame, index in self._found(segments, node, window, columns):
             for field, counter in counts.items():
                 try:
                     lists, which = values_of(field, frame, index)
