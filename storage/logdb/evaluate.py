@@ -53,7 +53,7 @@ _AS_IT_IS = re.compile(r"[\w .:@=+-]+", re.ASCII)  # JSON has no other way to wr
 
 def columns_of(node: Node) -> set[str]:
     """Return the columns that a query looks at."""
-    return {_column(field) for field in match.asked_fields(node)}
+    return {column_of(field) for field in match.asked_fields(node)}
 
 
 def evaluate(node: Node, frame: Frame, index: Index) -> Mask:
@@ -98,7 +98,9 @@ def values_of(field: str, frame: Frame, index: Index) -> tuple[list[Texts], Inde
     Raises:
         UnreadableError: If a column cannot be read.
     """
-    column = _column(field)
+    column = column_of(field)
+    if column in frame.constants:
+        return [_constant(field, column, frame.constants[column])], np.zeros(len(index), np.intp)
     if field == LEVEL:
         return _LEVELS, frame.numbers(column)[index].astype(np.intp)
     if field == "log.flags":
@@ -117,6 +119,14 @@ def values_of(field: str, frame: Frame, index: Index) -> tuple[list[Texts], Inde
         return [() if n == absent else (str(n),) for n in numbers.tolist()], which
     coded = frame.array(column).take(_arrow(index)).dictionary_encode()
     return _one_each(coded.dictionary.to_pylist()), _codes(coded)
+
+
+def _constant(field: str, column: str, value: str | int) -> Texts:
+    if column == "tags":
+        return tag_values(str(value), field)
+    if column == "flags":
+        return _FLAGS[int(value)]
+    return (str(value),) if value else ()
 
 
 def _leaf(node: Leaf, frame: Frame, index: Index) -> Mask:
@@ -223,7 +233,8 @@ def _arrow(index: Index) -> Any:
     return pa.array(index)
 
 
-def _column(field: str) -> str:
+def column_of(field: str) -> str:
+    """Return the column that a field is in."""
     if field in TEXT_FIELDS:
         return TEXT_FIELDS[field]
     if field in NUMBER_FIELDS:

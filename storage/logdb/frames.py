@@ -32,11 +32,12 @@ class Frame:
 
     def __init__(self, segment: OpenSegment, number: int) -> None:
         self.rows = segment.groups[number].rows
+        self.constants = segment.groups[number].constants  # need not be read
         self._segment = segment
         self._number = number
         self._columns: dict[str, Any] = {}
         self._lowered: tuple[bytes, Starts] | None = None
-        self._standing: dict[bytes, Index | None] = {}
+        self._standing: dict[tuple[str, ...], Index | None] = {}
 
     def load(self, names: Sequence[str]) -> None:
         """Read columns at once.
@@ -44,7 +45,7 @@ class Frame:
         Raises:
             UnreadableError: If they cannot be read.
         """
-        missing = [name for name in names if name not in self._columns]
+        missing = [n for n in names if n not in self._columns and n not in self.constants]
         if not missing:
             return
         columns = self._segment.read(self._number, missing)
@@ -62,20 +63,29 @@ class Frame:
         return self.array(name).to_numpy(zero_copy_only=False)
 
     def rows_at(self, rows: Sequence[int]) -> list[dict[str, Any]]:
-        """Return some records with all their columns, as rows."""
+        """Return some records with all their columns, as rows.
+
+        Raises:
+            UnreadableError: If a column cannot be read.
+        """
         import pyarrow as pa
 
+        self.load(COLUMNS)
         index = pa.array(rows, pa.int64())
-        names = list(COLUMNS)
+        names = [name for name in COLUMNS if name not in self.constants]
         table = pa.table([self._columns[name].take(index) for name in names], names=names)
-        found: list[dict[str, Any]] = table.to_pylist()
-        return found
+        return [{**self.constants, **row} for row in table.to_pylist()]
 
     def lengths(self, name: str) -> Any:
         """Return how many bytes each text of a column has."""
         import pyarrow.compute as pc
 
         return pc.binary_length(self.array(name)).to_numpy(zero_copy_only=False)
+
+    def rest(self) -> int:
+        """Let go of what is quickly made again, and return how many bytes are kept."""
+        self._lowered = None
+        return sum(column.nbytes for column in self._columns.values())
 
     def rows_with(self, texts: Sequence[str]) -> "Index | None":
         """Return the records whose message may have all of some ASCII texts in lower case; None for nearly all."""
@@ -85,10 +95,11 @@ class Frame:
         data, starts = self._lowered
         if not texts or (not data.isascii() and any(odd in data for odd in BECOMES_ASCII)):
             return None
-        rarest = min((text.encode() for text in texts), key=data.count)
-        if rarest not in self._standing:
-            self._standing[rarest] = rows_with(rarest, data, starts, self.rows)
-        return self._standing[rarest]
+        key = tuple(texts)
+        if key not in self._standing:
+            rarest = min((text.encode() for text in texts), key=data.count)
+            self._standing[key] = rows_with(rarest, data, starts, self.rows)
+        return self._standing[key]
 
 
 class UnreadableError(Exception):
@@ -137,7 +148,7 @@ class Frames:
         finally:
             with self._freed:
                 self._left += size
-                self._keep(name, frame, wanted)
+                self._keep(name, frame)
                 self._freed.notify_all()
 
     def forget(self) -> None:
@@ -146,7 +157,8 @@ class Frames:
             self._kept.clear()
             self._kept_bytes = 0
 
-    def _keep(self, name: tuple[str, int], frame: Frame, size: int) -> None:
+    def _keep(self, name: tuple[str, int], frame: Frame) -> None:
+        size = frame.rest()
         _, before = self._kept.pop(name, (frame, 0))
         self._kept_bytes -= before
         if size <= self._most:

@@ -2,7 +2,7 @@
 
 Magic ``TSLOGIDX``, uint32 version, uint32 length and uint32 CRC-32 of a JSON header; then a copy of the
 segment's Parquet footer (so that a segment whose end is gone can be read as far as it goes), then the
-token filters. A filter is cut into blocks, each with a CRC-32 of its own, so that a search reads and
+token filters. A filter is cut into blocks, each with its CRC-32 behind it, so that a search reads and
 checks only the few it needs. Nothing in this file is needed to read a whole segment: where it is
 damaged, a search reads more. It also says what the manifest says, in case that is damaged.
 """
@@ -11,7 +11,7 @@ import mmap
 import os
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -109,7 +109,7 @@ def read_header(path: Path) -> tuple[Header, bytes, int]:
 
 
 class Filters:
-    """The token filters of one segment, mapped into memory; good after ``close`` is not called."""
+    """The token filters of one segment, mapped into memory."""
 
     def __init__(self, path: Path, first: int, groups: Sequence[Group]) -> None:
         """Map the file.
@@ -122,27 +122,30 @@ class Filters:
         self._map.madvise(mmap.MADV_RANDOM)
         self._sizes = [group.filter_bytes for group in groups]
         self._starts = (first + np.cumsum([0, *self._sizes])).tolist()
-        self.damaged = False
+
+    def expect(self, groups: Sequence[int], hashes: tokens.Hashes) -> None:
+        """Have the disk bring what ``may_have`` will look at, all at once."""
+        for group in groups:
+            for start, _ in self._blocks(group, hashes):
+                first = start - start % mmap.PAGESIZE
+                self._map.madvise(mmap.MADV_WILLNEED, first, start + tokens.STRIDE - first)
 
     def may_have(self, group: int, hashes: tokens.Hashes) -> bool:
         """Tell whether a row group can have all tokens of these hashes; True where that cannot be known."""
-        size = self._sizes[group]
-        if not size:
-            return True
-        start = self._starts[group]
-        blocks = size // (tokens.BLOCK_BYTES + 4)
-        for value in hashes.tolist():
-            block, bits = tokens.place(value, blocks)
-            at = start + block * tokens.BLOCK_BYTES
-            crc_at = start + blocks * tokens.BLOCK_BYTES + 4 * block
-            data, crc = self._map[at : at + tokens.BLOCK_BYTES], self._map[crc_at : crc_at + 4]
+        for start, bits in self._blocks(group, hashes):
+            block = self._map[start : start + tokens.STRIDE]
+            data, crc = block[: tokens.BLOCK_BYTES], block[tokens.BLOCK_BYTES :]
             if len(crc) < 4 or zlib.crc32(data) != int.from_bytes(crc, "little"):
-                self.damaged = True
                 continue
             if not all(data[bit >> 3] >> (bit & 7) & 1 for bit in bits):
                 return False
         return True
 
-    def close(self) -> None:
-        """Let the file go."""
-        self._map.close()
+    def _blocks(self, group: int, hashes: tokens.Hashes) -> Iterator[tuple[int, list[int]]]:
+        """Yield where the block of each hash begins, and its bits there."""
+        blocks = self._sizes[group] // tokens.STRIDE
+        for value in hashes.tolist() if blocks else ():
+            block, bits = tokens.place(value, blocks)
+            start = self._starts[group] + block * tokens.STRIDE
+            if start + tokens.STRIDE <= len(self._map):
+                yield start, bits

@@ -1,6 +1,6 @@
 """Which row groups a query has to read: what their ranges and token filters rule out is left alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -45,6 +45,19 @@ def may_find(node: Node) -> May:
             return _with_tokens(_tokens(field, value))
         case _:
             return lambda segment, number: True
+
+
+def expect(node: Node, segment: OpenSegment, numbers: Sequence[int]) -> None:
+    """Have the disk bring what ``may_find`` will look at of some row groups."""
+    match node:
+        case And(children) | Or(children):
+            for child in children:
+                expect(child, segment, numbers)
+        case Term(field, value) | Phrase(field, value):
+            if wanted := _tokens(field, value):
+                segment.expect(numbers, tokens.hashes_of(wanted))
+        case _:
+            return
 
 
 def _tokens(field: str, value: str) -> list[bytes]:

@@ -4,7 +4,9 @@ Every page has a checksum, so that nothing damaged is taken for data. A row grou
 is left out, said and counted once; the others are as good as ever.
 """
 
+import contextlib
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -54,8 +56,10 @@ class OpenSegment:
         self.path = path
         self._lost = lost
         self._filters: Filters | None = None
+        self._files: list[Any] = []  # open, and used by nobody
         groups, footer = self._read_index()
         self._metadata = _metadata(path, footer)
+        self._places = {name: i for i, name in enumerate(self._metadata.schema.names)}
         count = self._metadata.num_row_groups
         if len(groups) != count:
             self._filters = None
@@ -104,27 +108,41 @@ class OpenSegment:
 
         if number in self.bad:
             return None
-        group = self.groups[number]
-        found = {
-            name: _repeated(name, group.constants[name], group.rows)
-            for name in columns
-            if name in group.constants
-        }
-        stored = [name for name in columns if name not in found]
+        rows, names = self.groups[number].rows, list(columns)
         try:
-            if not stored:
-                return found
-            with self.open() as file:
-                table = file.read_row_group(number, columns=stored, use_threads=len(stored) > _FEW)
-            if table.num_rows != group.rows:
-                raise ValueError(f"{table.num_rows} records instead of {group.rows}")
+            file = self._files.pop() if self._files else self.open()
+            table = file.read_row_group(number, columns=names, use_threads=len(names) > _FEW)
+            if table.num_rows != rows:
+                raise ValueError(f"{table.num_rows} records instead of {rows}")
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-            self._is_bad(number, group.rows, error)
+            self._is_bad(number, rows, error)
             return None
-        for name in stored:
+        self._files.append(file)
+        found = {}
+        for name in names:
             column = table.column(name)
             found[name] = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
         return found
+
+    def prefetch(self, numbers: Sequence[int], columns: Sequence[str] = ()) -> None:
+        """Have the disk bring columns of some row groups at once; all columns if none are named."""
+        ranges: list[tuple[int, int]] = []
+        for number in numbers:
+            if not columns:
+                start = _start(self._metadata, number)
+                ranges.append((start, _end(self._metadata, number) - start))
+                continue
+            row_group = self._metadata.row_group(number)
+            for name in columns:
+                column = row_group.column(self._places[name])
+                ranges.append((_offset(column), column.total_compressed_size))
+        with contextlib.suppress(OSError):
+            fd = os.open(self.path, os.O_RDONLY)
+            try:
+                for start, size in ranges:
+                    os.posix_fadvise(fd, start, size, os.POSIX_FADV_WILLNEED)
+            finally:
+                os.close(fd)
 
     def batches(self, rows: int) -> "Iterator[pa.Table]":
         """Yield all records that can be read, in order, some at a time."""
@@ -153,14 +171,10 @@ class OpenSegment:
         """Tell whether a row group can have all tokens of these hashes."""
         return self._filters is None or self._filters.may_have(number, hashes)
 
-
-def _repeated(name: str, value: str | int, rows: int) -> "pa.Array":
-    """Return a column that has one value only."""
-    import pyarrow as pa
-
-    if name in DICTIONARIES:
-        return pa.DictionaryArray.from_arrays(np.zeros(rows, dtype=np.int32), pa.array([value], pa.string()))  # fmt: skip
-    return pa.repeat(value, rows)
+    def expect(self, numbers: Sequence[int], hashes: tokens.Hashes) -> None:
+        """Have the disk bring what ``may_have`` will look at."""
+        if self._filters is not None:
+            self._filters.expect(numbers, hashes)
 
 
 def _metadata(path: Path, footer: bytes) -> Any:
@@ -212,18 +226,15 @@ _EVERYTHING: Final[dict[str, tuple[Any, Any]]] = {
 
 
 def _start(metadata: Any, number: int) -> int:
-    """Return where a row group begins in the file."""
-    columns = metadata.row_group(number)
-    return min(_offset(columns.column(i)) for i in range(columns.num_columns))
+    """Return where a row group begins in the file; columns stand in order."""
+    return _offset(metadata.row_group(number).column(0))
 
 
 def _end(metadata: Any, number: int) -> int:
     """Return where a row group ends in the file."""
     columns = metadata.row_group(number)
-    return max(
-        _offset(columns.column(i)) + int(columns.column(i).total_compressed_size)
-        for i in range(columns.num_columns)
-    )
+    last = columns.column(columns.num_columns - 1)
+    return _offset(last) + int(last.total_compressed_size)
 
 
 def _offset(column: Any) -> int:

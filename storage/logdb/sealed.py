@@ -9,7 +9,7 @@ import itertools
 import logging
 import threading
 import time
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from heapq import heapify, heappop, heappush
 from pathlib import Path
@@ -20,10 +20,10 @@ from msgspec import Struct
 
 from model.samples import Ints
 from storage.interface import LogRecord
-from storage.logdb.document import COLUMNS, to_record
-from storage.logdb.evaluate import Mask, columns_of, evaluate, values_of
+from storage.logdb.document import to_record
+from storage.logdb.evaluate import Mask, column_of, columns_of, evaluate, values_of
 from storage.logdb.frames import Frame, Frames, Index, UnreadableError
-from storage.logdb.prune import may_find
+from storage.logdb.prune import expect, may_find
 from storage.logdb.read import DamagedSegmentError, Lost, OpenSegment
 from storage.logdb.recent import Key, Window
 from storage.logdb.segment import Group, Segment
@@ -34,6 +34,8 @@ _log = logging.getLogger(__name__)
 
 _OPEN: Final = 64  # segments of which footer and index are kept at hand
 _FIRST: Final = 8  # a page's records are looked for among so many times as many at first
+_AHEAD: Final = 64  # row groups whose columns are asked of the disk at once
+_LOOK_AHEAD: Final = 3
 _IDLE_SECONDS: Final = 60.0
 
 
@@ -116,14 +118,15 @@ class Sealed:
         together: dict[tuple[int, int], list[Place]] = {}
         for place in places:
             together.setdefault((id(place.segment), place.group), []).append(place)
+        for some in together.values():
+            some[0].segment.prefetch([some[0].group])
         found: dict[Place, LogRecord] = {}
         for some in together.values():
             with self._frames.frame(some[0].segment, some[0].group) as frame:
                 try:
-                    frame.load(COLUMNS)
+                    rows = frame.rows_at([place.row for place in some])
                 except UnreadableError:
                     continue
-                rows = frame.rows_at([place.row for place in some])
             found.update((place, to_record(row)) for place, row in zip(some, rows, strict=True))
         return found
 
@@ -148,7 +151,8 @@ class Sealed:
             if len(index) < frame.rows:
                 ts_ns, levels = ts_ns[index], levels[index]
             bucket = np.minimum((ts_ns - edges_ns[0]) // width_ns, buckets - 1)
-            total += np.bincount(levels.astype(np.int64) * buckets + bucket, minlength=len(total))
+            often = np.bincount(levels.astype(np.int64) * buckets + bucket)
+            total[: len(often)] += often
         counts = total.reshape(256, buckets)
         return {int(level): counts[level] for level in np.flatnonzero(counts.any(axis=1))}
 
@@ -157,7 +161,8 @@ class Sealed:
     ) -> dict[str, Counter[str]]:
         """Count the values of some fields among the records found; of many values only those seen often."""
         counts: dict[str, Counter[str]] = {field: Counter() for field in fields}
-        for frame, index in self._found(segments, node, window, ("ts_ns",)):
+        columns = sorted({"ts_ns", *(column_of(field) for field in fields)})
+        for frame, index in self._found(segments, node, window, columns):
             for field, counter in counts.items():
                 try:
                     lists, which = values_of(field, frame, index)
@@ -197,25 +202,12 @@ class Sealed:
     ) -> list[tuple[Any, Place]]:
         """Return the first records found, in some order; parts that begin behind them are not looked at."""
         sign = -1 if order.descending else 1
-        may = may_find(node)
-        ticks = itertools.count()
         best: list[tuple[Any, Place]] = []
-        queue: list[Any] = [(sign * order.begins(s), next(ticks), s, None, 0) for s in segments]
-        heapify(queue)
-        while queue:
-            begins, _, segment, opened, number = heappop(queue)
-            if len(best) >= limit and begins > sign * best[-1][0][0]:
+        for begins, opened, number in self._nearest(segments, node, order, near):
+            worst = best[-1][0][0] if len(best) >= limit else None
+            if worst is not None and begins > sign * worst:
                 break
-            if opened is None:
-                opened = self._opened(segment)
-                for number, group in enumerate(opened.groups if opened else ()):
-                    if near(group):
-                        heappush(queue, (sign * order.begins(group), next(ticks), segment, opened, number))  # fmt: skip
-                continue
-            if not may(opened, number):
-                continue
             with self._frames.frame(opened, number) as frame:
-                worst = best[-1][0][0] if len(best) >= limit else None
                 try:
                     mask = inside(frame, opened.groups[number])
                     if worst is not None:
@@ -229,21 +221,60 @@ class Sealed:
             del best[limit:]
         return best
 
+    def _nearest(
+        self,
+        segments: Sequence[Segment],
+        node: Node,
+        order: _Order,
+        near: Callable[[Group], bool],
+    ) -> Iterator[tuple[int, OpenSegment, int]]:
+        """Yield row groups that may have what is looked for, those first that begin first, with where they begin.
+
+        A few are read ahead of the one that is looked at.
+        """
+        sign = -1 if order.descending else 1
+        may, wanted = may_find(node), sorted({*order.columns, *columns_of(node)})
+        ticks = itertools.count()
+        queue: list[Any] = [(sign * order.begins(s), next(ticks), s, None, 0) for s in segments]
+        heapify(queue)
+        ahead: deque[tuple[int, OpenSegment, int]] = deque()
+        while queue:
+            begins, _, segment, opened, number = heappop(queue)
+            if opened is not None:
+                if may(opened, number):
+                    opened.prefetch([number], wanted)
+                    ahead.append((begins, opened, number))
+            elif opened := self._opened(segment):
+                numbers = [number for number, group in enumerate(opened.groups) if near(group)]
+                expect(node, opened, numbers)
+                for number in numbers:
+                    key = sign * order.begins(opened.groups[number])
+                    heappush(queue, (key, next(ticks), segment, opened, number))
+            if len(ahead) > _LOOK_AHEAD:
+                yield ahead.popleft()
+        yield from ahead
+
     def _found(
         self, segments: Sequence[Segment], node: Node, window: Window, columns: Sequence[str]
     ) -> Iterator[tuple[Frame, Index]]:
         """Yield every row group with what is found in it."""
         may = may_find(node)
-        wanted = sorted({*columns, *columns_of(node)} - {"message", "fields"})
+        wanted = sorted({*columns, *columns_of(node)})
+        quick = [name for name in wanted if name not in ("message", "fields")]
         for segment in segments:
             opened = self._opened(segment) if _overlaps(segment, window) else None
-            for number, group in enumerate(opened.groups if opened else ()):
-                if opened is None or not _overlaps(group, window) or not may(opened, number):
-                    continue
+            if opened is None:
+                continue
+            near = [
+                n for n, g in enumerate(opened.groups) if _overlaps(g, window) and may(opened, n)
+            ]
+            for at, number in enumerate(near):
+                if at % _AHEAD == 0:
+                    opened.prefetch(near[at : at + _AHEAD], wanted)
                 with self._frames.frame(opened, number) as frame:
                     try:
-                        frame.load(wanted)
-                        index = np.flatnonzero(_within(frame, group, window))
+                        frame.load(quick)
+                        index = np.flatnonzero(_within(frame, opened.groups[number], window))
                         index = index[evaluate(node, frame, index)]
                     except UnreadableError:
                         continue

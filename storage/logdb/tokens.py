@@ -20,6 +20,7 @@ Hashes = npt.NDArray[np.uint64]
 
 SHORTEST: Final = 3
 BLOCK_BYTES: Final = 512
+STRIDE: Final = BLOCK_BYTES + 4
 _BLOCK_LOG2: Final = 12
 _BLOCK_MASK: Final = (1 << _BLOCK_LOG2) - 1
 _PROBES: Final = (24, 38, 52)  # shifts of the hash; its lowest bits are the number of the block
@@ -91,7 +92,7 @@ def hashes_of(tokens: list[bytes]) -> Hashes:
 
 
 def make_filter(hashes: Hashes | None) -> bytes:
-    """Return the filter of some hashes: its blocks, then the CRC-32 of each; empty for None: anything may be in."""
+    """Return the filter of some hashes: blocks, each with its CRC-32 behind it; empty for None: anything may be in."""
     if hashes is None:
         return b""
     log2 = min(_MAX_LOG2, max(0, int(max(1, 4 * len(hashes) >> _BLOCK_LOG2)).bit_length()))
@@ -105,11 +106,8 @@ def make_filter(hashes: Hashes | None) -> bytes:
             break
         table, log2 = half, log2 - 1
     data = np.packbits(table, bitorder="little").tobytes()
-    checks = [
-        zlib.crc32(data[at : at + BLOCK_BYTES]).to_bytes(4, "little")
-        for at in range(0, len(data), BLOCK_BYTES)
-    ]
-    return data + b"".join(checks)
+    blocks = (data[at : at + BLOCK_BYTES] for at in range(0, len(data), BLOCK_BYTES))
+    return b"".join(block + zlib.crc32(block).to_bytes(4, "little") for block in blocks)
 
 
 def place(value: int, blocks: int) -> tuple[int, list[int]]:

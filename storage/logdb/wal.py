@@ -43,7 +43,7 @@ class WalWriter:
             OSError: If it cannot be made.
         """
         self.path = path
-        self._compressor = zstandard.ZstdCompressor(level=1)
+        self._compressor = zstandard.ZstdCompressor(level=-3)
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         try:
             os.write(self._fd, _FILE_HEADER.pack(MAGIC, VERSION, _header_crc(VERSION)))
