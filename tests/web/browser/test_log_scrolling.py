@@ -21,7 +21,7 @@ from tests.web.demo_host import Demo
 from web.app import create_app
 from web.server import WebServer
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
 LINES: Final = 100_000
 NS: Final = 1_000_000_000
