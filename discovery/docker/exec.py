@@ -14,6 +14,7 @@ from model.health import MAX_OUTPUT_BYTES
 _HEADER: Final = struct.Struct(">BxxxL")  # stream, length: API docs, "Stream format"
 
 _NOT_FOUND: Final = 127
+_BEGIN_SECONDS: Final = 2.0  # for a process that was asked for to be there
 
 
 class Bytes(Protocol):
@@ -56,16 +57,24 @@ class DockerExec:
         )
         exec_id = str(made["Id"])
         try:
-            stream = self._client.stream(
-                f"/exec/{exec_id}/start",
-                method="POST",
-                body={"Detach": False, "Tty": False},
-                timeout_seconds=timeout_seconds,
-            )
+            return self._finish(exec_id, deadline)
+        except TimeoutError:
+            self._kill(exec_id, container_id)
+            raise
         except DockerError as error:
             if error.status == 400:  # it cannot be started: no such program, no rights
                 return _NOT_FOUND, str(error)
+            self._kill(exec_id, container_id)  # it may begin although Docker did not say so in time
             raise
+
+    def _finish(self, exec_id: str, deadline: float) -> tuple[int, str]:
+        """Start what was made, and wait for its end."""
+        stream = self._client.stream(
+            f"/exec/{exec_id}/start",
+            method="POST",
+            body={"Detach": False, "Tty": False},
+            timeout_seconds=_left(deadline),
+        )
         try:
             output = read_output(stream, deadline)
             while True:
@@ -74,19 +83,23 @@ class DockerExec:
                     return int(found.get("ExitCode") or 0), output
                 _left(deadline)
                 time.sleep(0.02)
-        except TimeoutError:
-            self._kill(exec_id, container_id)
-            raise
         finally:
             stream.close()
 
     def _kill(self, exec_id: str, container_id: str) -> None:
+        """Kill what was started; on a busy host it may only be about to begin."""
+        until = time.monotonic() + _BEGIN_SECONDS
         with contextlib.suppress(DockerError, OSError):
-            found = self._client.get(f"/exec/{exec_id}/json")
-            pid = int(found.get("Pid") or 0)
-            # only what is in the container: not another engine's pid, nor one used again
-            if found.get("Running") and container_id in cgroup_path(pid):
-                os.kill(pid, signal.SIGKILL)
+            while time.monotonic() < until:
+                found = self._client.get(f"/exec/{exec_id}/json")
+                pid = int(found.get("Pid") or 0)
+                if pid and not found.get("Running"):
+                    return
+                # only what is in the container: not another engine's pid, nor one used again
+                if pid and container_id in cgroup_path(pid):
+                    os.kill(pid, signal.SIGKILL)
+                    return
+                time.sleep(0.02)
 
 
 def read_output(stream: Bytes, deadline: float) -> str:
