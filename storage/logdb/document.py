@@ -14,25 +14,26 @@ from storage.logdb.chunk import Chunk, record_id, slice_text
 from storage.logquery.fields import moment
 from storage.logquery.match import as_text
 
-# Columns of a record, in the order of a segment. Identity columns have the names of TaskIdentity.
+# Columns of a record, in the order of a segment: those that counting and sorting look at stand together, the
+# large ones behind them. Identity columns have the names of TaskIdentity.
 IDENTITY_COLUMNS: Final = tuple(ECS_FIELDS)
 COLUMNS: Final = (
     "ts_ns",
     "source",
     "offset",
     "seq",
-    "message",
     "level",
     "stream",
     "run",
     "dataset",
     *IDENTITY_COLUMNS,
-    "fields",
     "trace_id",
     "tags",
     "read_ns",
     "original_bytes",
     "flags",
+    "message",
+    "fields",
 )
 # ECS names of the columns that hold a field's text as it is.
 TEXT_FIELDS: Final[dict[str, str]] = {

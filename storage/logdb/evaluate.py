@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from model.log import Flag
 from storage.logdb.document import NUMBER_FIELDS, TEXT_FIELDS, level_name, tag_values
-from storage.logdb.frames import Frame, Index, rows_with
+from storage.logdb.frames import Frame, Index
 from storage.logdb.own import own_values
 from storage.logdb.table import DICTIONARIES, column_bytes
 from storage.logquery import match
@@ -140,7 +140,8 @@ def _leaf(node: Leaf, frame: Frame, index: Index) -> Mask:
     test = match.value_test(node)
     if field.startswith(OWN_FIELDS) and isinstance(node, Term):
         mask = np.zeros(len(index), dtype=np.bool_)
-        left = np.flatnonzero(_may_have(node.value, frame, index))
+        rows = _standing(node, frame)
+        left = np.arange(len(index)) if rows is None else np.flatnonzero(np.isin(index, rows))
         lists, which = values_of(field, frame, index[left])
         mask[left] = _judged(lists, test)[which]
         return mask
@@ -177,27 +178,41 @@ def _own(field: str, frame: Frame, index: Index) -> tuple[list[Texts], Index]:
     data, starts = column_bytes(array)
     ends = np.append(starts[1:], len(data))
     bounds = zip(starts[present].tolist(), ends[present].tolist(), strict=True)
-    found = own_values([data[start:end] for start, end in bounds], field)
-    known: dict[Texts, int] = {(): 0}
+    lists, found = own_values([data[start:end] for start, end in bounds], field)
     which = np.zeros(len(index), dtype=np.intp)
-    which[present] = [known.setdefault(texts, len(known)) for texts in found]
-    return list(known), which
+    which[present] = found + 1
+    return [(), *lists], which
 
 
-def _may_have(value: str, frame: Frame, index: Index) -> Mask:
-    """Return which records' own fields can have a value: where its text stands, if it can only stand as it is."""
-    everything = np.ones(len(index), dtype=np.bool_)
-    data, starts = column_bytes(frame.array("fields"))
-    if not _AS_IT_IS.fullmatch(value) or b"\\u00" in data:
-        return everything
-    rows = rows_with(value.encode(), data, starts, frame.rows)
-    return everything if rows is None else np.isin(index, rows)
+def narrow(node: Node, frame: Frame, index: Index) -> Index:
+    """Return those of some records that a query can find at all, by a quick look where its words stand.
+
+    Raises:
+        UnreadableError: If a column cannot be read.
+    """
+    if isinstance(node, And):
+        for child in sorted(node.children, key=_cost):
+            index = narrow(child, frame, index)
+        return index
+    if isinstance(node, All | Or | Not) or not len(index):
+        return index
+    rows = _standing(node, frame)
+    return index if rows is None else index[np.isin(index, rows)]
+
+
+def _standing(node: Leaf, frame: Frame) -> Index | None:
+    if node.field == MESSAGE and (literals := required_literals(node)):
+        return frame.rows_with(literals)
+    own = node.field.startswith(OWN_FIELDS)
+    if own and isinstance(node, Term) and _AS_IT_IS.fullmatch(node.value):
+        return frame.rows_with([node.value], caseless=False)
+    return None
 
 
 def _message(node: Leaf, frame: Frame, index: Index) -> Mask:
     if not isinstance(node, Term | Phrase | Wildcard | Regex):
         return np.asarray(frame.lengths(MESSAGE)[index] > 0)
-    rows = frame.rows_with(required_literals(node))
+    rows = _standing(node, frame)
     if rows is None:
         return _fits(node, frame, index)
     found = np.isin(index, rows)

@@ -24,6 +24,7 @@ Starts = npt.NDArray[np.int64]
 
 _COPIES: Final = 3  # what a row group takes in memory for each byte of its texts
 _COLUMNS_BYTES: Final = 2 << 20  # ... and for the other columns
+_REMEMBERED: Final = 8  # texts of which a row group knows where they stand
 _OFTEN: Final = 3  # a text in more than one record of so many is not looked for beforehand
 
 
@@ -36,8 +37,9 @@ class Frame:
         self._segment = segment
         self._number = number
         self._columns: dict[str, Any] = {}
-        self._lowered: tuple[bytes, Starts] | None = None
-        self._standing: dict[tuple[str, ...], Index | None] = {}
+        self._size = 0
+        self._bytes: dict[str, tuple[bytes, Starts]] = {}
+        self._standing: dict[tuple[bool | str, ...], Index | None] = {}
 
     def load(self, names: Sequence[str]) -> None:
         """Read columns at once.
@@ -52,6 +54,7 @@ class Frame:
         if columns is None:
             raise UnreadableError
         self._columns |= columns
+        self._size += sum(column.nbytes for column in columns.values())
 
     def array(self, name: str) -> Any:
         """Return a column as Arrow has it."""
@@ -84,22 +87,39 @@ class Frame:
 
     def rest(self) -> int:
         """Let go of what is quickly made again, and return how many bytes are kept."""
-        self._lowered = None
-        return sum(column.nbytes for column in self._columns.values())
+        self._bytes.clear()
+        if len(self._standing) > _REMEMBERED:
+            self._standing.clear()
+        return self._size
 
-    def rows_with(self, texts: Sequence[str]) -> "Index | None":
-        """Return the records whose message may have all of some ASCII texts in lower case; None for nearly all."""
-        if self._lowered is None:
-            data, starts = column_bytes(self.array(MESSAGE))
-            self._lowered = data.lower(), starts
-        data, starts = self._lowered
-        if not texts or (not data.isascii() and any(odd in data for odd in BECOMES_ASCII)):
-            return None
-        key = tuple(texts)
+    def rows_with(self, texts: Sequence[str], *, caseless: bool = True) -> "Index | None":
+        """Return the records that may have all of some ASCII texts; None for nearly all.
+
+        Args:
+            texts: What stands in the messages in lower case; or in the own fields, as it is.
+            caseless: In the messages, or in the own fields.
+        """
+        key: tuple[bool | str, ...] = (caseless, *texts)
         if key not in self._standing:
-            rarest = min((text.encode() for text in texts), key=data.count)
-            self._standing[key] = rows_with(rarest, data, starts, self.rows)
+            self._standing[key] = self._look(texts, caseless=caseless)
         return self._standing[key]
+
+    def _look(self, texts: Sequence[str], *, caseless: bool) -> "Index | None":
+        name = MESSAGE if caseless else "fields"
+        if name not in self._bytes:
+            self._bytes[name] = column_bytes(self.array(name))
+        data, starts = self._bytes[name]
+        if caseless and not data.isascii() and any(odd in data for odd in BECOMES_ASCII):
+            return None
+        if caseless and any(text.upper() != text for text in texts):
+            if "lowered" not in self._bytes:
+                self._bytes["lowered"] = data.lower(), starts
+            data, starts = self._bytes["lowered"]
+        if not caseless and b"\\u00" in data:
+            return None  # a letter may be spelled as an escape
+        wanted = [text.encode() for text in texts]
+        rarest = wanted[0] if len(wanted) == 1 else min(wanted, key=data.count)
+        return rows_with(rarest, data, starts, self.rows)
 
 
 class UnreadableError(Exception):

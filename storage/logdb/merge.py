@@ -123,8 +123,7 @@ class _Input:
     """One segment, read from its beginning a batch at a time."""
 
     def __init__(self, segment: OpenSegment) -> None:
-        with segment.open() as file:
-            self.schema = file.schema_arrow
+        self.schema = segment.schema()
         self._batches = segment.batches(_BATCH)
         self._table: Any = None
         self.last: Key = ("", 0, 0, 0)

@@ -6,37 +6,55 @@ from itertools import count
 from typing import Any
 
 import msgspec
+import numpy as np
 import orjson
 
 from storage.logdb.document import own_texts
+from storage.logdb.frames import Index
 from storage.logquery.nodes import OWN_FIELDS
 
 Texts = tuple[str, ...]
 _NONE: Texts = ()
 
 
-def own_values(rows: Sequence[bytes], field: str) -> list[Texts]:
-    """Return the values of one own field, as text, for each record; see ``document.own_texts``.
+def own_values(rows: Sequence[bytes], field: str) -> tuple[list[Texts], Index]:
+    """Return some lists of values, as text, and for each record which of the lists is its own.
 
     Args:
         rows: The JSON objects.
-        field: Full name, ``fields.<dotted path>``.
+        field: Full name, ``fields.<dotted path>``. What its values are: see ``document.own_texts``.
     """
-    found = _values(rows, tuple(field.removeprefix(OWN_FIELDS).split(".")))
-    return [
-        tuple(own_texts(row, (field,)).get(field, ())) if texts is None else texts
-        for row, texts in zip(rows, found, strict=True)
-    ]
+    parts = tuple(field.removeprefix(OWN_FIELDS).split("."))
+    objects = _objects(rows, parts)
+    if len(parts) == 1 and objects:
+        raws = [bytes(one.whole) for one in objects]
+        places = {raw: place for place, raw in enumerate(dict.fromkeys(raws))}
+        texts = [_texts(raw) for raw in places]
+        if None not in texts:
+            which = np.fromiter(map(places.__getitem__, raws), dtype=np.intp, count=len(raws))
+            return [text or () for text in texts], which
+    found = _values(rows, parts)
+    known: dict[Texts, int] = {}
+    numbers = [
+        known.setdefault(tuple(own_texts(row, (field,)).get(field, ())) if one is None else one, len(known))
+        for row, one in zip(rows, found, strict=True)
+    ]  # fmt: skip
+    return list(known), np.array(numbers, dtype=np.intp)
+
+
+def _objects(rows: Sequence[bytes], parts: tuple[str, ...]) -> list[Any]:
+    """Return what was decoded of each record, nothing if one of them is no object."""
+    try:
+        objects: list[Any] = _decoder(parts).decode(b"[" + b",".join(rows) + b"]")
+    except ValueError:
+        return []
+    return objects if len(objects) == len(rows) else []
 
 
 def _values(rows: Sequence[bytes], parts: tuple[str, ...]) -> list[Texts | None]:
     """Return the values below a path; None for records that have to be read as a whole (lists, no object)."""
-    decoder = _decoder(parts)
-    try:
-        objects = decoder.decode(b"[" + b",".join(rows) + b"]")
-    except ValueError:
-        objects = []
-    if len(objects) != len(rows):  # something among them is no object
+    objects = _objects(rows, parts)
+    if not objects:
         return [None] * len(rows)
     known: dict[bytes, Texts | None] = {}
     found: list[Texts | None] = []

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from storage.logdb import tokens
+from storage.logdb.document import COLUMNS
 from storage.logdb.index import DamagedIndexError, Filters, read_header
 from storage.logdb.segment import Group, index_name
 from storage.logdb.table import DICTIONARIES
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _MAGIC: Final = b"PAR1"
+_CLOSE_BYTES: Final = 32 * 1024
 _FEW: Final = 4  # columns that are read as quickly by one thread
 Lost = Callable[[int, str], None]  # bytes, and a sentence
 
@@ -102,6 +104,14 @@ class OpenSegment:
             page_checksum_verification=True,
         )
 
+    def schema(self) -> "pa.Schema":
+        """Return the schema of ``batches``."""
+        import pyarrow as pa
+
+        with self.open() as file:
+            whole = file.schema_arrow
+        return pa.schema([whole.field(name) for name in COLUMNS])
+
     def read(self, number: int, columns: Sequence[str]) -> "dict[str, pa.Array] | None":
         """Return columns of a row group, None if it cannot be read."""
         import pyarrow as pa
@@ -139,7 +149,7 @@ class OpenSegment:
         with contextlib.suppress(OSError):
             fd = os.open(self.path, os.O_RDONLY)
             try:
-                for start, size in ranges:
+                for start, size in _joined(sorted(ranges)):
                     os.posix_fadvise(fd, start, size, os.POSIX_FADV_WILLNEED)
             finally:
                 os.close(fd)
@@ -156,7 +166,7 @@ class OpenSegment:
                         continue
                     for batch in file.iter_batches(rows, row_groups=[number], use_threads=False):
                         left -= batch.num_rows
-                        yield pa.Table.from_batches([batch])
+                        yield pa.Table.from_batches([batch]).select(COLUMNS)
                 except (pa.ArrowException, OSError, ValueError, KeyError) as error:
                     self._is_bad(number, left, error)
 
@@ -175,6 +185,18 @@ class OpenSegment:
         """Have the disk bring what ``may_have`` will look at."""
         if self._filters is not None:
             self._filters.expect(numbers, hashes)
+
+
+def _joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return ranges of which those that are close are one."""
+    joined: list[tuple[int, int]] = []
+    for start, size in ranges:
+        if joined and start <= sum(joined[-1]) + _CLOSE_BYTES:
+            first, before = joined[-1]
+            joined[-1] = (first, max(before, start + size - first))
+        else:
+            joined.append((start, size))
+    return joined
 
 
 def _metadata(path: Path, footer: bytes) -> Any:

@@ -21,7 +21,7 @@ from msgspec import Struct
 from model.samples import Ints
 from storage.interface import LogRecord
 from storage.logdb.document import to_record
-from storage.logdb.evaluate import Mask, column_of, columns_of, evaluate, values_of
+from storage.logdb.evaluate import Mask, column_of, columns_of, evaluate, narrow, values_of
 from storage.logdb.frames import Frame, Frames, Index, UnreadableError
 from storage.logdb.prune import expect, may_find
 from storage.logdb.read import DamagedSegmentError, Lost, OpenSegment
@@ -309,23 +309,27 @@ def _pick(
     They are looked for where they are first in the order, in steps, so that what is often found
     (a word in every record) is not looked for everywhere.
     """
+    index = narrow(node, frame, index)
     if not len(index):
         return []
-    first = frame.numbers(order.columns[0])[index]
-    rank = np.argsort(first, kind="stable")
-    if order.descending:
-        rank = rank[::-1]
-    found: list[Index] = []
-    count, start, step = 0, 0, max(256, _FIRST * limit)
-    while start < len(rank) and count < limit:
-        end = min(len(rank), start + step)
-        tied = first[rank[end - 1]]
-        while end < len(rank) and first[rank[end]] == tied:
-            end += 1
-        some = np.sort(index[rank[start:end]])
-        found.append(some[evaluate(node, frame, some)])
-        count += len(found[-1])
-        start, step = end, 4 * step
+    step = max(256, _FIRST * limit)
+    found = [index[evaluate(node, frame, index)]] if len(index) <= step else []
+    if not found:
+        first = frame.numbers(order.columns[0])[index]
+        rank = np.argsort(first, kind="stable")
+        if order.descending:
+            rank = rank[::-1]
+        count, start = 0, 0
+        while start < len(rank) and count < limit:
+            end = min(len(rank), start + step)
+            tied = first[rank[end - 1]]
+            while end < len(rank) and first[rank[end]] == tied:
+                end += 1
+            some = np.sort(index[rank[start:end]])
+            found.append(some[evaluate(node, frame, some)])
+            count += len(found[-1])
+            # what is rare is looked for in all the rest at once
+            start, step = end, 4 * step if count else len(rank)
     rows = np.concatenate(found)
     keys = [frame.numbers(name)[rows] for name in order.columns]
     by = np.lexsort(keys[::-1])
