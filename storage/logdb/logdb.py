@@ -65,7 +65,10 @@ class LogDb:
             lost=self._found_damaged,
         )
         self._sealed = Sealed(
-            self._files.segments, settings.query_memory_bytes, self._found_damaged
+            self._files.segments,
+            settings.query_memory_bytes,
+            settings.query_threads,
+            self._found_damaged,
         )
         self._reader = Reader(self._parts, self._sealed, self._metrics, self._stopping)
         self.lost: tuple[str, ...] = ()  # what was found damaged since the start, a sentence each

@@ -27,7 +27,6 @@ _log = logging.getLogger(__name__)
 
 _MAGIC: Final = b"PAR1"
 _CLOSE_BYTES: Final = 32 * 1024
-_FEW: Final = 4  # columns that are read as quickly by one thread
 Lost = Callable[[int, str], None]  # bytes, and a sentence
 
 
@@ -121,7 +120,7 @@ class OpenSegment:
         rows, names = self.groups[number].rows, list(columns)
         try:
             file = self._files.pop() if self._files else self.open()
-            table = file.read_row_group(number, columns=names, use_threads=len(names) > _FEW)
+            table = file.read_row_group(number, columns=names, use_threads=False)
             if table.num_rows != rows:
                 raise ValueError(f"{table.num_rows} records instead of {rows}")
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:

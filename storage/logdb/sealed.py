@@ -11,6 +11,8 @@ import threading
 import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from heapq import heapify, heappop, heappush
 from pathlib import Path
 from typing import Any, Final
@@ -28,14 +30,14 @@ from storage.logdb.read import DamagedSegmentError, Lost, OpenSegment
 from storage.logdb.recent import Key, Window
 from storage.logdb.segment import Group, Segment
 from storage.logquery.facets import MAX_VALUES
-from storage.logquery.nodes import Node
+from storage.logquery.nodes import And, Node
 
 _log = logging.getLogger(__name__)
 
 _OPEN: Final = 64  # segments of which footer and index are kept at hand
 _FIRST: Final = 8  # a page's records are looked for among so many times as many at first
+_LARGE: Final = frozenset({"message", "fields"})
 _AHEAD: Final = 64  # row groups whose columns are asked of the disk at once
-_LOOK_AHEAD: Final = 3
 _IDLE_SECONDS: Final = 60.0
 
 
@@ -58,8 +60,10 @@ class _Order(Struct, frozen=True):
 class Sealed:
     """Searches Parquet files; may be used from any thread. The caller keeps them from being deleted."""
 
-    def __init__(self, directory: Path, memory_bytes: int, lost: Lost) -> None:
+    def __init__(self, directory: Path, memory_bytes: int, threads: int, lost: Lost) -> None:
         self._directory = directory
+        self._threads = threads
+        self._pool: ThreadPoolExecutor | None = None
         self._lost = lost
         self._frames = Frames(memory_bytes)
         self._used_at = 0.0
@@ -121,14 +125,36 @@ class Sealed:
         for some in together.values():
             some[0].segment.prefetch([some[0].group])
         found: dict[Place, LogRecord] = {}
-        for some in together.values():
-            with self._frames.frame(some[0].segment, some[0].group) as frame:
-                try:
-                    rows = frame.rows_at([place.row for place in some])
-                except UnreadableError:
-                    continue
-            found.update((place, to_record(row)) for place, row in zip(some, rows, strict=True))
+        for records in self._workers().map(self._read, together.values()):
+            found |= records
         return found
+
+    def _read(self, places: Sequence[Place]) -> dict[Place, LogRecord]:
+        """Return records of one row group."""
+        with self._frames.frame(places[0].segment, places[0].group) as frame:
+            try:
+                rows = frame.rows_at([place.row for place in places])
+            except UnreadableError:
+                return {}
+        return {place: to_record(row) for place, row in zip(places, rows, strict=True)}
+
+    def _workers(self) -> ThreadPoolExecutor:
+        with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="logdb-read")
+            return self._pool
+
+    def _load(
+        self, opened: OpenSegment, number: int, columns: Sequence[str]
+    ) -> "Future[None] | None":
+        """Have columns with much text brought into memory, for somebody who will soon look at them."""
+        if _LARGE.isdisjoint(columns):
+            return None  # another thread would not be quicker
+        return self._workers().submit(self._loaded, opened, number, columns)
+
+    def _loaded(self, opened: OpenSegment, number: int, columns: Sequence[str]) -> None:
+        with self._frames.frame(opened, number) as frame, suppress(UnreadableError):
+            frame.load(columns)
 
     def text_bytes(self, places: Sequence[Place]) -> int:
         """Return an upper bound of how large the texts of records are, without reading them."""
@@ -189,6 +215,9 @@ class Sealed:
         """Let go of everything."""
         with self._lock:
             self._open.clear()
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(cancel_futures=True)
         self._frames.forget()
 
     def _first(
@@ -237,22 +266,25 @@ class Sealed:
         ticks = itertools.count()
         queue: list[Any] = [(sign * order.begins(s), next(ticks), s, None, 0) for s in segments]
         heapify(queue)
-        ahead: deque[tuple[int, OpenSegment, int]] = deque()
+        ahead: deque[tuple[int, OpenSegment, int, Future[None] | None]] = deque()
         while queue:
             begins, _, segment, opened, number = heappop(queue)
             if opened is not None:
                 if may(opened, number):
                     opened.prefetch([number], wanted)
-                    ahead.append((begins, opened, number))
+                    loading = self._load(opened, number, wanted)
+                    ahead.append((begins, opened, number, loading))
             elif opened := self._opened(segment):
                 numbers = [number for number, group in enumerate(opened.groups) if near(group)]
                 expect(node, opened, numbers)
                 for number in numbers:
                     key = sign * order.begins(opened.groups[number])
                     heappush(queue, (key, next(ticks), segment, opened, number))
-            if len(ahead) > _LOOK_AHEAD:
-                yield ahead.popleft()
-        yield from ahead
+            while ahead and (len(ahead) > self._threads or not queue):
+                begins, opened, number, loading = ahead.popleft()
+                if loading is not None:
+                    loading.result()
+                yield begins, opened, number
 
     def _found(
         self, segments: Sequence[Segment], node: Node, window: Window, columns: Sequence[str]
@@ -260,7 +292,8 @@ class Sealed:
         """Yield every row group with what is found in it."""
         may = may_find(node)
         wanted = sorted({*columns, *columns_of(node)})
-        quick = [name for name in wanted if name not in ("message", "fields")]
+        quick = [name for name in wanted if name not in _LARGE]
+        soon = quick if isinstance(node, And) else wanted  # texts may not be looked at, behind AND
         for segment in segments:
             opened = self._opened(segment) if _overlaps(segment, window) else None
             if opened is None:
@@ -268,9 +301,15 @@ class Sealed:
             near = [
                 n for n, g in enumerate(opened.groups) if _overlaps(g, window) and may(opened, n)
             ]
+            ahead: deque[Future[None] | None] = deque()
             for at, number in enumerate(near):
                 if at % _AHEAD == 0:
                     opened.prefetch(near[at : at + _AHEAD], wanted)
+                while len(ahead) <= self._threads and at + len(ahead) < len(near):
+                    following = near[at + len(ahead)]
+                    ahead.append(self._load(opened, following, soon))
+                if (loading := ahead.popleft()) is not None:
+                    loading.result()
                 with self._frames.frame(opened, number) as frame:
                     try:
                         frame.load(quick)
