@@ -26,6 +26,7 @@ from storage.logdb.parts import Parts
 from storage.logdb.reader import Reader
 from storage.logdb.sealed import Sealed
 from storage.logdb.settings import LogDbSettings
+from storage.logdb.walk import Walk
 from storage.logdb.writer import Writer, Written
 
 _log = logging.getLogger(__name__)
@@ -64,13 +65,13 @@ class LogDb:
             metrics=self._metrics,
             lost=self._found_damaged,
         )
-        self._sealed = Sealed(
+        self._walk = Walk(
             self._files.segments,
             settings.query_memory_bytes,
             settings.query_threads,
             self._found_damaged,
         )
-        self._reader = Reader(self._parts, self._sealed, self._metrics, self._stopping)
+        self._reader = Reader(self._parts, Sealed(self._walk), self._metrics, self._stopping)
         self.lost: tuple[str, ...] = ()  # what was found damaged since the start, a sentence each
 
     def start(self) -> None:
@@ -107,7 +108,7 @@ class LogDb:
             thread.join(max(0.0, deadline - time.monotonic()))
         self._threads = []
         self._writer.close()
-        self._sealed.close()
+        self._walk.close()
         self._files.close()
 
     def append(self, batch: LogBatch) -> tuple[Delivery, Written]:
@@ -179,7 +180,7 @@ class LogDb:
                 if time.monotonic() >= expire_at:
                     expire_at = time.monotonic() + _EXPIRE_SECONDS
                     self._maintenance.expire()
-                self._sealed.rest({s.name for s in self._files.manifest.segments})
+                self._walk.rest({s.name for s in self._files.manifest.segments})
                 self._maintenance.show()
             except Exception as error:
                 self._metrics.failures.labels("maintain").inc()

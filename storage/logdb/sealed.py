@@ -5,16 +5,8 @@ could be talked into reading another file. A search holds one row group in memor
 searches together keep to one budget.
 """
 
-import itertools
-import logging
-import threading
-import time
-from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
-from heapq import heapify, heappop, heappush
-from pathlib import Path
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -23,22 +15,16 @@ from msgspec import Struct
 from model.samples import Ints
 from storage.interface import LogRecord
 from storage.logdb.document import to_record
-from storage.logdb.evaluate import Mask, column_of, columns_of, evaluate, narrow, values_of
-from storage.logdb.frames import Frame, Frames, Index, UnreadableError
-from storage.logdb.prune import expect, may_find
-from storage.logdb.read import DamagedSegmentError, Lost, OpenSegment
+from storage.logdb.evaluate import Mask, column_of, evaluate, narrow, values_of
+from storage.logdb.frames import Frame, Index, UnreadableError
+from storage.logdb.read import OpenSegment
 from storage.logdb.recent import Key, Window
 from storage.logdb.segment import Group, Segment
+from storage.logdb.walk import Order, Walk, overlaps, within
 from storage.logquery.facets import MAX_VALUES
-from storage.logquery.nodes import And, Node
+from storage.logquery.nodes import Node
 
-_log = logging.getLogger(__name__)
-
-_OPEN: Final = 64  # segments of which footer and index are kept at hand
 _FIRST: Final = 8  # a page's records are looked for among so many times as many at first
-_LARGE: Final = frozenset({"message", "fields"})
-_AHEAD: Final = 64  # row groups whose columns are asked of the disk at once
-_IDLE_SECONDS: Final = 60.0
 
 
 class Place(Struct, frozen=True):
@@ -49,39 +35,24 @@ class Place(Struct, frozen=True):
     row: int
 
 
-class _Order(Struct, frozen=True):
-    """An order of records: by which columns, in which direction, and where a segment or row group begins in it."""
-
-    columns: tuple[str, ...]
-    descending: bool
-    begins: Callable[[Segment | Group], int]
-
-
 class Sealed:
     """Searches Parquet files; may be used from any thread. The caller keeps them from being deleted."""
 
-    def __init__(self, directory: Path, memory_bytes: int, threads: int, lost: Lost) -> None:
-        self._directory = directory
-        self._threads = threads
-        self._pool: ThreadPoolExecutor | None = None
-        self._lost = lost
-        self._frames = Frames(memory_bytes)
-        self._used_at = 0.0
-        self._lock = threading.Lock()
-        self._open: OrderedDict[str, OpenSegment | None] = OrderedDict()
+    def __init__(self, walk: Walk) -> None:
+        self._walk = walk
 
     def search(
         self, segments: Sequence[Segment], node: Node, window: Window, limit: int
     ) -> list[tuple[Key, Place]]:
         """Return the first ``limit`` records found, in the order of the window; ``records`` reads them."""
-        order = _Order(
+        order = Order(
             ("ts_ns", "source", "offset"),
             not window.ascending,
             (lambda part: part.min_ts_ns) if window.ascending else (lambda part: part.max_ts_ns),
         )
 
         def inside(frame: Frame, group: Group) -> Mask:
-            mask = _within(frame, group, window)
+            mask = within(frame, group, window)
             if window.after is not None:
                 ts_ns, source, offset = (frame.numbers(name) for name in order.columns)
                 beyond = np.greater if window.ascending else np.less
@@ -90,8 +61,8 @@ class Sealed:
                 mask &= beyond(ts_ns, at) | same
             return mask
 
-        parts = [s for s in segments if _overlaps(s, window)]
-        return self._first(parts, node, order, lambda group: _overlaps(group, window), inside, limit)  # fmt: skip
+        parts = [s for s in segments if overlaps(s, window)]
+        return self._first(parts, node, order, lambda group: overlaps(group, window), inside, limit)  # fmt: skip
 
     def stored_after(
         self,
@@ -102,7 +73,7 @@ class Sealed:
         limit: int,
     ) -> list[tuple[tuple[int, int], LogRecord]]:
         """Return records of batches behind (seq, offset) and before ``until_seq``, in the order they were stored."""
-        order = _Order(("seq", "offset"), descending=False, begins=lambda part: part.min_seq)
+        order = Order(("seq", "offset"), descending=False, begins=lambda part: part.min_seq)
         first, behind = after
 
         def near(part: Segment | Group) -> bool:
@@ -125,36 +96,18 @@ class Sealed:
         for some in together.values():
             some[0].segment.prefetch([some[0].group])
         found: dict[Place, LogRecord] = {}
-        for records in self._workers().map(self._read, together.values()):
+        for records in self._walk.workers().map(self._read, together.values()):
             found |= records
         return found
 
     def _read(self, places: Sequence[Place]) -> dict[Place, LogRecord]:
         """Return records of one row group."""
-        with self._frames.frame(places[0].segment, places[0].group) as frame:
+        with self._walk.frame(places[0].segment, places[0].group) as frame:
             try:
                 rows = frame.rows_at([place.row for place in places])
             except UnreadableError:
                 return {}
         return {place: to_record(row) for place, row in zip(places, rows, strict=True)}
-
-    def _workers(self) -> ThreadPoolExecutor:
-        with self._lock:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="logdb-read")
-            return self._pool
-
-    def _load(
-        self, opened: OpenSegment, number: int, columns: Sequence[str]
-    ) -> "Future[None] | None":
-        """Have columns with much text brought into memory, for somebody who will soon look at them."""
-        if _LARGE.isdisjoint(columns):
-            return None  # another thread would not be quicker
-        return self._workers().submit(self._loaded, opened, number, columns)
-
-    def _loaded(self, opened: OpenSegment, number: int, columns: Sequence[str]) -> None:
-        with self._frames.frame(opened, number) as frame, suppress(UnreadableError):
-            frame.load(columns)
 
     def text_bytes(self, places: Sequence[Place]) -> int:
         """Return an upper bound of how large the texts of records are, without reading them."""
@@ -172,7 +125,7 @@ class Sealed:
         """Count the records found by level code and bucket."""
         buckets = len(edges_ns)
         total = np.zeros(256 * buckets, dtype=np.int64)
-        for frame, index in self._found(segments, node, window, ("ts_ns", "level")):
+        for frame, index in self._walk.found(segments, node, window, ("ts_ns", "level")):
             ts_ns, levels = frame.numbers("ts_ns"), frame.numbers("level")
             if len(index) < frame.rows:
                 ts_ns, levels = ts_ns[index], levels[index]
@@ -188,7 +141,7 @@ class Sealed:
         """Count the values of some fields among the records found; of many values only those seen often."""
         counts: dict[str, Counter[str]] = {field: Counter() for field in fields}
         columns = sorted({"ts_ns", *(column_of(field) for field in fields)})
-        for frame, index in self._found(segments, node, window, columns):
+        for frame, index in self._walk.found(segments, node, window, columns):
             for field, counter in counts.items():
                 try:
                     lists, which = values_of(field, frame, index)
@@ -202,29 +155,11 @@ class Sealed:
                     counts[field] = Counter(dict(counter.most_common(2 * MAX_VALUES)))
         return counts
 
-    def rest(self, names: set[str]) -> None:
-        """Let go of all segments but those named, and of what was kept in memory if nobody has searched for a while."""
-        with self._lock:
-            for name in [name for name in self._open if name not in names]:
-                del self._open[name]
-            idle = time.monotonic() - self._used_at > _IDLE_SECONDS
-        if idle:
-            self._frames.forget()
-
-    def close(self) -> None:
-        """Let go of everything."""
-        with self._lock:
-            self._open.clear()
-            pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.shutdown(cancel_futures=True)
-        self._frames.forget()
-
     def _first(
         self,
         segments: Sequence[Segment],
         node: Node,
-        order: _Order,
+        order: Order,
         near: Callable[[Group], bool],
         inside: Callable[[Frame, Group], Mask],
         limit: int,
@@ -232,11 +167,11 @@ class Sealed:
         """Return the first records found, in some order; parts that begin behind them are not looked at."""
         sign = -1 if order.descending else 1
         best: list[tuple[Any, Place]] = []
-        for begins, opened, number in self._nearest(segments, node, order, near):
+        for begins, opened, number in self._walk.nearest(segments, node, order, near):
             worst = best[-1][0][0] if len(best) >= limit else None
             if worst is not None and begins > sign * worst:
                 break
-            with self._frames.frame(opened, number) as frame:
+            with self._walk.frame(opened, number) as frame:
                 try:
                     mask = inside(frame, opened.groups[number])
                     if worst is not None:
@@ -250,98 +185,9 @@ class Sealed:
             del best[limit:]
         return best
 
-    def _nearest(
-        self,
-        segments: Sequence[Segment],
-        node: Node,
-        order: _Order,
-        near: Callable[[Group], bool],
-    ) -> Iterator[tuple[int, OpenSegment, int]]:
-        """Yield row groups that may have what is looked for, those first that begin first, with where they begin.
-
-        A few are read ahead of the one that is looked at.
-        """
-        sign = -1 if order.descending else 1
-        may, wanted = may_find(node), sorted({*order.columns, *columns_of(node)})
-        ticks = itertools.count()
-        queue: list[Any] = [(sign * order.begins(s), next(ticks), s, None, 0) for s in segments]
-        heapify(queue)
-        ahead: deque[tuple[int, OpenSegment, int, Future[None] | None]] = deque()
-        while queue:
-            begins, _, segment, opened, number = heappop(queue)
-            if opened is not None:
-                if may(opened, number):
-                    opened.prefetch([number], wanted)
-                    loading = self._load(opened, number, wanted)
-                    ahead.append((begins, opened, number, loading))
-            elif opened := self._opened(segment):
-                numbers = [number for number, group in enumerate(opened.groups) if near(group)]
-                expect(node, opened, numbers)
-                for number in numbers:
-                    key = sign * order.begins(opened.groups[number])
-                    heappush(queue, (key, next(ticks), segment, opened, number))
-            while ahead and (len(ahead) > self._threads or not queue):
-                begins, opened, number, loading = ahead.popleft()
-                if loading is not None:
-                    loading.result()
-                yield begins, opened, number
-
-    def _found(
-        self, segments: Sequence[Segment], node: Node, window: Window, columns: Sequence[str]
-    ) -> Iterator[tuple[Frame, Index]]:
-        """Yield every row group with what is found in it."""
-        may = may_find(node)
-        wanted = sorted({*columns, *columns_of(node)})
-        quick = [name for name in wanted if name not in _LARGE]
-        soon = quick if isinstance(node, And) else wanted  # texts may not be looked at, behind AND
-        for segment in segments:
-            opened = self._opened(segment) if _overlaps(segment, window) else None
-            if opened is None:
-                continue
-            near = [
-                n for n, g in enumerate(opened.groups) if _overlaps(g, window) and may(opened, n)
-            ]
-            ahead: deque[Future[None] | None] = deque()
-            for at, number in enumerate(near):
-                if at % _AHEAD == 0:
-                    opened.prefetch(near[at : at + _AHEAD], wanted)
-                while len(ahead) <= self._threads and at + len(ahead) < len(near):
-                    following = near[at + len(ahead)]
-                    ahead.append(self._load(opened, following, soon))
-                if (loading := ahead.popleft()) is not None:
-                    loading.result()
-                with self._frames.frame(opened, number) as frame:
-                    try:
-                        frame.load(quick)
-                        index = np.flatnonzero(_within(frame, opened.groups[number], window))
-                        index = index[evaluate(node, frame, index)]
-                    except UnreadableError:
-                        continue
-                    if len(index):
-                        yield frame, index
-
-    def _opened(self, segment: Segment) -> OpenSegment | None:
-        """Return what is known of a segment, None if nothing of it can be read."""
-        with self._lock:
-            self._used_at = time.monotonic()
-            if segment.name in self._open:
-                self._open.move_to_end(segment.name)
-                return self._open[segment.name]
-        opened: OpenSegment | None = None
-        try:
-            opened = OpenSegment(self._directory / segment.name, self._lost)
-        except (DamagedSegmentError, OSError) as error:
-            what = f"{segment.rows} records of {self._directory / segment.name} cannot be read"
-            self._lost(segment.size, f"{what}: {error}")
-        with self._lock:
-            self._open[segment.name] = opened
-            if len(self._open) > _OPEN:
-                self._open.popitem(last=False)
-        return opened
-
 
 def _pick(
-    node: Node, frame: Frame, index: Index, order: _Order, limit: int
+    node: Node, frame: Frame, index: Index, order: Order, limit: int
 ) -> list[tuple[tuple[int, ...], int]]:
     """Return the first records found of a row group, as key and row.
 
@@ -374,21 +220,3 @@ def _pick(
     by = np.lexsort(keys[::-1])
     by = by[::-1][:limit] if order.descending else by[:limit]
     return list(zip(zip(*(key[by].tolist() for key in keys), strict=True), rows[by].tolist(), strict=True))  # fmt: skip
-
-
-def _overlaps(part: Segment | Group, window: Window) -> bool:
-    return (
-        part.min_ts_ns <= window.end_ns
-        and part.max_ts_ns >= window.start_ns
-        and part.min_seq <= window.max_seq
-    )
-
-
-def _within(frame: Frame, group: Group, window: Window) -> Mask:
-    mask = np.ones(frame.rows, dtype=np.bool_)
-    if group.min_ts_ns < window.start_ns or group.max_ts_ns > window.end_ns:
-        ts_ns = frame.numbers("ts_ns")
-        mask &= (ts_ns >= window.start_ns) & (ts_ns <= window.end_ns)
-    if group.max_seq > window.max_seq:
-        mask &= frame.numbers("seq") <= window.max_seq
-    return mask

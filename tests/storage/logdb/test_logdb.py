@@ -358,12 +358,12 @@ def test_search_lets_its_memory_go_when_idle(
     db.seal()
     assert find(db) == ["a"]
     names = {segment.name for segment in db._files.manifest.segments}
-    db._sealed.rest(names)
-    busy = db._sealed._frames._kept_bytes
-    monkeypatch.setattr("storage.logdb.sealed._IDLE_SECONDS", -1.0)
-    db._sealed.rest(names)
+    db._walk.rest(names)
+    busy = db._walk._frames._kept_bytes
+    monkeypatch.setattr("storage.logdb.walk._IDLE_SECONDS", -1.0)
+    db._walk.rest(names)
 
     assert busy > 0
-    assert db._sealed._frames._kept_bytes == 0
+    assert db._walk._frames._kept_bytes == 0
     assert find(db) == ["a"]
     db.stop()
