@@ -4,8 +4,8 @@
 
 The logs are those of ``bench_logship.py``: 20 containers, json-file wrapper around JSON lines of 250 bytes (``json``) or
 log4j text with stack traces, which are joined (``traces``) or not (``plain``: a document per line). rsyslog is Debian's
-(packages rsyslog and rsyslog-elasticsearch), with the wrapper and the inner JSON parsed; it does not join traces. All
-deliver to ``_bulk``: of the sink of ``../shared/bench``, or of a real Elasticsearch (``TASKSCOPE_TEST_ES_PORT``). Rounds are
+(packages rsyslog and rsyslog-elasticsearch), with the wrapper and the inner JSON parsed; it does not join traces. Fluent Bit
+takes part where ``fluent-bit`` is on the path, set up as for its recorded figures; else those are printed. All deliver to ``_bulk``: of the sink of ``../shared/bench``, or of a real Elasticsearch (``TASKSCOPE_TEST_ES_PORT``). Rounds are
 interleaved. Redaction and checkpoint are on. The delay is from the writer's clock in the line to the ``_bulk`` request.
 """
 
@@ -62,6 +62,52 @@ ruleset(name="ship" queue.type="LinkedList" queue.size="50000" queue.dequeueBatc
   {inner}
   action(type="omelasticsearch" server="127.0.0.1" serverport="{port}" template="doc" searchIndex="{index}" searchType="" bulkmode="on" maxbytes="20m")
 }}
+"""
+_FLUENT_PARSERS: Final = """[PARSER]
+    Name docker
+    Format json
+    Time_Key time
+    Time_Format %Y-%m-%dT%H:%M:%S.%L%z
+[PARSER]
+    Name json
+    Format json
+[MULTILINE_PARSER]
+    Name log4j
+    Type regex
+    Flush_Timeout 1000
+    Rule "start_state" "/^[0-9]{4}-[0-9]{2}-[0-9]{2} /" "cont"
+    Rule "cont" "/^(?![0-9]{4}-)/" "cont"
+"""
+_FLUENT_FILTERS: Final = {
+    "json": "[FILTER]\n    Name parser\n    Match *\n    Key_Name log\n    Parser json\n    Reserve_Data On\n",
+    "plain": "",
+    "traces": "[FILTER]\n    Name multiline\n    Match *\n    multiline.key_content log\n    multiline.parser log4j\n    buffer off\n",
+}
+_FLUENT_BIT: Final = """[SERVICE]
+    Flush 1
+    Log_Level warn
+    Parsers_File {state}/parsers.conf
+[INPUT]
+    Name tail
+    Path {logs}/*/*-json.log
+    Tag task.*
+    Path_Key file
+    Parser docker
+    Read_from_Head On
+    DB {state}/tail.db
+    Mem_Buf_Limit 64MB
+    Refresh_Interval 1
+    Buffer_Chunk_Size 256k
+    Buffer_Max_Size 1M
+{filters}[OUTPUT]
+    Name es
+    Match *
+    Host 127.0.0.1
+    Port {port}
+    Index {index}
+    Suppress_Type_Name On
+    Retry_Limit False
+    Workers 1
 """
 # 20 files; a hundredth of a second's lines at a time; the line says when it was written
 _WRITER: Final = """
@@ -156,7 +202,22 @@ def rsyslog(state: Path, logs: Path, target: Target, kind: str) -> tuple["subpro
     return subprocess.Popen(command, stdin=subprocess.PIPE, text=True), 0.0
 
 
-SHIPPERS: Final[dict[str, Start]] = {"Taskscope": taskscope, "rsyslog": rsyslog}
+def fluent_bit(state: Path, logs: Path, target: Target, kind: str) -> tuple["subprocess.Popen[str]", float]:  # fmt: skip
+    """Start Fluent Bit."""
+    (state / "parsers.conf").write_text(_FLUENT_PARSERS)
+    config = state / "fluent-bit.conf"
+    config.write_text(_FLUENT_BIT.format(state=state, logs=logs, filters=_FLUENT_FILTERS[kind], port=target.port, index=target.name))  # fmt: skip
+    command = ["fluent-bit", "-q", "-c", str(config)]
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    ), 0.0
+
+
+SHIPPERS: Final[dict[str, Start]] = {"Taskscope": taskscope}
+if RSYSLOGD.exists():
+    SHIPPERS["rsyslog"] = rsyslog
+if shutil.which("fluent-bit"):
+    SHIPPERS["Fluent Bit"] = fluent_bit
 
 
 class Cost(Struct, frozen=True):
@@ -273,6 +334,7 @@ def main() -> None:
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--reps", type=int, default=1)
     parser.add_argument("--into", choices=["double", "elasticsearch"], default="double")
+    parser.add_argument("--shippers", default=",".join(SHIPPERS))
     parser.add_argument("--delay-seconds", type=float, default=10.0, help="0 leaves the delay out")
     options = parser.parse_args()
     directory = Path(tempfile.gettempdir()) / "taskscope-bench-logship"
@@ -280,7 +342,7 @@ def main() -> None:
     program = build(directory)
     if program is None:
         sys.exit("needs Go and ../shared/bench/bgen")
-    shippers = {name: start for name, start in SHIPPERS.items() if name != "rsyslog" or RSYSLOGD.exists()}  # fmt: skip
+    shippers = {name: SHIPPERS[name] for name in options.shippers.split(",")}
     print(f"{'':10}{'':32}{'CPU-s/M lines':>14}{'lines/CPU-s':>13}{'lines/s':>12}{'peak MB':>9}{'documents':>12}")  # fmt: skip
     for kind in filter(None, options.kinds.split(",")):
         logs, facts = made_logs(program, kind, options.lines)
@@ -294,6 +356,8 @@ def main() -> None:
                 each = cost.cpu / facts["lines"] * 1e6
                 print(f"{kind:10}{name:32}{each:14.2f}{1e6 / each:13,.0f}{facts['lines'] / cost.wall:12,.0f}{cost.peak:9.0f}{cost.documents:12,} of {expected:,}", flush=True)  # fmt: skip
         for peer, (recorded, most) in RECORDED[kind].items():
+            if peer.startswith(tuple(shippers)):
+                continue
             print(f"{kind:10}{f'{peer} (recorded)':32}{recorded:14.2f}{1e6 / recorded:13,.0f}{'':12}{most:9}")  # fmt: skip
     if options.delay_seconds:
         print(f"\n{f'at {RATE:,} lines/s':42}{'p50 ms':>9}{'p99 ms':>9}{'most ms':>9}{'of a core':>11}{'peak MB':>9}{'arrived':>10}")  # fmt: skip
