@@ -85,7 +85,7 @@ _FLUENT_FILTERS: Final = {
 }
 _FLUENT_BIT: Final = """[SERVICE]
     Flush 1
-    Log_Level warn
+    Log_Level error
     Parsers_File {state}/parsers.conf
 [INPUT]
     Name tail
@@ -108,6 +108,7 @@ _FLUENT_BIT: Final = """[SERVICE]
     Suppress_Type_Name On
     Retry_Limit False
     Workers 1
+    Buffer_Size 8M
 """
 # 20 files; a hundredth of a second's lines at a time; the line says when it was written
 _WRITER: Final = """

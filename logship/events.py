@@ -66,7 +66,7 @@ class EventLog:
         columns = Columns([message.encode()], [own], [now], [level])
         with self._lock:  # the numbers of a source rise
             number = next(self._numbers)
-            records = Records([""], [number], [], lambda: None, {}, {}, number + 1)
+            records = Records([""], [number], [], lambda _: None, {}, {}, number + 1)
             batches, _ = build(records, columns, origin, self._redactor, now)
             return self.spool.append(encode(batches))
 

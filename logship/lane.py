@@ -83,7 +83,9 @@ class Lane:
         parallel = self._concurrent.parallel if self._concurrent is not None else 1
         most = min(BYTES_MAX, max(BYTES_MIN, buffer_bytes // 8)) if parallel > 1 else REQUEST_BYTES
         self._pace = Pace(parallel, most, min(REQUEST_BYTES, most))
-        self._changed = threading.Condition()
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)  # chunks may be taken
+        self._written = threading.Condition(lock)  # a write has ended
         self._stopping = threading.Event()
         self._abandon = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -109,7 +111,7 @@ class Lane:
             self._waiting += chunk.size
             reach("buffer.put")
             if self._waiting >= self._pace.request_bytes:
-                self._changed.notify_all()
+                self._wake()
 
     def _resumed(self, chunk: Chunk) -> None:
         """Tell the sink of a source that another life of this process may have read."""
@@ -125,8 +127,13 @@ class Lane:
         with self._changed:
             if not self._chunks:
                 return
-            self._changed.notify_all()
+            self._wake()
         self._buffered.set(self._queued)
+
+    def _wake(self) -> None:
+        """Wake one thread if it has something to do: to wake all of them costs more than what they do."""
+        if self._may_take():
+            self._changed.notify()
 
     def start(self) -> None:
         """Start delivering."""
@@ -138,19 +145,22 @@ class Lane:
     def stop(self, timeout_seconds: float) -> None:
         """Deliver what is buffered within the time, then let go; safe twice and before start."""
         self._stopping.set()
-        with self._changed:
-            self._changed.notify_all()
+        self._wake_all()
         end = self._clock.monotonic() + timeout_seconds
         for thread in self._threads:
             thread.join(max(0.0, end - self._clock.monotonic()))
         self._abandon.set()
-        with self._changed:
-            self._changed.notify_all()
+        self._wake_all()
         end = self._clock.monotonic() + 1.0
         for thread in self._threads:
             # what hangs in a request is a daemon, and nothing of it is acknowledged
             thread.join(max(0.0, end - self._clock.monotonic()))
         self._sink.close()
+
+    def _wake_all(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+            self._written.notify_all()
 
     def _run(self, number: int) -> None:
         if number == 0:
@@ -176,14 +186,13 @@ class Lane:
             with self._changed:
                 if not delivered:
                     self._abandon.set()
-                    self._changed.notify_all()
+                    self._wake_all()
                     return
                 reach("buffer.delivered")
                 for chunk in chunks:
                     self._order.delivered(chunk)
                 self._queued -= sum(chunk.size for chunk in chunks)
                 self._taken -= 1
-                self._changed.notify_all()
             self._buffered.set(self._queued)
             reach("buffer.released")
             self._on_delivered()
@@ -211,6 +220,7 @@ class Lane:
                 size += chunks[-1].size
             self._waiting -= size
             self._taken += 1
+            self._wake()  # of what is left, another may take its part
             reach("buffer.taken")
             return chunks
 
@@ -256,7 +266,7 @@ class Lane:
             finally:
                 with self._changed:
                     self._sending -= 1
-                    self._changed.notify_all()
+                    self._written.notify()
             if pending and (last or self._abandon.is_set()):  # the lines wait in their files
                 return False
         return True
@@ -273,7 +283,7 @@ class Lane:
                 if self._sending < self._pace.parallel or last:
                     self._sending += 1
                     return last
-                self._changed.wait(1.0)
+                self._written.wait(1.0)
 
     def _delivered(self, size: int, seconds: float) -> None:
         with self._changed:

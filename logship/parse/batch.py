@@ -125,13 +125,14 @@ def _times(records: Records, columns: Columns, flags: "np.ndarray[tuple[int], np
     if good.all():
         return times
     tally.bad_times = int(np.count_nonzero(~good & (times != NO_TIME)))
-    given = records.runtime()
-    runtime = given if given is not None else np.full(len(times), NO_TIME)
+    bad = np.flatnonzero(~good)
+    given = records.runtime(bad)
+    runtime = given if given is not None else np.full(len(bad), NO_TIME)
     fallback = ~usable(runtime, read_ns)
-    flags[~good & fallback] |= np.uint8(Flag.TIME_FROM_READER)
-    flags[~good & ~fallback] |= np.uint8(Flag.TIME_FROM_RUNTIME)
-    chosen: Ints = np.where(good, times, np.where(fallback, read_ns, runtime))
-    return chosen
+    flags[bad[fallback]] |= np.uint8(Flag.TIME_FROM_READER)
+    flags[bad[~fallback]] |= np.uint8(Flag.TIME_FROM_RUNTIME)
+    times[bad] = np.where(fallback, read_ns, runtime)
+    return times
 
 
 def _buffer(columns: Columns) -> tuple[bytes, Ints, Ints]:
@@ -170,7 +171,7 @@ def _runs(whole: LogBatch, records: Records, origin: Origin) -> Ints | None:
         return None
     if len(origin.run_numbers) == 1:
         return np.full(len(whole), origin.run_numbers[0], dtype=np.int64)
-    given = records.runtime()
+    given = records.runtime(np.arange(len(whole)))
     when = given if given is not None else whole.ts_ns
     index = np.searchsorted(np.array(origin.run_starts_ns), when, side="right") - 1
     numbers: Ints = np.array(origin.run_numbers, dtype=np.int64)[np.maximum(index, 0)]

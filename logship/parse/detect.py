@@ -3,8 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
+import numpy as np
+
 from logship.parse.columns import Columns
-from logship.parse.layouts import TIME_START, Access, Console, Headed, Klog, Layout
+from logship.parse.cut import Cut, some
+from logship.parse.layouts import TIME_START, Access, Console, Headed, Klog, Layout, fill_traces
 from logship.parse.levels import LevelFinder
 from logship.parse.text_lines import loose
 
@@ -14,6 +17,8 @@ _ENOUGH: Final = 0.6  # share of a sample that must be of a layout
 _LOST: Final = 0.2  # below this share of a read the layout is another one now
 _TRIES: Final = 8  # reads looked at before it is tried less often
 _PAUSE: Final = 64
+_TIME_STARTS: Final = np.zeros(256, dtype=np.bool_)
+_TIME_STARTS[[ord(char) for char in TIME_START]] = True
 _NO_HEAD: Final = frozenset(("", " ", "\t"))  # such a line says nothing of the others
 
 # where heads end, in the order of preference between equals
@@ -52,7 +57,7 @@ class TextLines:
         if self._layout is None and self._worth_a_look():
             self._layout = self._detect(texts)
         if self._layout is None:
-            columns = loose(texts, self._finder, near_ns)
+            columns = loose(list(texts), self._finder, near_ns)
             if self._format != "auto":
                 columns.unparsed = list(range(len(texts)))
             return columns
@@ -63,20 +68,46 @@ class TextLines:
 
     def _by_layout(self, layout: Layout, texts: Sequence[str], near_ns: int) -> tuple[Columns, int]:
         """Return the columns of lines, and how many of them were of the layout."""
+        if isinstance(texts, Cut):
+            read = self._by_position(layout, texts, near_ns)
+            if read is not None:
+                return read
+            texts = list(texts)
         may = [text[:1] in TIME_START for text in texts] if layout.timed else []
         if False not in may:
             columns, others = layout.decode(texts, self._finder, near_ns)
             if others:
-                self._others(columns, [texts[row] for row in others], others, near_ns)
+                self._others(columns, some(texts, others), others, near_ns)
             return columns, len(texts) - len(others)
         # among lines with a time, one that starts with something else has no head
         rows = [row for row, one in enumerate(may) if one]
         rest = [row for row, one in enumerate(may) if not one]
         columns, known = Columns.empty(len(texts)), 0
         if rows:
-            part, known = self._by_layout(layout, [texts[row] for row in rows], near_ns)
+            part, known = self._by_layout(layout, some(texts, rows), near_ns)
             columns.put(part, rows)
-        self._others(columns, [texts[row] for row in rest], rest, near_ns)
+        self._others(columns, some(texts, rest), rest, near_ns)
+        return columns, known
+
+    def _by_position(self, layout: Layout, texts: Cut, near_ns: int) -> tuple[Columns, int] | None:
+        """Return what ``_by_layout`` does, without a look at most lines; None where these are not alike."""
+        if not layout.timed or not isinstance(layout, Headed):
+            return None
+        timed = _TIME_STARTS[texts.firsts]
+        read = layout.by_position(texts, timed)
+        if read is None:
+            return None
+        columns, left = read
+        known = len(texts) - len(left)
+        rows = [row for row in left if timed[row]]
+        if rows:
+            part, found = self._by_layout(layout, some(texts, rows), near_ns)
+            columns.put(part, rows)
+            known += found
+        rest = [row for row in left if not timed[row]]
+        if rest:
+            self._others(columns, some(texts, rest), rest, near_ns)
+        fill_traces(columns, texts)
         return columns, known
 
     def _others(self, columns: Columns, texts: list[str], rows: list[int], near_ns: int) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
+from logship.parse.cut import Cut, some
 from logship.parse.levels import of_line
 from logship.parse.lines import LINE_BYTES_MAX, Lines
 from logship.parse.multiline import GAP_NS, LINES_MAX, SUSPECT, Kind, goes_on, opens
@@ -35,15 +36,15 @@ _Mask = npt.NDArray[np.bool_]
 class Records(Struct):
     """n records, before their text is understood.
 
-    ``runtime`` gives the runtime's times, None where it gave none. ``flags`` and ``sizes`` (bytes
+    ``runtime`` gives the runtime's times of some rows, None where it gave none. ``flags`` and ``sizes`` (bytes
     before a cut) are by row. ``structured``: every line starts with a brace. ``firsts`` is the first
     character of each record, see ``first_chars``.
     """
 
-    texts: list[str]
+    texts: Sequence[str]
     starts: list[int] | Ints
     streams: list[str]
-    runtime: Callable[[], Ints | None]
+    runtime: Callable[[Ints], Ints | None]
     flags: dict[int, int]
     sizes: dict[int, int]
     end: int
@@ -63,7 +64,7 @@ class _Open(Struct):
     lines: int = 1
 
 
-def join(lines: Lines, *, multiline: bool, closing: bool, final: bool) -> Records:
+def join(lines: Lines | WrappedLines, *, multiline: bool, closing: bool, final: bool) -> Records:
     """Join the lines.
 
     Args:
@@ -81,10 +82,10 @@ def join(lines: Lines, *, multiline: bool, closing: bool, final: bool) -> Record
     return _Joiner(lines, firsts, opening).run(closing=closing, final=final)
 
 
-def first_chars(lines: Lines) -> npt.NDArray[np.uint8]:
+def first_chars(lines: Lines | WrappedLines) -> npt.NDArray[np.uint8]:
     """Return the first character of each line, 255 if it is none of ASCII, a newline where there is none."""
     if isinstance(lines, WrappedLines):
-        return lines.firsts
+        return lines.texts.firsts
     firsts = "".join([text[:1] or "\n" for text in lines.texts])
     if firsts.isascii():
         return np.frombuffer(firsts.encode(), dtype=np.uint8)
@@ -92,7 +93,7 @@ def first_chars(lines: Lines) -> npt.NDArray[np.uint8]:
     return np.minimum(wide, 255).astype(np.uint8)
 
 
-def _opening(lines: Lines, firsts: npt.NDArray[np.uint8]) -> list[int]:
+def _opening(lines: Lines | WrappedLines, firsts: npt.NDArray[np.uint8]) -> list[int]:
     """Return the rows that may open a record of several lines, rising.
 
     Those are the suspects, and what has a suspect of the same stream behind it or, as yet, nothing.
@@ -101,17 +102,19 @@ def _opening(lines: Lines, firsts: npt.NDArray[np.uint8]) -> list[int]:
     texts = lines.texts
     indented = firsts == _TAB  # goes on, and opens nothing
     rows = np.flatnonzero(suspects & ~indented)
-    suspects[rows] = [found is not None for found in map(SUSPECT.match, [texts[row] for row in rows.tolist()])]  # fmt: skip
+    suspects[rows] = [found is not None for found in map(SUSPECT.match, some(texts, rows.tolist()))]
     may = suspects.copy()
     for rows in _by_stream(lines):
         may[rows[:-1]] |= suspects[rows[1:]]
         may[rows[-1:]] = True
-    may &= (firsts != _BRACE) & ~indented
-    opening: list[int] = np.flatnonzero(may).tolist()
-    return [row for row in opening if suspects[row] or of_line(texts[row]) >= Level.WARN]
+    opening = suspects & (firsts != _BRACE) & ~indented
+    alerts = np.flatnonzero(may & (firsts != _BRACE) & ~suspects)
+    opening[alerts] = [of_line(text) >= Level.WARN for text in some(texts, alerts.tolist())]
+    rows_opening: list[int] = np.flatnonzero(opening).tolist()
+    return rows_opening
 
 
-def _by_stream(lines: Lines) -> list[Ints]:
+def _by_stream(lines: Lines | WrappedLines) -> list[Ints]:
     streams = lines.streams
     if not streams or streams.count(streams[0]) == len(streams):
         return [np.arange(len(lines.texts))]
@@ -120,7 +123,9 @@ def _by_stream(lines: Lines) -> list[Ints]:
 
 
 class _Joiner:
-    def __init__(self, lines: Lines, firsts: npt.NDArray[np.uint8], opening: Sequence[int]) -> None:
+    def __init__(
+        self, lines: Lines | WrappedLines, firsts: npt.NDArray[np.uint8], opening: Sequence[int]
+    ) -> None:
         self._lines = lines
         self._firsts = firsts
         self._unindented = np.append(np.flatnonzero(firsts != _TAB), len(firsts))
@@ -181,8 +186,8 @@ class _Joiner:
         end = min(end, row + LINES_MAX - current.lines)
         if end <= row:
             return 0
-        added = "\n" + "\n".join(self._lines.texts[row:end])
-        if added.count(_FRAME) != end - row:
+        added = self._frames(row, end)
+        if added is None:
             return 0
         if current.size + len(added) > LINE_BYTES_MAX:
             return 0
@@ -193,6 +198,13 @@ class _Joiner:
         current.last = end - 1
         self._joined[current.row] = current
         return end - row
+
+    def _frames(self, row: int, end: int) -> str | None:
+        texts = self._lines.texts
+        if isinstance(texts, Cut):
+            return texts.frames(row, end)
+        added = "\n" + "\n".join(texts[row:end])
+        return added if added.count(_FRAME) == end - row else None
 
     def _add(self, current: _Open, row: int, text: str, *, partial: bool) -> int:
         """Add a line to an open record and return 1, if it belongs to it; else 0."""
@@ -223,9 +235,9 @@ class _Joiner:
         streams = lines.streams
         if streams:
             streams = streams[:1] * len(index) if self._one else list(compress(streams, kept))
-        texts = list(compress(lines.texts, kept))
+        texts = lines.texts.take(index) if isinstance(lines.texts, Cut) else list(compress(lines.texts, kept))  # fmt: skip
         starts = np.array(lines.starts, dtype=np.int64)[index]
-        records = Records(texts, starts, streams, lambda: times[index] if times is not None else None, {}, {}, end, firsts=self._firsts[index])  # fmt: skip
+        records = Records(texts, starts, streams, lambda rows: times[index[rows]] if times is not None else None, {}, {}, end, firsts=self._firsts[index])  # fmt: skip
         special = sorted({*self._joined, *lines.sizes, *lines.unwrapped})
         unwrapped = set(lines.unwrapped)
         for row, n in zip(special, np.searchsorted(index, special).tolist(), strict=True):
@@ -233,7 +245,11 @@ class _Joiner:
                 continue  # part of another record, or incomplete: it is read again
             joined = self._joined.get(row)
             if joined is not None:
-                texts[n] = "".join(joined.parts)
+                whole = "".join(joined.parts)
+                if isinstance(texts, Cut):
+                    texts.aside[n] = whole
+                else:
+                    texts[n] = whole
                 if joined.size > LINE_BYTES_MAX:
                     records.sizes[n] = joined.size
             bits = (Flag.MULTILINE if joined and joined.lines > 1 else 0) | (Flag.UNPARSED if row in unwrapped else 0)  # fmt: skip

@@ -5,10 +5,14 @@ from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any, Final, Protocol
 
-from logship.parse import text_lines, timestamps
+import numpy as np
+
+from logship.parse import cut_heads, text_lines, timestamps
 from logship.parse.columns import Columns
+from logship.parse.cut import Cut
 from logship.parse.heads import NO_HEAD, Head, heads_of
 from logship.parse.levels import LevelFinder
+from logship.parse.wrapped import Mask
 from model.log import Level
 
 TIME_START: Final = frozenset("0123456789[(<")
@@ -54,6 +58,7 @@ class Headed:
         self._mark = mark
         self._nth = nth  # the head ends with the mark's nth occurrence
         self._heads = heads_of(mark)
+        self._cut_heads = cut_heads.CutHeads(self._heads)
         self.timed = False
 
     def seen(self, texts: Sequence[str]) -> None:
@@ -72,6 +77,12 @@ class Headed:
         message = parts.pop().lstrip(" ") if self._mark[0] == ":" else parts.pop()
         head = self._heads[self._mark.join(parts)[width:]]
         return (head, message) if head.level >= 0 else (NO_HEAD, text)
+
+    def by_position(self, texts: Cut, timed: Mask) -> tuple[Columns, list[int]] | None:
+        """Return the columns of lines, and the rows they say nothing of; None if this cannot be done."""
+        if self._nth > 1 or self._mark[0] == ":" or np.count_nonzero(timed) < timestamps.FEW:
+            return None
+        return cut_heads.read(texts, timed, self._mark.encode(), self._cut_heads)
 
     def decode(self, texts: Sequence[str], finder: LevelFinder, near_ns: int) -> tuple[Columns, list[int]]:  # fmt: skip
         """See ``Layout.decode``."""
@@ -105,13 +116,13 @@ class Headed:
             ):
                 levels[row] = level
         columns.message = text_lines.encoded(messages)
-        text_lines.fill_traces(columns)
-        _trace_in_heads(columns, texts)
+        fill_traces(columns, texts)
         return columns, others
 
 
-def _trace_in_heads(columns: Columns, texts: Sequence[str]) -> None:
-    """Take trace ids that stand in the head, as Spring's sleuth and many MDC patterns write them."""
+def fill_traces(columns: Columns, texts: Sequence[str]) -> None:
+    """Take the trace ids of messages and of heads, where Spring's sleuth and many MDC patterns write them."""
+    text_lines.fill_traces(columns)
     seen = {bytes(fields) for fields in set(columns.fields) if b"race" in fields}
     if not seen:
         return

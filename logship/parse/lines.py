@@ -37,9 +37,12 @@ class Lines(Struct):
     unwrapped: list[int]
     sizes: dict[int, int]
 
-    def runtime_ns(self) -> Ints | None:
-        """Return the runtime's times, int64 shape (n,), or None."""
-        return timestamps.column(self.times) if self.times else None
+    def runtime_ns(self, rows: Ints | None = None) -> Ints | None:
+        """Return the runtime's times of some rows or all, int64 shape (n,); None where it wrote none."""
+        if not self.times:
+            return None
+        times = self.times
+        return timestamps.column(times if rows is None else [times[row] for row in rows.tolist()])
 
 
 Unwrap = Callable[[bytes, int], Lines]

@@ -15,6 +15,7 @@ from logship.parse import lines as unwrap
 from logship.parse import text_lines
 from logship.parse.batch import Origin, Tally, build
 from logship.parse.columns import Columns
+from logship.parse.cut import some
 from logship.parse.detect import TextLines
 from logship.parse.formats import Format
 from logship.parse.join import Records, join
@@ -110,11 +111,17 @@ class Parser:
         return self.lines(lines, origin, read_ns, closing=closing, final=final)
 
     def lines(
-        self, lines: Lines, origin: Origin, read_ns: int, *, closing: bool, final: bool = False
+        self,
+        lines: Lines | WrappedLines,
+        origin: Origin,
+        read_ns: int,
+        *,
+        closing: bool,
+        final: bool = False,
     ) -> Parsed:
         """Parse lines that are unwrapped already (from Docker's API, or one that was cut)."""
         records = join(lines, multiline=self._multiline, closing=closing, final=final)
-        if not records.texts:
+        if not len(records.texts):
             return Parsed([], records.end, Tally())
         try:
             columns = self._understand(records, read_ns)
@@ -128,9 +135,9 @@ class Parser:
     def _understand(self, records: Records, read_ns: int) -> Columns:
         texts = records.texts
         if self._format == "plain":
-            columns = text_lines.plain(texts, self._levels, read_ns)
+            columns = text_lines.plain(list(texts), self._levels, read_ns)
         elif records.structured and not records.sizes and self._format in ("auto", "json"):
-            return self._json.decode(texts)
+            return self._json.decode(list(texts))
         else:
             columns = self._mixed(records, self._kinds(records), read_ns)
         # a joined trace whose first line names no level is an error
@@ -155,9 +162,8 @@ class Parser:
             kinds["logfmt"] = list(range(len(texts)))
         elif form == "auto":
             looks = text_lines.looks_logfmt
-            rows = [
-                row for row in np.flatnonzero(_NAME_START[firsts]).tolist() if looks(texts[row])
-            ]
+            named = np.flatnonzero(_NAME_START[firsts]).tolist()
+            rows = [row for row, text in zip(named, some(texts, named), strict=True) if looks(text)]
             kinds["logfmt"] = [row for row in rows if row not in records.flags]
         return {kind: rows for kind, rows in kinds.items() if rows}
 
@@ -178,9 +184,9 @@ class Parser:
         columns = Columns.empty(len(texts))
         for kind, rows in kinds.items():
             if len(rows) == len(texts):
-                return decoders[kind](texts)
+                return decoders[kind](list(texts))
             if rows:
-                columns.put(decoders[kind]([texts[row] for row in rows]), rows)
+                columns.put(decoders[kind](some(texts, rows)), rows)
         if self._format == "json":
             columns.unparsed = sorted({*columns.unparsed, *kinds["text"]})
         return columns

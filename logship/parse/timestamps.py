@@ -44,7 +44,8 @@ _NUMBER = re.compile(r"\d{9,19}(?:\.\d+)?(?:[eE][+]?\d+)?")
 _DIGITS = frozenset("0123456789")
 _DIGITS_AT = np.array([0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18])
 _SIGNS = np.frombuffer(b"+-", dtype=np.uint8)
-_POINT, _Z, _TAB, _SPACE = b".Z\t "
+_POINT, _Z = b".Z"
+_NO_TIME_STARTS = frozenset(("", " ", "\t"))
 _CLOCK_NS = np.array([36_000, 3_600, 600, 60, 10, 1]) * 1_000_000_000
 _DAY_NS = np.concatenate((_CLOCK_NS, 10 ** np.arange(8, -1, -1, dtype=np.int64))).astype(np.float64)
 _CLOCK_MAX = np.array([23, 59, 59], dtype=np.uint8)
@@ -58,13 +59,17 @@ def column(texts: Sequence[str], near_ns: int = 0) -> Ints:
     read = _same_form(texts)
     if read is not None:
         return read
+    rows = [row for row, text in enumerate(texts) if text[:1] not in _NO_TIME_STARTS]
+    if len(rows) < len(texts):  # frames of a trace, mostly
+        times = np.full(len(texts), NO_TIME)
+        times[rows] = column([texts[row] for row in rows], near_ns)
+        return times
     try:
         raw = np.array([text[:WIDTH] for text in texts], dtype=f"S{WIDTH}")
     except (UnicodeEncodeError, ValueError):
         return np.array([scalar(text, near_ns) for text in texts], dtype=np.int64)
     chars = raw.view(np.uint8).reshape(len(texts), WIDTH)
     times, common = _iso(chars)
-    common |= (chars[:, 0] == _TAB) | (chars[:, 0] == _SPACE)  # no time at all
     for row in np.flatnonzero(~common).tolist():
         times[row] = scalar(texts[row], near_ns)
     return times
@@ -75,15 +80,21 @@ def leading(text: str) -> "re.Match[str] | None":
     return _ISO.match(text) or _SLASHED.match(text)
 
 
+def leading_form(text: str) -> tuple[int, int]:
+    """Return how long the time is that a text starts with, and with what shows its form; 0 for none of the usual forms."""
+    found, form = _ISO.match(text), _FORM.match(text)
+    if found is None or form is None or not found.end() <= form.end() <= found.end() + 2:
+        return 0, 0
+    return found.end(), form.end()
+
+
 def leads(texts: Sequence[str], near_ns: int) -> tuple[Ints, int]:
     """Return ``column`` and, if all texts start with times of one form, how long these are, else 0."""
-    found = _ISO.match(texts[0])
-    width = found.end() if found else 0
-    form = _FORM.match(texts[0])
-    if form is None or len(texts) < FEW or not width <= form.end() <= width + 2:
-        return column(texts, near_ns), _common_width(texts, width)
-    heads = [text[: form.end()] for text in texts]
-    read = _of_heads(heads, form.end())
+    width, form = leading_form(texts[0])
+    if not form or len(texts) < FEW:
+        found = _ISO.match(texts[0])
+        return column(texts, near_ns), _common_width(texts, found.end() if found else 0)
+    read = _of_heads([text[:form] for text in texts], form)
     if read is None or _goes_on(texts, width):
         return column(texts, near_ns), _common_width(texts, width)
     return read, width

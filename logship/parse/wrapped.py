@@ -116,15 +116,17 @@ class Wrapped(Struct, frozen=True):
         """Return a line with its wrapper and its newline."""
         return self.data[self.starts[row] : self.breaks[row] + 1]
 
-    def runtime_ns(self) -> Ints:
-        """Return the runtime's times, int64 shape (n,)."""
-        ends = self.breaks - 2
-        width = int((ends - self.times).max())
+    def runtime_ns(self, rows: Ints | None = None) -> Ints:
+        """Return the runtime's times of k > 0 rows or all, int64 shape (k,)."""
+        starts, ends = self.times, self.breaks - 2
+        if rows is not None:
+            starts, ends = starts[rows], ends[rows]
+        width = int((ends - starts).max())
         if 0 < width <= LITERAL_MAX:
-            read = timestamps.padded(filled(self.data, self.times, ends - self.times))
+            read = timestamps.padded(filled(self.data, starts, ends - starts))
             if read is not None:
                 return read
-        return timestamps.column([text.decode() for text in pieces(self.data, self.times, ends)])
+        return timestamps.column([text.decode() for text in pieces(self.data, starts, ends)])
 
 
 def pieces(data: bytes, starts: Ints, ends: Ints) -> list[bytes]:

@@ -47,9 +47,10 @@ class TimedLines(Lines):
 
     times_ns: list[int]
 
-    def runtime_ns(self) -> Ints | None:
+    def runtime_ns(self, rows: Ints | None = None) -> Ints | None:
         """See ``Lines.runtime_ns``."""
-        return np.array(self.times_ns, dtype=np.int64)
+        times = np.array(self.times_ns, dtype=np.int64)
+        return times if rows is None else times[rows]
 
 
 class _Sender(Struct):
