@@ -34,13 +34,11 @@ class Segment:
     Attributes:
         path: Where it is.
         size: Its bytes.
-        sealed: It is not written to any more.
     """
 
     def __init__(self, path: Path, descriptor: int, position: int, size: int) -> None:
         self.path = path
         self.size = size
-        self.sealed = False
         self._descriptor = descriptor
         self._position = position
         self._next = position
@@ -103,15 +101,14 @@ class Segment:
         """Write a chunk at the end.
 
         Raises:
-            OSError: If the disk does not take it; the file is as before, and sealed.
+            OSError: If the disk does not take it; the file is as before.
         """
         body = msgpack.packb([chunk.id, chunk.records, chunk.message])
         data = _ENTRY.pack(len(body), zlib.crc32(body)) + body
         try:
             _write(self._descriptor, data, self.size)
         except OSError:
-            # half a chunk at the end is harmless, half a chunk before others is not
-            self.sealed = True
+            # the next is written over what is there of this one; a full disk gets the room back
             os.ftruncate(self._descriptor, self.size)
             raise
         if self.drained:

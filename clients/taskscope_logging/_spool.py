@@ -93,7 +93,7 @@ class Spool:
         """
         if self._used_bytes() + len(chunk.message) > self._limit_bytes:
             raise SpoolFullError(f"{self._directory} holds {self._limit_bytes} bytes")
-        if not self._own or self._own[-1].sealed or self._own[-1].size >= self._part_bytes:
+        if not self._own or self._own[-1].size >= self._part_bytes:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             # by name is by age, for whoever takes it over
             name = f"{time.time_ns():020d}-{os.getpid()}-{uuid.uuid4().hex[:8]}{SUFFIX}"

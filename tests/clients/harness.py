@@ -64,3 +64,13 @@ def dead_port() -> int:
     """Return a port where nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
+
+
+def files(directory: Path) -> list[Path]:
+    """Return the files of a spool."""
+    return sorted(directory.glob("*.tslog"))
+
+
+def logged(text: str) -> bool:
+    """Return whether the test has logged it, not the client itself."""
+    return "dropped" not in text and "spool" not in text

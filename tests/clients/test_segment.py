@@ -83,6 +83,39 @@ def test_what_was_acknowledged_does_not_come_again(tmp_path: Path) -> None:
     assert left(path) == ([], 0)
 
 
+def test_what_was_written_while_it_was_on_its_way_is_acknowledged_unread(tmp_path: Path) -> None:
+    """A chunk that is delivered in the moment in which it comes to the file is not sent again."""
+    path = tmp_path / "0.tslog"
+    segment = Segment.create(path)
+    for chunk in CHUNKS:
+        segment.append(chunk)
+        segment.acknowledge()
+        assert segment.drained
+    segment.close()
+    assert left(path) == ([], 0)
+
+
+def test_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    """Half of it was written: the file is as long as before, and what is written next is found."""
+    path, real = tmp_path / "0.tslog", os.pwrite
+    segment = Segment.create(path)
+    segment.append(CHUNKS[0])
+    size = path.stat().st_size
+
+    def half(descriptor: int, data: bytes, offset: int) -> int:
+        real(descriptor, bytes(data)[: len(data) // 2], offset)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.pwrite", half)
+    with pytest.raises(OSError, match="No space"):
+        segment.append(CHUNKS[3])
+    monkeypatch.setattr("os.pwrite", real)
+    assert path.stat().st_size == size
+    segment.append(CHUNKS[1])
+    segment.close()
+    assert left(path) == (CHUNKS[:2], 0)
+
+
 def test_only_files_of_the_dead_are_taken(tmp_path: Path) -> None:
     """Not one that is owned, or a link, a FIFO, or something else; not more than a few at a time."""
     for number in range(TAKEN_MAX + 3):
