@@ -1,20 +1,17 @@
-"""The handler: a bounded queue, and a thread that delivers. It never blocks and never raises."""
+"""The handler: a bounded queue, and threads that deliver. It never blocks and never raises."""
 
 import logging
 import os
 import threading
-import time
 import weakref
-from collections import deque
 from contextlib import suppress
 from typing import Any
 
+from taskscope_logging._delivery import Delivery
 from taskscope_logging._fields import Fields
-from taskscope_logging._outlets import SEND_SECONDS, Outlet
-
-BATCH_RECORDS = 1000
-BATCH_BYTES = 256 << 10
-BACKOFF_SECONDS = (0.1, 5.0)
+from taskscope_logging._outlets import Outlet
+from taskscope_logging._queue import Queue
+from taskscope_logging._spool import Spool
 
 _handlers: "weakref.WeakSet[Handler]" = weakref.WeakSet()
 
@@ -28,11 +25,7 @@ class Handler(logging.Handler):
         queue_records: The most that wait.
         queue_bytes: The most that wait.
         exit_seconds: How long ``close`` may take.
-
-    Attributes:
-        dropped: Records that were given up, because the queue was full or time was up at the end.
-        errors: Records that no document could be made of, and deliveries that failed.
-        problem: Why the last one failed; "" once a delivery works.
+        spool: Keeps on disk what would have to wait in the queue; None for not at all.
     """
 
     def __init__(
@@ -43,30 +36,38 @@ class Handler(logging.Handler):
         queue_records: int,
         queue_bytes: int,
         exit_seconds: float,
+        spool: Spool | None = None,
     ) -> None:
         super().__init__()
-        self.dropped = 0
-        self.errors = 0
-        self.problem = ""
         self._fields = fields
         self._outlet = outlet
-        self._queue_records = max(1, queue_records)
-        self._queue_bytes = queue_bytes
         self._exit_seconds = exit_seconds
-        self._told = 0
         self._entered = threading.local()
-        self._begin()
+        self._queue = Queue(queue_records, queue_bytes, self._say_dropped)
+        self._delivery = Delivery(self._queue, outlet, spool, self._say)
         _handlers.add(self)
+        if spool is not None:
+            self._delivery.start()  # a process that died may have left something
 
-    def _begin(self) -> None:
-        self._guard = threading.RLock()  # a signal's handler may log while this thread has it
-        self._wake = threading.Event()
-        self._delivered = threading.Condition(self._guard)
-        self._queue: deque[bytes] = deque()
-        self._queued_bytes = 0
-        self._in_flight: list[bytes] = []
-        self._thread: threading.Thread | None = None
-        self._closed = False
+    @property
+    def dropped(self) -> int:
+        """Records that were given up, because the queue (and the spool) was full or time was up at the end."""
+        return self._queue.dropped
+
+    @property
+    def spooled(self) -> int:
+        """Records that were written to the spool, by this process."""
+        return self._delivery.backlog.spooled
+
+    @property
+    def errors(self) -> int:
+        """Records that no document could be made of, deliveries that failed, and failures of the spool's disk."""
+        return self._delivery.errors
+
+    @property
+    def problem(self) -> str:
+        """What the last one was; "" once a delivery works."""
+        return self._delivery.problem
 
     # ------------------------------------------------------------ taking
 
@@ -80,130 +81,44 @@ class Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Queue a record; whatever goes wrong is counted, and nothing of it is logged."""
         if getattr(self._entered, "now", False):
-            self.dropped += 1  # making a text of an argument has logged something
+            self._queue.drop()  # making a text of an argument has logged something
             return
         self._entered.now = True
         try:
-            self._put(self._outlet.pack(self._fields.of(record), record.created))
+            if self._queue.put(self._outlet.pack(self._fields.of(record), record.created)):
+                self._delivery.start()
+                self._delivery.wake()
         except Exception as error:
-            self._fail(error)
+            self._delivery.fail(error)
         finally:
             self._entered.now = False
 
-    def _put(self, packed: bytes) -> None:
-        with self._guard:
-            if self._closed:
-                self.dropped += 1
-                return
-            self._queue.append(packed)
-            self._queued_bytes += len(packed)
-            while len(self._queue) > self._queue_records or self._queued_bytes > self._queue_bytes:
-                self._queued_bytes -= len(self._queue.popleft())
-                self.dropped += 1
-            new = None
-            if self._thread is None:
-                new = threading.Thread(target=self._run, name="taskscope-logging", daemon=True)
-                self._thread = new
-        if new is not None:
-            try:
-                new.start()
-            except RuntimeError:  # the interpreter is ending: close() delivers
-                self._thread = None
-        self._wake.set()
+    def _say_dropped(self, lost: int) -> bytes:
+        return self._say(f"{lost} log records were dropped: the queue was full", {"log.dropped": lost})  # fmt: skip
 
-    # ------------------------------------------------------------ delivering
-
-    def _run(self) -> None:
-        pause = BACKOFF_SECONDS[0]
-        while True:
-            self._wake.wait()
-            self._wake.clear()
-            while self._take():
-                if self._closed:
-                    break
-                if self._deliver(time.monotonic() + SEND_SECONDS):
-                    pause = BACKOFF_SECONDS[0]
-                else:
-                    self._pause(pause)
-                    pause = min(2 * pause, BACKOFF_SECONDS[1])
-            if self._closed:
-                return
-
-    def _pause(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while not self._closed and (left := end - time.monotonic()) > 0:
-            time.sleep(min(left, 0.05))
-
-    def _take(self) -> bool:
-        """Have something in flight, if there is anything; what could not be delivered is kept as it was."""
-        with self._guard:
-            if self._in_flight:
-                return True
-            size = 0
-            while self._queue and len(self._in_flight) < BATCH_RECORDS and size < BATCH_BYTES:
-                self._in_flight.append(self._queue.popleft())
-                size += len(self._in_flight[-1])
-            self._queued_bytes -= size
-            if self._in_flight and self.dropped > self._told:
-                self._in_flight.append(self._say(self.dropped - self._told))
-                self._told = self.dropped
-            return bool(self._in_flight)
-
-    def _say(self, lost: int) -> bytes:
-        record = logging.LogRecord(__name__.partition(".")[0], logging.WARNING, "", 0, "%d log records were dropped: the queue was full", (lost,), None)  # fmt: skip
-        record.__dict__["log.dropped"] = lost
+    def _say(self, text: str, fields: dict[str, Any] | None = None) -> bytes:
+        record = logging.LogRecord(__name__.partition(".")[0], logging.WARNING, "", 0, text, None, None)  # fmt: skip
+        record.__dict__.update(fields or {})
         return self._outlet.pack(self._fields.of(record), record.created)
-
-    def _deliver(self, deadline: float) -> bool:
-        try:
-            self._outlet.deliver(self._in_flight, deadline)
-        except Exception as error:
-            self._fail(error)
-            return False
-        self.problem = ""
-        with self._guard:
-            self._in_flight = []
-            self._delivered.notify_all()
-        return True
-
-    def _fail(self, error: Exception) -> None:
-        self.errors += 1
-        self.problem = f"{type(error).__name__}: {error}"
 
     # ------------------------------------------------------------ the end, and forks
 
     def flush(self, seconds: float = 0.0) -> bool:  # type: ignore[override]  # logging's takes and returns nothing
         """Wait until everything is delivered; ``logging.shutdown`` calls it without a time, ``close`` does the waiting then."""
-        with self._guard:
-            return self._delivered.wait_for(lambda: not (self._queue or self._in_flight), seconds)
+        return self._delivery.flush(seconds)
 
     def close(self) -> None:
-        """Deliver what is queued within ``exit_seconds``, count the rest as dropped; safe twice."""
-        deadline = time.monotonic() + self._exit_seconds
-        if not self._closed:
-            thread = self._thread
-            if thread is not None and thread.is_alive():
-                self.flush(self._exit_seconds)
-            self._closed = True
-            self._wake.set()
-            if thread is not None and thread is not threading.current_thread():
-                thread.join(max(0.0, deadline - time.monotonic()) + 0.1)
-            if thread is None or not thread.is_alive():
-                while self._take() and time.monotonic() < deadline and self._deliver(deadline):
-                    pass
-            with self._guard:
-                self.dropped += len(self._queue) + len(self._in_flight)
-                self._queue.clear()
-            with suppress(Exception):
-                self._outlet.close()
+        """Deliver what is queued within ``exit_seconds``, spool the rest or count it as dropped; safe twice."""
+        if not self._queue.closed:
+            self._delivery.close(self._exit_seconds)
         super().close()
 
     def _forked(self) -> None:
         """Begin anew in a child: what its parent queued is its parent's."""
         with suppress(Exception):
             self._outlet.forget()
-        self.dropped = self._told = self.errors = 0
-        self._begin()
+        self._queue.begin()
+        self._delivery.begin()
 
 
 def _forked() -> None:

@@ -9,7 +9,7 @@ import socket
 import time
 import uuid
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgpack
 from fluent.sender import EventTime
@@ -18,18 +18,39 @@ SEND_SECONDS = 5.0
 _READ_BYTES = 4096
 
 
+class Chunk(NamedTuple):
+    """Records that are delivered together, as the receiver gets them.
+
+    The bytes are made once: who sends them again, in another process even, sends the very same,
+    and that is what a receiver knows a repetition by.
+
+    Attributes:
+        id: What the receiver acknowledges; "" where nothing is.
+        records: How many.
+        message: As it is sent.
+    """
+
+    id: str
+    records: int
+    message: bytes
+
+
 class Outlet(Protocol):
-    """Takes packed records; ``deliver`` and ``close`` are called by one thread at a time."""
+    """Takes packed records; all but ``pack`` is called by one thread at a time."""
 
     def pack(self, fields: "dict[str, Any]", created: float) -> bytes:
         """Return a record as it is sent; any thread may ask."""
         ...
 
-    def deliver(self, records: Sequence[bytes], deadline: float) -> None:
-        """Return when they are there; ``deadline`` is monotonic.
+    def seal(self, records: Sequence[bytes]) -> Chunk:
+        """Return packed records as they are sent; may be called while ``deliver`` runs."""
+        ...
+
+    def deliver(self, chunk: Chunk, deadline: float) -> None:
+        """Return when it is there; ``deadline`` is monotonic.
 
         Raises:
-            OSError: If they are not; the same are given again later.
+            OSError: If it is not; the same is given again later.
         """
         ...
 
@@ -53,9 +74,13 @@ class Stdout:
         """See ``Outlet.pack``."""
         return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
-    def deliver(self, records: Sequence[bytes], deadline: float) -> None:
+    def seal(self, records: Sequence[bytes]) -> Chunk:
+        """See ``Outlet.seal``."""
+        return Chunk("", len(records), b"".join(records))
+
+    def deliver(self, chunk: Chunk, deadline: float) -> None:
         """See ``Outlet.deliver``; a pipe that nobody reads is waited for until the deadline."""
-        data = memoryview(self._rest or b"".join(records))
+        data = memoryview(self._rest or chunk.message)
         while data:
             left = max(0.0, deadline - time.monotonic())
             _, ready, _ = select.select([], [self._descriptor], [], left)
@@ -89,27 +114,31 @@ class Forward:
         self._tag = tag
         self._socket: socket.socket | None = None
         self._sender = uuid.uuid4().bytes
-        self._delivered = 0
+        self._sealed = 0
 
     def pack(self, fields: "dict[str, Any]", created: float) -> bytes:
         """See ``Outlet.pack``."""
         packed: bytes = msgpack.packb([EventTime(created), fields])
         return packed
 
-    def deliver(self, records: Sequence[bytes], deadline: float) -> None:
-        """See ``Outlet.deliver``; the same records have the same chunk id each time."""
-        number = self._delivered.to_bytes(8, "big")
+    def seal(self, records: Sequence[bytes]) -> Chunk:
+        """See ``Outlet.seal``; no two chunks of any process have the same id."""
+        number = self._sealed.to_bytes(8, "big")
+        self._sealed += 1
         chunk = hashlib.sha256(self._sender + number).hexdigest()[:32]
         message = msgpack.packb([self._tag, b"".join(records), {"chunk": chunk, "size": len(records)}])  # fmt: skip
+        return Chunk(chunk, len(records), message)
+
+    def deliver(self, chunk: Chunk, deadline: float) -> None:
+        """See ``Outlet.deliver``."""
         try:
             sock = self._connected(deadline)
             sock.settimeout(_left(deadline))
-            sock.sendall(message)
-            self._wait(sock, chunk, deadline)
+            sock.sendall(chunk.message)
+            self._wait(sock, chunk.id, deadline)
         except (OSError, ValueError, msgpack.UnpackException) as error:
             self.close()
             raise OSError(str(error)) from error
-        self._delivered += len(records)
 
     def _connected(self, deadline: float) -> socket.socket:
         if self._socket is None:
@@ -134,7 +163,7 @@ class Forward:
         """See ``Outlet.forget``: the connection stays the parent's, and the child is another sender."""
         self.close()
         self._sender = uuid.uuid4().bytes
-        self._delivered = 0
+        self._sealed = 0
 
     def close(self) -> None:
         """See ``Outlet.close``."""

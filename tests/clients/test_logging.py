@@ -9,8 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,38 +20,10 @@ from model.log import Level
 from taskscope_logging import Handler
 from taskscope_logging._fields import Fields
 from taskscope_logging._outlets import Stdout
+from tests.clients.harness import dead_port, environment, lines, logger, run
 from tests.logship.forward.receiving import receiving
 from tests.logship.harness import until
 from tests.logship.recording import RecordingSink
-
-CLIENTS = Path(__file__).parents[2] / "clients"
-
-
-@contextmanager
-def logger(name: str, to: str, **how: Any) -> Iterator[tuple[logging.Logger, Handler]]:
-    """Set up a logger of a test."""
-    made = logging.getLogger(f"test-{name}")
-    made.propagate = False
-    handler = taskscope_logging.setup("orders", to=to, logger=made, exit_seconds=0.5, **how)
-    try:
-        yield made, handler
-    finally:
-        logging.captureWarnings(False)
-        made.removeHandler(handler)
-        handler.close()
-        handler.close()
-
-
-def run(script: str, *args: str) -> subprocess.CompletedProcess[str]:
-    """Run a program that has the distribution."""
-    environment = {**os.environ, "PYTHONPATH": str(CLIENTS)}
-    return subprocess.run([sys.executable, "-c", script, *args], capture_output=True, text=True, env=environment, timeout=30, check=False)  # fmt: skip
-
-
-def lines(answer: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
-    """Return the JSON lines of a program that went well."""
-    assert (answer.returncode, answer.stderr) == (0, "")
-    return [json.loads(line) for line in answer.stdout.splitlines()]
 
 
 def test_lines_on_stdout_are_consistent() -> None:
@@ -141,8 +111,7 @@ def test_dead_agent_costs_the_application_nothing(agent: str) -> None:
 
 def test_agent_that_comes_back_gets_what_waited_and_how_much_was_lost(tmp_path: Path) -> None:
     """The newest records, in order, and one that says how many are missing."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = dead_port()
     sink = RecordingSink()
     with logger("back", f"tcp://127.0.0.1:{port}", queue_records=100) as (log, handler):
         for number in range(150):
@@ -261,14 +230,12 @@ for n in range(500):
 
 def test_end_of_the_process_waits_no_longer_than_told() -> None:
     """With nobody there, and with a standard output that nobody reads."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = dead_port()
     script = "import logging, sys, taskscope_logging\ntaskscope_logging.setup('e', to=sys.argv[1], exit_seconds=0.5)\nfor n in range(20000): logging.info('%d ' + 'x' * 100, n)"  # fmt: skip
     began = time.monotonic()
     assert run(script, f"tcp://127.0.0.1:{port}").returncode == 0
     reading, writing = os.pipe()
-    environment = {**os.environ, "PYTHONPATH": str(CLIENTS)}
-    process = subprocess.Popen([sys.executable, "-c", script, "stdout"], stdout=writing, env=environment)  # fmt: skip
+    process = subprocess.Popen([sys.executable, "-c", script, "stdout"], stdout=writing, env=environment())  # fmt: skip
     assert process.wait(20) == 0
     os.close(reading)
     os.close(writing)
