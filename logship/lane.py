@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import numpy as np
@@ -31,6 +32,7 @@ _LOG: Final = logging.getLogger(__name__)
 BACKOFF_FIRST_SECONDS: Final = 0.1
 BACKOFF_MAX_SECONDS: Final = 30.0
 REFUSED_SECONDS: Final = 30.0  # a wrong password is tried again this often
+AHEAD_REQUESTS: Final = 2  # what waits is made ready only as far: it is three times as large then
 CHECK_SECONDS: Final = 30.0  # a sink that nothing is sent to is looked at this often
 
 
@@ -104,6 +106,10 @@ class Lane:
     def put(self, chunk: Chunk) -> None:
         """Take a chunk; the reader asks ``has_room`` first, and says ``go`` when it has no more for now."""
         self._resumed(chunk)
+        if self._concurrent is not None and self._waiting < AHEAD_REQUESTS * self._pace.request_bytes:  # fmt: skip
+            with suppress(Exception):  # the thread that writes will meet it too
+                for batch in chunk.batches:
+                    self._concurrent.ahead(batch)
         with self._changed:
             self._chunks.append(chunk)
             self._order.add(chunk)

@@ -51,6 +51,14 @@ class ConcurrentSink(Sink, Protocol):
 
     parallel: int
 
+    def ahead(self, batch: LogBatch) -> None:
+        """Make what ``write`` will send of a batch; called by the thread that read it, soon before.
+
+        The interpreter's small objects come from one pool. Where one thread makes and drops them
+        by the thousand that stays in its core's cache; where two do, each waits for the other's.
+        """
+        ...
+
     def resumed(self, source_ids: Iterable[str]) -> None:
         """Take note, before their first records come, of sources that another life of this process may have read.
 

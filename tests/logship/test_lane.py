@@ -52,6 +52,9 @@ class Slow:
     def resumed(self, source_ids: Iterable[str]) -> None:
         self.resumed_ids |= set(source_ids)
 
+    def ahead(self, batch: LogBatch) -> None:
+        """See ``ConcurrentSink.ahead``."""
+
     def write(self, batches: Sequence[LogBatch], timeout_seconds: float) -> Sequence[Delivery]:
         with self._lock:
             self.now += 1

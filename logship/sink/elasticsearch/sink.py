@@ -79,8 +79,14 @@ class ElasticsearchSink:
         self._mark = Mark()
         self._doubts = Doubts(window_bytes)
         self._checked = Checked(self._mark)
+        self._ahead: dict[int, tuple[LogBatch, Part]] = {}  # by id, which the batch keeps its own
         self._lock = threading.Lock()
         self._setting_up = threading.Lock()
+
+    def ahead(self, batch: LogBatch) -> None:
+        """See ``ConcurrentSink.ahead``."""
+        if len(batch):
+            self._ahead[id(batch)] = batch, part_of(self._named(batch), "")
 
     def resumed(self, source_ids: Iterable[str]) -> None:
         """See ``ConcurrentSink.resumed``."""
@@ -93,14 +99,14 @@ class ElasticsearchSink:
 
     def write(self, batches: Sequence[LogBatch], timeout_seconds: float) -> Sequence[Delivery]:
         """See ``Sink.write``; several threads may."""
-        if self._dataset != DEFAULT_DATASET:
-            batches = [replace(b, dataset=self._dataset) if b.dataset == DEFAULT_DATASET else b for b in batches]  # fmt: skip
+        ahead = [self._ahead.pop(id(batch), (batch, None))[1] for batch in batches]
+        batches = [self._named(batch) for batch in batches]
         streams = [self.index(batch.dataset) for batch in batches]
         request: Request | None = None
         try:
             client = self._ready({batch.dataset for batch in batches}, timeout_seconds)
             request = Request(client, "", self._params(), self._mark.headers)
-            deliveries = self._write(request, batches, streams)
+            deliveries = self._write(request, batches, streams, ahead)
         except Exception as error:
             if request is not None and (request.answered or is_open(error)):
                 self._mark.lost(request.headers)
@@ -113,6 +119,11 @@ class ElasticsearchSink:
         self._written.update(streams)
         self._keep(client)
         return deliveries
+
+    def _named(self, batch: LogBatch) -> LogBatch:
+        """Return a batch under the dataset that is configured."""
+        other = self._dataset != DEFAULT_DATASET and batch.dataset == DEFAULT_DATASET
+        return replace(batch, dataset=self._dataset) if other else batch
 
     def index(self, dataset: str) -> str:
         """Return the data stream of a dataset."""
@@ -164,7 +175,7 @@ class ElasticsearchSink:
         new = self._server is not None and self._server.since(REQUIRE_DATA_STREAM)
         return {"require_data_stream": "true"} if new else {}
 
-    def _write(self, request: Request, batches: Sequence[LogBatch], streams: Sequence[str]) -> list[Delivery]:  # fmt: skip
+    def _write(self, request: Request, batches: Sequence[LogBatch], streams: Sequence[str], ahead: Sequence[Part | None]) -> list[Delivery]:  # fmt: skip
         doubtful = [n for n, batch in enumerate(batches) if self._doubts.about(batch)]
         certain = [n for n in range(len(batches)) if n not in doubtful] if doubtful else range(len(batches))  # fmt: skip
         outcomes: dict[int, Outcome] = {}
@@ -174,7 +185,11 @@ class ElasticsearchSink:
         if certain:
             indices = {streams[n] for n in certain}
             request.index = indices.pop() if len(indices) == 1 else ""
-            parts = [part_of(batches[n], "" if request.index else streams[n]) for n in certain]
+            parts = [
+                (ahead[n] if request.index else None)
+                or part_of(batches[n], "" if request.index else streams[n])
+                for n in certain
+            ]
             outcomes.update(zip(certain, request.send(parts), strict=True))
         deliveries = [outcomes[n].delivery for n in range(len(batches))]
         for n, (batch, stream) in enumerate(zip(batches, streams, strict=True)):
