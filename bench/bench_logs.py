@@ -85,7 +85,7 @@ _FLUENT_FILTERS: Final = {
 }
 _FLUENT_BIT: Final = """[SERVICE]
     Flush 1
-    Log_Level error
+    Log_Level off
     Parsers_File {state}/parsers.conf
 [INPUT]
     Name tail

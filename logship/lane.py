@@ -32,7 +32,6 @@ _LOG: Final = logging.getLogger(__name__)
 BACKOFF_FIRST_SECONDS: Final = 0.1
 BACKOFF_MAX_SECONDS: Final = 30.0
 REFUSED_SECONDS: Final = 30.0  # a wrong password is tried again this often
-AHEAD_REQUESTS: Final = 2  # what waits is made ready only as far: it is three times as large then
 CHECK_SECONDS: Final = 30.0  # a sink that nothing is sent to is looked at this often
 
 
@@ -106,7 +105,8 @@ class Lane:
     def put(self, chunk: Chunk) -> None:
         """Take a chunk; the reader asks ``has_room`` first, and says ``go`` when it has no more for now."""
         self._resumed(chunk)
-        if self._concurrent is not None and self._waiting < AHEAD_REQUESTS * self._pace.request_bytes:  # fmt: skip
+        # what is ready is three times as large; where the far side is slow there is time for it later
+        if self._concurrent is not None and self._pace.parallel == 1 and self._waiting < self._pace.request_bytes:  # fmt: skip
             with suppress(Exception):  # the thread that writes will meet it too
                 for batch in chunk.batches:
                     self._concurrent.ahead(batch)

@@ -32,11 +32,6 @@ class Part(Struct, frozen=True):
     body: bytes
     size: int
 
-    def parted(self, at: int) -> tuple["Part", "Part"]:
-        """Return the first ``at`` records and the others."""
-        records = ecs.records(self.body)
-        return Part(b"".join(records[:at]), at), Part(b"".join(records[at:]), self.size - at)
-
 
 class Outcome(Struct):
     """What became of the records of one part.
@@ -69,41 +64,48 @@ class Request(Struct):
     expected: str = ""
     answered: int = 0
 
-    def send(self, parts: Sequence[Part]) -> list[Outcome]:
-        """Send; a request that is too large for the server is sent in halves."""
+    def send(self, parts: list[Part]) -> list[Outcome]:
+        """Send; a request that is too large for the server is sent in halves.
+
+        ``parts`` is empty afterwards: a request under way is in memory once.
+        """
+        body, sizes = b"".join([part.body for part in parts]), [part.size for part in parts]
+        parts.clear()
+        return self._send(body, sizes)
+
+    def _send(self, body: bytes, sizes: list[int]) -> list[Outcome]:
         from elasticsearch import ApiError
 
         try:
-            return self._bulk(parts)
+            return self._bulk(body, sizes)
         except ApiError as error:
             if error.status_code != HTTP_TOO_LARGE:
                 raise
-        if len(parts) > 1:
-            half = len(parts) // 2
-            return [*self.send(parts[:half]), *self.send(parts[half:])]
-        (part,) = parts
-        if part.size == 1:
-            why = f"a request of {len(part.body)} bytes is too large for the server"
+        if sum(sizes) == 1:
+            why = f"a request of {len(body)} bytes is too large for the server"
             return [Outcome(Delivery(np.full(1, NEVER, dtype=np.int16), {0: why}))]
-        half = part.size // 2
-        (first,), (second,) = (self.send([piece]) for piece in part.parted(half))
+        records = ecs.records(body)
+        if len(sizes) > 1:
+            half = len(sizes) // 2
+            at = sum(sizes[:half])
+            return [*self._send(b"".join(records[:at]), sizes[:half]), *self._send(b"".join(records[at:]), sizes[half:])]  # fmt: skip
+        half = len(records) // 2
+        (first,), (second,) = (self._send(b"".join(some), [len(some)]) for some in (records[:half], records[half:]))  # fmt: skip
         status = np.concatenate([first.delivery.status, second.delivery.status])
         reasons = first.delivery.reasons | {half + row: why for row, why in second.delivery.reasons.items()}  # fmt: skip
         landed = first.landed | {half + row: where for row, where in second.landed.items()}
         return [Outcome(Delivery(status, reasons), landed)]
 
-    def _bulk(self, parts: Sequence[Part]) -> list[Outcome]:
+    def _bulk(self, body: bytes, sizes: Sequence[int]) -> list[Outcome]:
         named = ",items.*._index" if self.expected else ""
         reach("bulk.before_send")
         answer: Any = ask(
-            self.client, "POST", f"/{self.index}/_bulk" if self.index else "/_bulk",
-            b"".join([part.body for part in parts]),
+            self.client, "POST", f"/{self.index}/_bulk" if self.index else "/_bulk", body,
             params={"filter_path": f"errors,items.*.status,items.*.error{named}", **self.params},
             headers={"content-type": LINES, **self.headers},
         )  # fmt: skip
         reach("bulk.answered")
         self.answered += 1
-        sizes = [part.size for part in parts]
         if not answer.get("errors"):
             if not self.expected or self._all_where_expected(answer.get("raw", b""), sum(sizes)):
                 return [Outcome(Delivery(np.full(size, STORED, dtype=np.int16))) for size in sizes]

@@ -175,7 +175,7 @@ class ElasticsearchSink:
         new = self._server is not None and self._server.since(REQUIRE_DATA_STREAM)
         return {"require_data_stream": "true"} if new else {}
 
-    def _write(self, request: Request, batches: Sequence[LogBatch], streams: Sequence[str], ahead: Sequence[Part | None]) -> list[Delivery]:  # fmt: skip
+    def _write(self, request: Request, batches: Sequence[LogBatch], streams: Sequence[str], ahead: list[Part | None]) -> list[Delivery]:  # fmt: skip
         doubtful = [n for n, batch in enumerate(batches) if self._doubts.about(batch)]
         certain = [n for n in range(len(batches)) if n not in doubtful] if doubtful else range(len(batches))  # fmt: skip
         outcomes: dict[int, Outcome] = {}
@@ -190,6 +190,7 @@ class ElasticsearchSink:
                 or part_of(batches[n], "" if request.index else streams[n])
                 for n in certain
             ]
+            ahead.clear()
             outcomes.update(zip(certain, request.send(parts), strict=True))
         deliveries = [outcomes[n].delivery for n in range(len(batches))]
         for n, (batch, stream) in enumerate(zip(batches, streams, strict=True)):
