@@ -269,6 +269,8 @@ class Shipper:
         Returns:
             Whether it is worth looking at the stream again at once.
         """
+        if self._checkpoint_problem and self._known.waits(stream.key):
+            return False
         more = False
         chunk: Chunk | None = None
         reader = ""  # the lane it was read for
@@ -302,7 +304,10 @@ class Shipper:
             self._save()
         held, self._held = self._held, []
         for lane, chunk in held:
-            lane.put(chunk)
+            if self._known.is_new(chunk.source.source_id):  # it could not be written
+                self._held.append((lane, chunk))
+            else:
+                lane.put(chunk)
 
     def _count_losses(self, stream: Stream) -> None:
         truncations, abandoned = stream.losses()
@@ -359,7 +364,7 @@ class Shipper:
         except OSError as error:
             self._dirty = True
             self._metrics.errors.labels("checkpoint", type(error).__name__).inc()
-            self._checkpoint_problem = f"the log checkpoint cannot be written: {error.strerror}; lines may be sent twice after a restart"  # fmt: skip
+            self._checkpoint_problem = f"the log checkpoint cannot be written: {error.strerror}; what is in new files waits until it can"  # fmt: skip
         self._saved_at = self._clock.monotonic()
 
     # ------------------------------------------------------------ telling

@@ -68,6 +68,14 @@ class KnownFiles:
         """Whether the checkpoint must be saved first."""
         return bool(self._new)
 
+    def is_new(self, source_id: str) -> bool:
+        """Tell whether the checkpoint does not know a source yet, so that nothing of it may leave."""
+        return source_id in self._new
+
+    def waits(self, key: str) -> bool:
+        """Tell whether a stream has such a source."""
+        return any(self._claimed[new][0] == key for new in self._new if new in self._claimed)
+
     def _note(self, key: str, file: "Identified | Entry", generation: int) -> None:
         kind = key, file.inode, file.fingerprint
         self._generations[kind] = max(self._generations.get(kind, -1), generation)

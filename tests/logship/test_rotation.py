@@ -1,5 +1,6 @@
 """Rotation in all its ways: nothing is lost that could be read, nothing comes twice."""
 
+import errno
 import gzip
 import os
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from logship.checkpoint import CheckpointFile
 from logship.shipper import Shipper
 from model.errors import DeliveryError
 from tests.fakes.tasks import FakeTaskSource, make_task
@@ -397,3 +399,51 @@ def test_a_storm(ship: Ship, how: Callable[[Path], None]) -> None:
 
     assert ship.arrives(*written), ship.diff(written)
     assert ship.sink.repeats == 0
+
+
+def test_new_files_wait_for_a_checkpoint_that_cannot_be_written(
+    ship: Ship, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Truncated while the disk is full, twice, and killed: no id is given to two lines, and none is lost that was there."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    long = "a" * 5000  # what is read of a young file must be in its mark, too
+    ship.add(long, "a2")
+    ship.start()
+    assert ship.arrives(long, "a2")
+    monkeypatch.setattr(CheckpointFile, "save", refuse)
+    monkeypatch.setattr(CheckpointFile, "rewrite", refuse)
+    ship.add("a3")
+    assert until(lambda: ship.has("a3"))  # of a file that it knows
+    os.truncate(ship.log, 0)
+    ship.add("b1", "b2")
+    assert not until(lambda: ship.has("b1"), 1.0)
+    os.truncate(ship.log, 0)
+    ship.add("c1")
+    assert not until(lambda: ship.has("c1"), 1.0)
+    ship.stop()  # it cannot say how far it got
+    monkeypatch.undo()
+    ship.start()
+    ship.add("c2")
+
+    assert ship.arrives(long, "a2", "a3", "c1", "c2")
+
+
+def test_what_waited_for_the_checkpoint_goes_on(
+    ship: Ship, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As soon as there is room on the disk again, without a restart."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr(CheckpointFile, "save", refuse)
+        full.setattr(CheckpointFile, "rewrite", refuse)
+        ship.add("one")
+        ship.start()
+        assert not until(lambda: ship.has("one"), 1.0)
+
+    assert ship.arrives("one")
