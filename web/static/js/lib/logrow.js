@@ -10,7 +10,11 @@ export const SHORT_NAMES = {
   "log.level": "level", "service.name": "app", "taskscope.task.id": "task_id", "taskscope.task.name": "task_name",
   "taskscope.stream": "stream", "taskscope.task.run": "run", "host.name": "host", "container.id": "container_id",
   "container.image.name": "image", "container.name": "container_name", "trace.id": "trace_id",
+  "orchestrator.cluster.name": "cluster", "orchestrator.namespace": "namespace", "orchestrator.type": "framework",
+  "event.dataset": "dataset",
 };
+// what every record has for Taskscope's own use; no search can ask for it
+const UNSEARCHED = new Set(["event.created", "ecs.version", "log.original_bytes", "taskscope.source"]);
 const LONG_NAMES = Object.fromEntries(Object.entries(SHORT_NAMES).map(([long, short]) => [short, long]));
 const COLOURS = 8;
 
@@ -120,6 +124,12 @@ function flatten(value, name, out) {
     for (const [key, inner] of Object.entries(value)) flatten(inner, name ? `${name}.${key}` : key, out);
   } else out.push([name, typeof value === "string" ? value : JSON.stringify(value)]);
   return out;
+}
+
+/** The fields of a record that can be searched, by their short names. */
+export function fieldNames({ document }) {
+  const names = flatten(document, "", []).map(([name]) => name);
+  return names.filter((name) => !HIDDEN_FIELDS.has(name) && !UNSEARCHED.has(name)).map((name) => SHORT_NAMES[name] ?? name);
 }
 
 /** A value as it is written in a query. */

@@ -1,27 +1,38 @@
 // The row of tools above a log: search, levels, time, pause, columns, wrapping, download, sharing.
 
+import { Completer } from "./completer.js";
 import { fill, h, icon } from "./dom.js";
 import * as format from "./format.js";
 import { LEVELS } from "./logstate.js";
+import { logWords } from "./logwords.js";
 
 const COLUMNS = ["time", "level", "task", "app", "host", "stream", "run", "trace_id"];
 const TYPING_MS = 400;
+const UNFINISHED = /[\w.@]:$/; // the name of a field, no value yet
 
 export class LogTools {
   /** `view` is the LogView that the tools are for. */
   constructor(view) {
     this.view = view;
     this.input = h("input", {
-      type: "search", id: "filter", value: view.query, placeholder: 'Search: timeout  level:error  "connection refused"  NOT app:shop', "aria-label": "Search logs", autocomplete: "off", spellcheck: "false",
+      type: "search", id: "filter", value: view.query, placeholder: "Search: timeout  level:error  app:shop", "aria-label": "Search logs", autocomplete: "off", spellcheck: "false",
     });
+    this.choices = h("ul", { id: "log-completions", class: "completions", role: "listbox", "aria-label": "What could be typed next", hidden: true });
+    this.completer = new Completer(this.input, this.choices, logWords(view));
     let typing = 0;
+    const search = () => UNFINISHED.test(this.text) || view.setQuery(this.text);
     this.input.addEventListener("input", () => {
       clearTimeout(typing);
-      typing = setTimeout(() => view.setQuery(this.text), TYPING_MS);
+      typing = setTimeout(search, TYPING_MS);
+    });
+    this.input.addEventListener("change", () => {
+      clearTimeout(typing);
+      search();
     });
     this.input.addEventListener("keydown", (event) => {
       if (event.key !== "Enter") return;
       clearTimeout(typing);
+      this.completer.close();
       view.setQuery(this.text, true);
     });
     this.levels = LEVELS.map(([, label], index) => h("button", { type: "button", onclick: () => view.setLevel(index) }, label));
@@ -32,7 +43,7 @@ export class LogTools {
     this.root = h(
       "div",
       { class: "toolbar log-tools" },
-      h("label", { class: "search wide" }, icon("search"), this.input, h("kbd", {}, "/")),
+      h("div", { class: "log-search" }, h("label", { class: "search wide" }, icon("search"), this.input, h("kbd", {}, "/")), this.choices),
       h("div", { class: "segments", role: "group", "aria-label": "Levels" }, this.levels),
       this.jump(),
       this.pause,
