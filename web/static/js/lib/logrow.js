@@ -166,12 +166,12 @@ function fieldList(record, look, on) {
           h(
             "dd",
             {},
-            h("span", {}, value),
-            value.length < 200 && on.filter && [
+            on.filter && h("span", { class: "field-tools" }, value.length < 200 && !UNSEARCHED.has(name) && [
               tiny("+", `Only ${term}`, () => on.filter(term)),
               tiny("−", `Not ${term}`, () => on.filter(`NOT ${term}`)),
               on.column && tiny("▥", shown ? `No column ${short}` : `Column ${short}`, () => on.column(short), shown),
-            ],
+            ]),
+            h("span", {}, value),
           ),
         ];
       }),

@@ -10,7 +10,8 @@ import { h, problem } from "./dom.js";
 export async function wrongQuery(error, typed, retry) {
   if (error.status !== 400) return problem(error, retry);
   const own = await ask("/api/logs/search", { query: typed, limit: 1 }).then(() => null, (itself) => itself);
-  const box = problem(own ?? error);
+  const message = (own ?? error).message.replace(/^(?=\d+: )/, "At character ");
+  const box = problem({ message });
   const { start, end } = own?.body ?? {};
   if (start !== undefined) {
     const behind = Math.max(end, start + 1);
