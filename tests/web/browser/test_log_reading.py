@@ -170,6 +170,25 @@ def test_bars_of_the_histogram_are_whole_seconds_and_a_click_zooms_to_one(consol
     assert int(asked["to"][0]) - int(asked["from"][0]) == 10_000
 
 
+def test_one_error_among_thousands_of_lines_is_seen_in_the_histogram(console: Console) -> None:
+    """Its bar is a pixel high at least."""
+    page = console.page
+    counts = {"debug": [9000, 10_000], "error": [0, 1]}
+    page.route(
+        "**/api/logs/histogram*",
+        lambda route: route.fulfill(json={"edges_ms": [0, 1000], "counts": counts}),
+    )
+    console.open("/logs?range=5m")
+    bars = page.locator(".histogram path")
+    expect(bars).to_have_count(2)
+    error, debug = (bars.nth(n).bounding_box() for n in range(2))
+    assert error is not None
+    assert debug is not None
+
+    assert error["height"] >= 1
+    assert 50 < debug["height"] < 64
+
+
 def test_histogram_follows_a_range_chosen_while_it_is_asked(console: Console) -> None:
     """The answer to what was asked before is not kept until the next turn."""
     page = console.page

@@ -5,6 +5,8 @@ import * as format from "./format.js";
 
 const ORDER = ["fatal", "error", "warn", "info", "debug", "trace", ""];
 const HEIGHT = 64;
+const SEEN = new Set(["fatal", "error", "warn"]); // one of them among thousands of others can still be seen
+const SEEN_HEIGHT = 1.5;
 
 export class Histogram {
   constructor(root, { onZoom }) {
@@ -79,8 +81,9 @@ export class Histogram {
     edges.forEach((_, i) => {
       let y = HEIGHT;
       this.levels.forEach((level, j) => {
-        const height = (counts[level][i] / top) * (HEIGHT - 2);
-        if (!height) return;
+        if (!counts[level][i]) return;
+        const share = (counts[level][i] / top) * (HEIGHT - 2 - SEEN.size * SEEN_HEIGHT);
+        const height = SEEN.has(level) ? Math.max(SEEN_HEIGHT, share) : share;
         y -= height;
         paths[j] += `M${i + 0.06} ${y.toFixed(2)}h0.88v${height.toFixed(2)}h-0.88z`;
       });
