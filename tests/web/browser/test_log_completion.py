@@ -72,6 +72,7 @@ def test_enter_searches_for_what_was_typed_whatever_is_on_offer(console: Console
         ("pool NOT", []),
         ('"level:', []),
         ("level:>=", []),
+        ("level:no", ["none"]),
         ("nosuchfieldofours:x", []),
     ],
 )

@@ -65,7 +65,8 @@ export function logWords(view) {
     const time = view.range ? { start: start / 1000, end: end / 1000 } : { start: whole(start), end: whole(end + FRESH_MS) };
     const { facets } = await asked("/api/logs/facets", { query, ...time, fields: field, limit: MOST_VALUES }, { facets: {} });
     const written = (value) => (quoted ? `${value.replace(/["\\]/g, "\\$&")}"` : quote(value));
-    return (Object.values(facets)[0] ?? []).map(({ value, count }) => ({ text: value, insert: written(value), kind: count.toLocaleString("en") }));
+    const found = (Object.values(facets)[0] ?? []).map(({ value, count }) => ({ text: value, insert: written(value), kind: count.toLocaleString("en") }));
+    return field === "level" ? [...found, { text: "none", insert: written("none"), kind: "without" }] : found;
   }
 
   return {
