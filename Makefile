@@ -58,7 +58,7 @@ chaos-tsdb: install ## the series store: every byte harmed, a day of churn, ten 
 	@$(BIN)/python -m tests.chaos.tsdb --kills $(or $(KILLS),200) $(if $(SEED),--seed $(SEED))
 
 chaos-logs: install services ## log shipping: 20 writers that rotate, 200 kills, a failing Elasticsearch, a full disk; KILLS=n SEED=n
-	@$(BIN)/python -m tests.chaos.logs --kills $(or $(KILLS),200) $(if $(SEED),--seed $(SEED)) $(ARGS); code=$$?; tests/services/stop.sh; exit $$code
+	@$(BIN)/python -m pytest -q -m long tests/logship tests/e2e && $(BIN)/python -m tests.chaos.logs --kills $(or $(KILLS),200) $(if $(SEED),--seed $(SEED)) $(ARGS); code=$$?; tests/services/stop.sh; exit $$code
 
 promqltest-http: install ## the same over HTTP: remote write in, query out, a fresh server for each block
 	@$(BIN)/python -m tests.promql.over_http $(ARGS)

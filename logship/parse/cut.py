@@ -5,11 +5,12 @@ from typing import Final, Self, overload
 
 import numpy as np
 
-from logship.parse.wrapped import Chars, Mask
+from logship.parse.wrapped import Chars, Mask, same
 from model.samples import Ints
 
 _TAB: Final = "\t"
 _TAB_BYTE: Final = ord(_TAB)
+_FRAME_ESCAPED: Final = rb"\tat "
 _FRAME: Final = "\n\tat "  # of Java, of which a trace has dozens
 
 
@@ -100,6 +101,12 @@ class Cut(Sequence[str]):
         parts = [whole[first + 2 : last] for first, last in spans]
         joined = "\n\t" + "\n\t".join(parts)
         return joined if joined.count(_FRAME) == end - start else None
+
+    def are_frames(self, rows: Sequence[int]) -> list[bool]:
+        """Tell which rows are frames of a Java trace, that nothing was joined to."""
+        index = np.asarray(rows)
+        frames = self.tabbed[index] & same(self.data, self.starts[index], _FRAME_ESCAPED)
+        return [frame and row not in self.aside for frame, row in zip(frames.tolist(), rows, strict=True)]  # fmt: skip
 
     def take(self, rows: Ints) -> Self:
         """Return some rows, rising, as texts of their own."""

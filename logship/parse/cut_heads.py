@@ -48,14 +48,16 @@ def read(texts: Cut, timed: Mask, mark: bytes, heads: CutHeads) -> tuple[Columns
         head, or an escape within it. None if the times are of several forms.
     """
     every = bool(timed.all())
-    starts = texts.starts if every else texts.starts[timed]
-    led = _times(texts, starts, texts.ends if every else texts.ends[timed])
+    starts, stops = (
+        (texts.starts, texts.ends) if every else (texts.starts[timed], texts.ends[timed])
+    )
+    led = _times(texts, starts, stops)
     if led is None:
         return None
     times, width = led
     begins = starts + width
     find = texts.data.find
-    ends = np.array([find(mark, begin) for begin in begins.tolist()])
+    ends = np.array([find(mark, begin, stop) for begin, stop in zip(begins.tolist(), stops.tolist(), strict=True)])  # fmt: skip
     sure = (ends >= 0) & (ends + len(mark) <= (texts.clean if every else texts.clean[timed]))
     ends[~sure] = begins[~sure]  # no head is empty
     found = list(map(heads.__getitem__, pieces(texts.data, begins, ends)))

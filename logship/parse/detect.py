@@ -1,6 +1,7 @@
 """Which layout the text lines of a stream have: found from the lines themselves, and remembered."""
 
 from collections.abc import Callable, Sequence
+from itertools import compress
 from typing import Final, Literal
 
 import numpy as np
@@ -105,6 +106,11 @@ class TextLines:
             columns.put(part, rows)
             known += found
         rest = [row for row in left if not timed[row]]
+        if rest and self._format == "auto":
+            frames = texts.are_frames(rest)
+            for row in compress(rest, frames):  # these have nothing to be found in them
+                columns.message[row] = b"\t" + columns.message[row][2:]
+            rest = [row for row, frame in zip(rest, frames, strict=True) if not frame]
         if rest:
             self._others(columns, some(texts, rest), rest, near_ns)
         fill_traces(columns, texts)

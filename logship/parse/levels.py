@@ -38,6 +38,7 @@ _LINE: Final = re.compile(
     r"|(FATAL|CRITICAL|CRIT|PANIC|EMERG|ALERT|fatal|critical|panic|emerg))\b"
 )
 _ANSI: Final = re.compile(r"\x1b\[[0-9;]*m")
+FRAME: Final = "\tat "  # a frame of a trace names no level, and a trace has dozens
 HEAD: Final = 100  # a level stands near the start of a line, or it is part of the prose
 
 
@@ -69,10 +70,10 @@ class LevelFinder:
         levels = []
         for line in lines:
             found = match(line, at)
+            if line[:1] == "\t" and line.startswith(FRAME):
+                levels.append(0)
+                continue
             if found is None:
-                if line.startswith("\tat "):  # a frame names no level, and a trace has dozens
-                    levels.append(0)
-                    continue
                 head = line[:HEAD]
                 if "\x1b" in head:
                     levels.append(of_line(line))

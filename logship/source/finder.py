@@ -15,7 +15,7 @@ from logship.source.chunk import Stream
 from logship.source.docker_api import ApiStream
 from logship.source.globs import Found
 from logship.source.known import KnownFiles
-from logship.source.places import owner
+from logship.source.path_owner import owner
 from logship.source.tail import Tail
 from model import task_labels
 from model.task import Task

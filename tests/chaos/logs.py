@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from logship.places import PLACES
+from logship.failpoints import PLACES
 from tests.chaos.agents import Agents
 from tests.chaos.backend import Backend
 from tests.chaos.disk import SmallDisk

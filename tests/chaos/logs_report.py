@@ -4,7 +4,7 @@ from array import array
 from bisect import bisect_left
 from collections import defaultdict
 
-from logship.places import PLACES
+from logship.failpoints import PLACES
 from tests.chaos.logs_oracle import AMISS, Finding
 from tests.chaos.outcome import Outcome, Span
 

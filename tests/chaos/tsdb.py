@@ -18,7 +18,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from storage.tsdb.places import PLACES
+from storage.tsdb.failpoints import PLACES
 from tests.storage.tsdb.crash_ledger import Verdict
 from tests.storage.tsdb.test_crash import FIRST_MS, ROUND_MS, reopen, write_until_killed
 

@@ -28,8 +28,6 @@ pytestmark = [
     pytest.mark.timeout(600),
 ]
 
-KILLS = 20
-AWAY_SECONDS = 60
 SEED = int.from_bytes(secrets.token_bytes(4), "big")
 # numbered lines at about 500 a second; the last one says how many there are
 WRITER = """
@@ -112,8 +110,13 @@ def numbers(messages: Iterator[str] | Any) -> Iterator[int]:
             yield int(found[1])
 
 
-def test_each_line_is_there_once(tmp_path: Path, namespace: str, elasticsearch_url: str) -> None:
-    """Twenty kills, a minute without Elasticsearch, one task that writes all the while."""
+@pytest.mark.parametrize(
+    ("kills", "away_seconds"), [(10, 20), pytest.param(20, 60, marks=pytest.mark.long)]
+)
+def test_each_line_is_there_once(
+    tmp_path: Path, namespace: str, elasticsearch_url: str, kills: int, away_seconds: int
+) -> None:
+    """Kills, a while without Elasticsearch, one task that writes all the time."""
     chance = random.Random(SEED)
     far = int(elasticsearch_url.rsplit(":", 1)[1])
     with Cut(far) as proxy:
@@ -125,19 +128,19 @@ def test_each_line_is_there_once(tmp_path: Path, namespace: str, elasticsearch_u
         )
         stack = Stack(tmp_path, "--config", str(config))
         stack.start()
-        seconds = KILLS * 2.5 + AWAY_SECONDS
+        seconds = kills * 2.5 + away_seconds
         task = subprocess.Popen(
             [sys.executable, "-m", "taskscope", "run", "--name", "ledger", "--data-dir", str(tmp_path), "--",
              sys.executable, "-c", WRITER, str(seconds)],
             cwd=ROOT, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:
-            for _ in range(KILLS):
+            for _ in range(kills):
                 time.sleep(chance.uniform(0.05, 2.0))
                 stack.stop(signal.SIGKILL)
                 stack.start()
             proxy.cut()
-            time.sleep(AWAY_SECONDS)
+            time.sleep(away_seconds)
             proxy.mend()
             task.wait(seconds)
             last = eventually(

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from logship.shipper import Shipper
 from logship.source.globs import FileSource, Globs
-from logship.source.places import owner
+from logship.source.path_owner import owner
 from model.log import LogBatch
 from tests.fakes.tasks import FakeTaskSource, make_task
 from tests.logship.harness import QUICK, RealClock, parse, shipper, shown, until, wrap

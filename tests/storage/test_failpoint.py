@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from logship.places import PLACES as LOGSHIP
-from storage.tsdb.places import PLACES as TSDB
+from logship.failpoints import PLACES as LOGSHIP
+from storage.tsdb.failpoints import PLACES as TSDB
 
 ROOT = Path(__file__).parents[2]
 

@@ -38,10 +38,12 @@ class Decoder:
 
     Args:
         data: MessagePack.
+        raw_depth: To which depth a text that is no UTF-8 is given as the bytes it is.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, raw_depth: int = 1) -> None:
         self._data = data
+        self._raw_depth = raw_depth
         self._at = 0
 
     def decode(self) -> Any:
@@ -105,7 +107,7 @@ class Decoder:
         try:
             return raw.decode()
         except UnicodeDecodeError:
-            return raw if depth <= 1 else raw.decode("utf-8", "replace")
+            return raw if depth <= self._raw_depth else raw.decode("utf-8", "replace")
 
     def _array(self, size: int, depth: int) -> list[Any]:
         if size > len(self._data) - self._at:
