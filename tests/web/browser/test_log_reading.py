@@ -6,7 +6,7 @@ import time
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from tests.web.browser.conftest import Console, make_console
 from tests.web.demo_host import Demo
@@ -150,6 +150,65 @@ def test_lines_are_downloaded_as_ndjson_and_as_text(console: Console) -> None:
         assert all("could not get a connection" in line for line in lines)
         if ending == ".ndjson":
             assert {json.loads(line)["log.level"] for line in lines} == {"error"}
+
+
+def test_bars_of_the_histogram_are_whole_seconds_and_a_click_zooms_to_one(console: Console) -> None:
+    """Lines written once a second fill every bar alike, and a bar is never shorter."""
+    page = console.page
+    with page.expect_response(re.compile("/api/logs/histogram")) as answered:
+        console.open("/logs?range=15m")
+    edges = [int(edge) for edge in answered.value.json()["edges_ms"]]
+    assert {edge % 10_000 for edge in edges} == {0}
+    assert len(edges) in (90, 91)
+    expect(page.locator(".histogram path").first).to_be_attached()
+    box = page.locator(".histogram-plot").bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] * 0.5, box["y"] + 20)
+    expect(page.locator(".log-status")).to_have_text("In a range")
+    asked = parse_qs(urlsplit(page.url).query)
+
+    assert int(asked["to"][0]) - int(asked["from"][0]) == 10_000
+
+
+def test_one_error_among_thousands_of_lines_is_seen_in_the_histogram(console: Console) -> None:
+    """Its bar is a pixel high at least."""
+    page = console.page
+    counts = {"debug": [9000, 10_000], "error": [0, 1]}
+    page.route(
+        "**/api/logs/histogram*",
+        lambda route: route.fulfill(json={"edges_ms": [0, 1000], "counts": counts}),
+    )
+    console.open("/logs?range=5m")
+    bars = page.locator(".histogram path")
+    expect(bars).to_have_count(2)
+    error, debug = (bars.nth(n).bounding_box() for n in range(2))
+    assert error is not None
+    assert debug is not None
+
+    assert error["height"] >= 1
+    assert 50 < debug["height"] < 64
+
+
+def test_histogram_follows_a_range_chosen_while_it_is_asked(console: Console) -> None:
+    """The answer to what was asked before is not kept until the next turn."""
+    page = console.page
+    held: list[Route] = []
+
+    def hold_the_first(route: Route) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route("**/api/logs/histogram*", hold_the_first)
+    with page.expect_request(re.compile("/api/logs/histogram")):
+        console.open("/logs?range=5m")
+    page.get_by_role("button", name="Last 1h").click()
+    with page.expect_request(re.compile("/api/logs/histogram")) as asked:
+        held[0].continue_()
+    query = parse_qs(urlsplit(asked.value.url).query)
+
+    assert int(query["end"][0]) - int(query["start"][0]) >= 3600
 
 
 def test_histogram_zooms_and_the_lines_follow(console: Console) -> None:

@@ -81,7 +81,8 @@ def test_wrong_log_query_is_told_where_it_is_wrong(
 ) -> None:
     """The server's own sentence, and the place in what was typed, whatever was added to it."""
     page = make_console(browser, server, host).open("/logs?query=pool levels:error&f=app:shop")
-    expect(page.get_by_role("alert")).to_contain_text("6: ")
+    expect(page.get_by_role("alert")).to_contain_text("At character 6: ")
+    expect(page.get_by_role("alert").get_by_role("link")).to_have_attribute("href", "/docs/logs.md")
     expect(page.get_by_role("alert")).to_contain_text("did you mean level")
     expect(page.locator(".wrong-query mark")).to_have_text("levels:")
     page.get_by_label("Search logs").fill("(level:error")

@@ -141,3 +141,19 @@ def test_many_problems_do_not_hide_the_rest_of_the_status(console: Console, host
     expect(page.get_by_text("What Taskscope found")).to_be_in_viewport()
     page.get_by_text("more problems").click()
     expect(page.get_by_text("problem number 39", exact=True)).to_be_visible()
+
+
+def test_page_whose_scripts_do_not_come_says_so(
+    browser: Browser, server: WebServer, host: Demo
+) -> None:
+    """It is not left empty without a word."""
+    console = make_console(browser, server, host)
+    console.page.route("**/lib/logview.js", lambda route: route.abort())
+    page = console.open("/logs")
+    expect(page.get_by_text("A part of this page did not load")).to_be_visible()
+    page.unroute("**/lib/logview.js")
+    page.get_by_role("link", name="Load it again").click()
+
+    expect(page.get_by_label("Search logs")).to_be_visible()
+    expect(page.get_by_text("A part of this page did not load")).to_be_hidden()
+    page.context.close()

@@ -1,4 +1,5 @@
-// Sets the theme before the first paint; a classic script in the head, since modules run later.
+// Sets the theme before the first paint, and notes when a script does not come; a classic script in the head, since
+// modules run later.
 // "auto" (nothing kept) follows the system.
 try {
   const kept = localStorage.getItem("theme");
@@ -6,3 +7,6 @@ try {
 } catch {
   // storage may be forbidden; the system's theme holds then
 }
+
+// a browser on a host whose containers come and go gives up requests ("network changed"); the page would stay empty
+addEventListener("error", ({ target }) => target.tagName === "SCRIPT" && document.documentElement.classList.add("not-loaded"), true);

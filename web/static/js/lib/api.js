@@ -46,13 +46,15 @@ export async function queryInstant(query, time, options) {
 
 /**
  * Call `work` now and then again and again; slower while it fails, not at all while the page is hidden.
- * Returns a function that stops it; `.now()` on it asks at once.
+ * Returns a function that stops it; `.now()` on it asks at once, or as soon as
+ * the question under way is answered.
  */
 export function poll(work, seconds, onError = () => {}) {
   let timer = 0;
   let failures = 0;
   let stopped = false;
   let running = false;
+  let again = false;
   const controller = new AbortController();
   async function turn() {
     clearTimeout(timer);
@@ -71,7 +73,10 @@ export function poll(work, seconds, onError = () => {}) {
       }
     }
     running = false;
-    if (!stopped && !document.hidden) timer = setTimeout(turn, seconds * 1000 * Math.min(1 + failures, 6));
+    if (again) {
+      again = false;
+      turn();
+    } else if (!stopped && !document.hidden) timer = setTimeout(turn, seconds * 1000 * Math.min(1 + failures, 6));
   }
   const onVisible = () => {
     if (!document.hidden) turn();
@@ -83,7 +88,10 @@ export function poll(work, seconds, onError = () => {}) {
     controller.abort();
     document.removeEventListener("visibilitychange", onVisible);
   };
-  stop.now = turn;
+  stop.now = () => {
+    again = running; // what is under way was asked before whatever has changed
+    turn();
+  };
   turn();
   return stop;
 }

@@ -5,6 +5,8 @@ import * as format from "./format.js";
 
 const ORDER = ["fatal", "error", "warn", "info", "debug", "trace", ""];
 const HEIGHT = 64;
+const SEEN = new Set(["fatal", "error", "warn"]); // one of them among thousands of others can still be seen
+const SEEN_HEIGHT = 1.5;
 
 export class Histogram {
   constructor(root, { onZoom }) {
@@ -54,18 +56,19 @@ export class Histogram {
       let [low, high] = [from, at(event)].sort((a, b) => a - b);
       from = null;
       this.select.hidden = true;
-      const width = 1 / this.edges.length;
-      if (high - low < width / 2) {
-        low = Math.floor(low / width) * width;
-        high = low + width;
-      }
+      // whole bars: what is shown next then begins and ends with whole ones too
+      const bars = Math.max(1, this.edges.length);
+      const isClick = high - low < 0.5 / bars;
+      low = (isClick ? Math.floor(low * bars) : Math.round(low * bars)) / bars;
+      high = isClick ? low + 1 / bars : Math.max(low + 1 / bars, Math.round(high * bars) / bars);
       const { start, end } = this.range;
       this.onZoom(start + low * (end - start), start + high * (end - start));
     });
   }
 
-  /** Show counts by level for bucket starts in ms; the range is in seconds. */
-  draw(edges, counts, range) {
+  /** Show counts by level for bucket starts in ms; the range is in seconds; `nothing` is said where all counts are 0. */
+  draw(edges, counts, range, nothing = "No lines in this time") {
+    this.nothing = nothing;
     this.edges = edges;
     this.counts = counts;
     this.range = range;
@@ -78,8 +81,9 @@ export class Histogram {
     edges.forEach((_, i) => {
       let y = HEIGHT;
       this.levels.forEach((level, j) => {
-        const height = (counts[level][i] / top) * (HEIGHT - 2);
-        if (!height) return;
+        if (!counts[level][i]) return;
+        const share = (counts[level][i] / top) * (HEIGHT - 2 - SEEN.size * SEEN_HEIGHT);
+        const height = SEEN.has(level) ? Math.max(SEEN_HEIGHT, share) : share;
         y -= height;
         paths[j] += `M${i + 0.06} ${y.toFixed(2)}h0.88v${height.toFixed(2)}h-0.88z`;
       });
@@ -100,7 +104,7 @@ export class Histogram {
     const count = (level) => (index === null ? this.counts[level].reduce((a, b) => a + b, 0) : this.counts[level][index]);
     fill(
       this.legend,
-      (index !== null || !this.levels.length) && h("span", { class: "muted" }, index === null ? "No lines in this time" : format.moment(this.edges[index])),
+      (index !== null || !this.levels.length) && h("span", { class: "muted" }, index === null ? this.nothing : format.moment(this.edges[index])),
       this.levels.map((level) =>
         h("span", { class: "legend" }, h("i", { class: "level-fill", "data-level": level }), `${level || "no level"} `, h("b", {}, count(level).toLocaleString("en"))),
       ),

@@ -10,7 +10,11 @@ export const SHORT_NAMES = {
   "log.level": "level", "service.name": "app", "taskscope.task.id": "task_id", "taskscope.task.name": "task_name",
   "taskscope.stream": "stream", "taskscope.task.run": "run", "host.name": "host", "container.id": "container_id",
   "container.image.name": "image", "container.name": "container_name", "trace.id": "trace_id",
+  "orchestrator.cluster.name": "cluster", "orchestrator.namespace": "namespace", "orchestrator.type": "framework",
+  "event.dataset": "dataset",
 };
+// what every record has for Taskscope's own use; no search can ask for it
+const UNSEARCHED = new Set(["event.created", "ecs.version", "log.original_bytes", "taskscope.source"]);
 const LONG_NAMES = Object.fromEntries(Object.entries(SHORT_NAMES).map(([long, short]) => [short, long]));
 const COLOURS = 8;
 
@@ -122,6 +126,12 @@ function flatten(value, name, out) {
   return out;
 }
 
+/** The fields of a record that can be searched, by their short names. */
+export function fieldNames({ document }) {
+  const names = flatten(document, "", []).map(([name]) => name);
+  return names.filter((name) => !HIDDEN_FIELDS.has(name) && !UNSEARCHED.has(name)).map((name) => SHORT_NAMES[name] ?? name);
+}
+
 /** A value as it is written in a query. */
 export function quote(value) {
   return /^[\w.-]+$/.test(value) && !/^(AND|OR|NOT|TO)$/.test(value) && !/^[.-]/.test(value) ? value : `"${value.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
@@ -156,12 +166,12 @@ function fieldList(record, look, on) {
           h(
             "dd",
             {},
-            h("span", {}, value),
-            value.length < 200 && on.filter && [
+            on.filter && h("span", { class: "field-tools" }, value.length < 200 && !UNSEARCHED.has(name) && [
               tiny("+", `Only ${term}`, () => on.filter(term)),
               tiny("−", `Not ${term}`, () => on.filter(`NOT ${term}`)),
               on.column && tiny("▥", shown ? `No column ${short}` : `Column ${short}`, () => on.column(short), shown),
-            ],
+            ]),
+            h("span", {}, value),
           ),
         ];
       }),

@@ -12,7 +12,7 @@ import { LogStream } from "./logstream.js";
 import { LogTools } from "./logtools.js";
 import { finder } from "./marks.js";
 import { VirtualList } from "./virtuallist.js";
-import { wrongQuery } from "./wrongquery.js";
+import { queryHelp, wrongQuery } from "./wrongquery.js";
 
 const PAGE = 300;
 const OLDER_PAGE = 1000;
@@ -390,7 +390,7 @@ export class LogView extends LogState {
   }
 
   nothing() {
-    if (this.query || this.level || this.filters.length) return empty("No line matches", this.live ? "New ones that match appear here as they are written." : "Change the search or the time.");
+    if (this.query || this.level || this.filters.length) return empty("No line matches", this.live ? "New ones that match appear here as they are written." : "Change the search or the time.", queryHelp());
     return empty("No log lines", this.options.emptyText ?? "New ones appear here as they are written.");
   }
 

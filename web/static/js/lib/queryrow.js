@@ -6,6 +6,7 @@ import { Completer } from "./completer.js";
 import { empty, fill, h, problem } from "./dom.js";
 import * as format from "./format.js";
 import { placeOf } from "./promql.js";
+import { promqlWords } from "./promqlwords.js";
 import { logsAddress } from "./ways.js";
 import { remarks, resultTable, rowsShown, seriesName, tellingLabels, underline } from "./result.js";
 
@@ -26,7 +27,7 @@ export class QueryRow {
     this.chart = new Chart({ unit: format.number, axisUnit: format.compact, height: HEIGHT, onZoom });
     this.bytesChart = new Chart({ unit: format.bytes, binary: true, height: HEIGHT, onZoom });
     this.build(suffix);
-    this.completer = new Completer(this.input, this.list);
+    this.completer = new Completer(this.input, this.list, promqlWords);
     this.input.value = options.expr ?? "";
     this.bind();
     this.edited();

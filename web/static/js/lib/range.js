@@ -20,11 +20,13 @@ export function fitting(since, usual) {
 
 /**
  * Holds a relative range ("1h") or a fixed one; calls back when it changes. It begins with what the
- * page's address says, else with `fixed` ({start, end} in seconds), else with `initial`.
+ * page's address says, else with `fixed` ({start, end} in seconds), else with `initial`. `least` is the
+ * shortest range in seconds that can be zoomed to.
  */
 export class RangePicker {
-  constructor(root, { initial = "1h", fixed = null, onChange }) {
+  constructor(root, { initial = "1h", fixed = null, least = 10, onChange }) {
     this.root = root;
+    this.least = least;
     this.onChange = onChange;
     this.history = [];
     const url = new URL(location.href);
@@ -56,7 +58,7 @@ export class RangePicker {
   }
 
   zoom(start, end) {
-    if (end - start < 10) return;
+    if (end - start < this.least) return;
     this.history.push(this.fixed);
     this.fixed = { start: Math.floor(start), end: Math.ceil(end) };
     this.changed();
@@ -116,7 +118,7 @@ export class RangePicker {
     this.backButton = h("button", { type: "button", class: "button", onclick: () => this.back() }, "Zoom out");
     fill(
       this.root,
-      h("div", { class: "range" }, this.backButton, h("div", { class: "segments", role: "group", "aria-label": "Time range" }, this.buttons), this.custom),
+      h("div", { class: "range" }, h("div", { class: "segments", role: "group", "aria-label": "Time range" }, this.buttons), this.custom, this.backButton),
     );
     this.show();
   }

@@ -77,7 +77,7 @@ function groupPanel(group) {
 
 function evaluated(one) {
   const at = Date.parse(one.lastEvaluation);
-  return at > 0 ? `looked ${format.agoText(at)}, took ${format.took(one.evaluationTime)}` : "not evaluated yet";
+  return at > 0 ? `evaluated ${format.agoText(at)}, took ${format.took(one.evaluationTime)}` : "not evaluated yet";
 }
 
 function ruleRow(rule) {

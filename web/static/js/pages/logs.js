@@ -11,7 +11,8 @@ import { LogView } from "../lib/logview.js";
 import { fitting, oldestSample, RangePicker } from "../lib/range.js";
 
 const NARROW_PIXELS = 1100;
-const BUCKETS = 90;
+const MOST_BUCKETS = 120;
+const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400]; // seconds
 
 let log = null;
 let picker = null;
@@ -23,6 +24,7 @@ const inMs = ({ start, end }) => ({ start: start * 1000, end: end * 1000 });
 
 picker = new RangePicker(histogram.tools, {
   initial: fitting(oldestSample, "15m"),
+  least: 1,
   onChange() {
     log.setRange(picker.live ? null : inMs(picker.current()));
   },
@@ -48,16 +50,24 @@ facets = new Facets($("facets"), { view: log, span: () => picker.current() });
 const side = $("facets-side");
 side.open = innerWidth > NARROW_PIXELS;
 
+/** The time of the histogram, in bars of whole seconds that stay where they are while the time goes on. */
+function bars({ start, end }) {
+  const step = STEPS.find((one) => (end - start) / one <= MOST_BUCKETS) ?? Math.ceil((end - start) / MOST_BUCKETS / 86_400) * 86_400;
+  if (!picker.live) return { start, end, buckets: Math.max(1, Math.round((end - start) / step)) };
+  const [first, last] = [Math.floor(start / step), Math.ceil(end / step)];
+  return { start: first * step, end: last * step, buckets: last - first };
+}
+
 pollHistogram = poll(async (signal) => {
-  const { start, end } = picker.current();
+  const { start, end, buckets } = bars(picker.current());
   const [counts, who] = await Promise.all([
-    ask("/api/logs/histogram", { query: log.fullQuery, start, end, buckets: BUCKETS }, { signal }),
+    ask("/api/logs/histogram", { query: log.fullQuery, start, end, buckets }, { signal }),
     ask("/api/logs/facets", { query: log.fullQuery, start, end, fields: "task_id,app", limit: 20 }, { signal }),
   ]);
   histogram.draw(counts.edges_ms, counts.counts, { start, end });
   showWay(who.facets, { start, end });
 }, 15, (error) => {
-  if (error.status === 400) histogram.draw([], {}, picker.current());
+  if (error.status === 400) histogram.draw([], {}, picker.current(), "");
 });
 
 /** The way from these lines to the graphs of the same time: of the one task, or of the apps. */
