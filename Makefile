@@ -45,7 +45,7 @@ services: ## what the service tests need (root on Debian; elsewhere says what is
 	@tests/services/setup.sh
 
 test: install lint services ## everything; under CI=true a service that is missing is a failure
-	@$(BIN)/python -m pytest -q --durations=15 -m "not long"; code=$$?; tests/services/stop.sh; exit $$code
+	@$(BIN)/python -m pytest -q --durations=60 -m "not long"; code=$$?; tests/services/stop.sh; exit $$code
 
 docs: install ## the reference pages made from the code
 	@$(BIN)/python -m taskscope.reference
