@@ -270,7 +270,7 @@ class Shipper:
             Whether it is worth looking at the stream again at once.
         """
         if self._checkpoint_problem and self._known.waits(stream.key):
-            return False
+            return False  # what was read of it is held already; the rest waits in the file
         more = False
         chunk: Chunk | None = None
         reader = ""  # the lane it was read for

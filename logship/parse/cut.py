@@ -9,7 +9,6 @@ from logship.parse.wrapped import Chars, Mask, same
 from model.samples import Ints
 
 _TAB: Final = "\t"
-_TAB_BYTE: Final = ord(_TAB)
 _FRAME_ESCAPED: Final = rb"\tat "
 _FRAME: Final = "\n\tat "  # of Java, of which a trace has dozens
 
@@ -24,8 +23,10 @@ class Cut(Sequence[str]):
         clean: Up to where that line is written as it is meant: before its first escape, or its end.
         firsts: The first byte of each text, a newline where it is empty.
         tabbed: Rows that start with their only escape, a tab.
-        whole: ``data`` as text if it is ASCII.
         aside: What a row's text is where that is something else: it has escapes, or lines were joined to it.
+
+    Args:
+        whole: ``data`` as text if it is ASCII.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Cut(Sequence[str]):
             self._spans = self.starts.tolist(), self.ends.tolist()
         start, end = self._spans[0][row], self._spans[1][row]
         text = self.data[start:end].decode()
-        return _TAB + text[2:] if self.firsts[row] == _TAB_BYTE and self.tabbed[row] else text
+        return _TAB + text[2:] if self.tabbed[row] else text
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over all texts."""

@@ -67,6 +67,20 @@ def test_sending_twice_stores_once(place: Place) -> None:
     assert [hit["_source"]["message"] for hit in place.node.hits()] == ["a", "plain"]
 
 
+def test_what_was_made_ahead_is_what_is_sent(place: Place) -> None:
+    """Some of a request; nothing of it is kept afterwards."""
+    sink = place.sink()
+    batches = [parse(f"line {n}\n", start=100 * n).batches[0] for n in range(3)]
+    for batch in batches[1:]:
+        sink.ahead(batch)
+    deliveries = sink.write(batches, 30)
+    sink.close()
+
+    assert [int(delivery.status[0]) for delivery in deliveries] == [201, 201, 201]
+    assert place.node.messages() == {f"line {n}": 1 for n in range(3)}
+    assert not sink._ahead
+
+
 def test_answer_lost_then_rollover_stores_once(place: Place) -> None:
     """What was in doubt is found in the older backing index."""
     sink = place.sink()
