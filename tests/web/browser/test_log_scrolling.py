@@ -149,21 +149,34 @@ def test_a_hundred_thousand_lines_scroll_smoothly(page: Page) -> None:
         memory.send("HeapProfiler.collectGarbage")
         return float(memory.send("Runtime.getHeapUsage")["usedSize"]) / 1e6
 
+    # CPU time of the page's thread, which other processes of the machine do not lengthen
+    memory.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def cpu_ms() -> float:
+        metrics = memory.send("Performance.getMetrics")["metrics"]
+        return 1000 * float(next(m["value"] for m in metrics if m["name"] == "TaskDuration"))
+
+    def scroll(pixels: int, frames: int, *, from_top: bool) -> dict[str, Any]:
+        start = cpu_ms()
+        found: dict[str, Any] = page.evaluate(SCROLL, [pixels, frames, from_top])
+        return found | {"cpu": (cpu_ms() - start) / frames}
+
     before = heap()
     assert page.evaluate(LOAD, LINES) == LINES
     used = heap() - before
-    slow = page.evaluate(SCROLL, [90, 240, True])
-    leaps = page.evaluate(SCROLL, [9000, 120, True])
-    upwards = page.evaluate(SCROLL, [-700, 120, False])
+    slow = scroll(90, 240, from_top=True)
+    leaps = scroll(9000, 120, from_top=True)
+    upwards = scroll(-700, 120, from_top=False)
     print(json.dumps({"slow": slow, "leaps": leaps, "upwards": upwards, "heap_mb": used}))
 
-    for found in (slow, leaps, upwards):
+    # twice what a quiet machine takes; a leap makes every row of the screen anew
+    for found, cpu in ((slow, 20), (leaps, 45), (upwards, 30)):
         assert found["blank"] == 0
         assert found["elements"] < 250
-        # a machine that does other things beside this one draws fewer frames
-        assert found["median"] < 40
-        assert found["p95"] < 100
-        assert not [ms for ms in found["long"] if ms > 200]
+        assert found["cpu"] < cpu
+        # by the clock a machine that does other things beside this one draws fewer frames
+        assert found["median"] < 100
+        assert found["p95"] < 300
     assert slow["top"] >= 90 * 239
     assert used < 120
 
