@@ -6,7 +6,8 @@ the column, after a look whether the words stand there at all; own fields by wha
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from functools import lru_cache
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -36,9 +37,6 @@ from storage.logquery.nodes import (
     Wildcard,
 )
 from storage.logquery.patterns import message_pattern, required_literals
-
-if TYPE_CHECKING:
-    pass
 
 Mask = npt.NDArray[np.bool_]
 Texts = tuple[str, ...]
@@ -137,6 +135,9 @@ def _leaf(node: Leaf, frame: Frame, index: Index) -> Mask:
         return _between(node, frame.numbers("ts_ns")[index], lambda bound: timestamp_ns(bound) or 0)
     if field == "log.offset":
         return _offset(node, frame.numbers("offset")[index])
+    if field == LEVEL and column_of(field) not in frame.constants:
+        which: Index = frame.numbers(column_of(field))[index]
+        return _of_levels(node)[which]
     test = match.value_test(node)
     if field.startswith(OWN_FIELDS) and isinstance(node, Term):
         mask = np.zeros(len(index), dtype=np.bool_)
@@ -147,6 +148,12 @@ def _leaf(node: Leaf, frame: Frame, index: Index) -> Mask:
         return mask
     lists, which = values_of(field, frame, index)
     return _judged(lists, test)[which]
+
+
+@lru_cache(maxsize=64)
+def _of_levels(node: Leaf) -> Mask:
+    """Return which of all levels a query finds: asked of each row group, and always the same."""
+    return _judged(_LEVELS, match.value_test(node))
 
 
 def _judged(lists: Sequence[Texts], test: Callable[[str], bool]) -> Mask:

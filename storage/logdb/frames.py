@@ -5,7 +5,7 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +15,6 @@ from storage.logdb.read import OpenSegment
 from storage.logdb.table import column_bytes
 from storage.logdb.tokens import BECOMES_ASCII
 from storage.logquery.nodes import MESSAGE
-
-if TYPE_CHECKING:
-    pass
 
 Index = npt.NDArray[np.intp]
 Starts = npt.NDArray[np.int64]

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -58,9 +59,38 @@ class OpenSegment:
         self._lost = lost
         self._filters: Filters | None = None
         self._files: list[Any] = []  # open, and used by nobody
-        groups, footer = self._read_index()
-        self._metadata = _metadata(path, footer)
-        self._places = {name: i for i, name in enumerate(self._metadata.schema.names)}
+        groups, self._footer, size = self._read_index()
+        self.bad: set[int] = set()
+        if not groups or not self._footer or size != path.stat().st_size:
+            groups = self._without_index(groups)
+        self.groups: Sequence[Group] = groups
+        self.min_ts_ns = np.array([group.min_ts_ns for group in groups], dtype=np.int64)
+        self.max_ts_ns = np.array([group.max_ts_ns for group in groups], dtype=np.int64)
+
+    def _read_index(self) -> tuple[Sequence[Group], bytes, int]:
+        """Return row groups, footer and size of the segment, as the index has them."""
+        path = self.path.with_name(index_name(self.path.name))
+        try:
+            header, footer, first = read_header(path)
+            self._filters = Filters(path, first, header.groups)
+        except FileNotFoundError:
+            return (), b"", 0  # a segment of an earlier version
+        except (OSError, DamagedIndexError) as error:
+            _log.warning("log store: %s cannot be used, searches take longer: %s", path, error)
+            return (), b"", 0
+        return header.groups, footer, header.segment.size
+
+    @cached_property
+    def _metadata(self) -> Any:
+        """Parquet's own, which a search that finds nothing here can do without."""
+        return _metadata(self.path, self._footer)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self._metadata.schema.names)}
+
+    def _without_index(self, groups: Sequence[Group]) -> Sequence[Group]:
+        """Return the row groups of a segment that is not as its index says."""
         count = self._metadata.num_row_groups
         if len(groups) != count:
             self._filters = None
@@ -68,25 +98,10 @@ class OpenSegment:
                 groups = [_group(self._metadata, number) for number in range(count)]
             except (KeyError, ValueError, OSError) as error:
                 raise DamagedSegmentError(f"its footer says nonsense: {error!r}") from error
-        self.groups: Sequence[Group] = groups
-        size = path.stat().st_size
-        self.bad: set[int] = set()
+        size = self.path.stat().st_size
         if count and _end(self._metadata, count - 1) > size:
             self.bad = {number for number in range(count) if _end(self._metadata, number) > size}
-        self.min_ts_ns = np.array([group.min_ts_ns for group in groups], dtype=np.int64)
-        self.max_ts_ns = np.array([group.max_ts_ns for group in groups], dtype=np.int64)
-
-    def _read_index(self) -> tuple[Sequence[Group], bytes]:
-        path = self.path.with_name(index_name(self.path.name))
-        try:
-            header, footer, first = read_header(path)
-            self._filters = Filters(path, first, header.groups)
-        except FileNotFoundError:
-            return (), b""  # a segment of an earlier version
-        except (OSError, DamagedIndexError) as error:
-            _log.warning("log store: %s cannot be used, searches take longer: %s", path, error)
-            return (), b""
-        return header.groups, footer
+        return groups
 
     def open(self) -> "pq.ParquetFile":
         """Open the file for one thread; close it when done.

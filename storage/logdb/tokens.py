@@ -25,7 +25,7 @@ _BLOCK_LOG2: Final = 12
 _BLOCK_MASK: Final = (1 << _BLOCK_LOG2) - 1
 _PROBES: Final = (24, 38, 52)  # shifts of the hash; its lowest bits are the number of the block
 _MAX_LOG2: Final = 11  # a filter has at most a megabyte
-_FULL: Final = 0.4
+_FULL: Final = 0.2  # one row group in 125 is read for nothing
 
 _WORD_BYTES: Final = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz")
 _LOWERED: Final = bytes(ord(chr(b).lower()) if b in _WORD_BYTES else 0 for b in range(256))
@@ -95,7 +95,7 @@ def make_filter(hashes: Hashes | None) -> bytes:
     """Return the filter of some hashes: blocks, each with its CRC-32 behind it; empty for None: anything may be in."""
     if hashes is None:
         return b""
-    log2 = min(_MAX_LOG2, max(0, int(max(1, 4 * len(hashes) >> _BLOCK_LOG2)).bit_length()))
+    log2 = min(_MAX_LOG2, max(0, int(max(1, 8 * len(hashes) >> _BLOCK_LOG2)).bit_length()))
     table = np.zeros(1 << (log2 + _BLOCK_LOG2), dtype=np.bool_)
     base = (hashes & np.uint64((1 << log2) - 1)) << np.uint64(_BLOCK_LOG2)
     for shift in _PROBES:

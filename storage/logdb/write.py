@@ -188,7 +188,7 @@ def open_writer(path: Path, schema: "pa.Schema") -> "pq.ParquetWriter":
         compression_level=1,
         use_dictionary=[*DICTIONARIES, "source", "run", "seq", "level", "flags"],
         column_encoding=_ENCODINGS,
-        write_statistics=True,
+        write_statistics=["ts_ns", "task_id", "seq"],  # what is asked for if the index is damaged
         write_page_checksum=True,
     )
 

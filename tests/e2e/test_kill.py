@@ -111,7 +111,7 @@ def numbers(messages: Iterator[str] | Any) -> Iterator[int]:
 
 
 @pytest.mark.parametrize(
-    ("kills", "away_seconds"), [(10, 20), pytest.param(20, 60, marks=pytest.mark.long)]
+    ("kills", "away_seconds"), [(5, 10), pytest.param(20, 60, marks=pytest.mark.long)]
 )
 def test_each_line_is_there_once(
     tmp_path: Path, namespace: str, elasticsearch_url: str, kills: int, away_seconds: int

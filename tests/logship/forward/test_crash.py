@@ -122,6 +122,7 @@ def test_kill_loses_and_repeats_nothing_that_was_acknowledged(tmp_path: Path) ->
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_many_kills(tmp_path: Path) -> None:
     """The same for longer."""
