@@ -44,8 +44,11 @@ check: install lint ## what every commit passes: lint, types, layers, fast tests
 services: ## what the service tests need (root on Debian; elsewhere says what is left out)
 	@tests/services/setup.sh
 
+# what shares one service, boots a guest, or measures time or memory
+ALONE := docker or elasticsearch or vm or e2e or alone
 test: install lint services ## everything; under CI=true a service that is missing is a failure
-	@$(BIN)/python -m pytest -q --durations=60 -m "not long"; code=$$?; tests/services/stop.sh; exit $$code
+	@$(BIN)/python -m pytest -q -n auto --dist worksteal --durations=30 -m "not long and not ($(ALONE))"; code=$$?; \
+	$(BIN)/python -m pytest -q --durations=30 -m "not long and ($(ALONE))" || code=1; tests/services/stop.sh; exit $$code
 
 docs: install ## the reference pages made from the code
 	@$(BIN)/python -m taskscope.reference
@@ -58,7 +61,7 @@ chaos-tsdb: install ## the series store: every byte harmed, a day of churn, ten 
 	@$(BIN)/python -m tests.chaos.tsdb --kills $(or $(KILLS),200) $(if $(SEED),--seed $(SEED))
 
 chaos-logs: install services ## log shipping: 20 writers that rotate, 200 kills, a failing Elasticsearch, a full disk; KILLS=n SEED=n
-	@$(BIN)/python -m pytest -q -m long tests/logship tests/e2e && $(BIN)/python -m tests.chaos.logs --kills $(or $(KILLS),200) $(if $(SEED),--seed $(SEED)) $(ARGS); code=$$?; tests/services/stop.sh; exit $$code
+	@$(BIN)/python -m pytest -q -m long tests/logship tests/storage/logdb tests/e2e && $(BIN)/python -m tests.chaos.logs --kills $(or $(KILLS),200) $(if $(SEED),--seed $(SEED)) $(ARGS); code=$$?; tests/services/stop.sh; exit $$code
 
 promqltest-http: install ## the same over HTTP: remote write in, query out, a fresh server for each block
 	@$(BIN)/python -m tests.promql.over_http $(ARGS)

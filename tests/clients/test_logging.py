@@ -78,6 +78,7 @@ def test_records_over_forward_carry_trace_ids_and_arrive_whole(tmp_path: Path) -
     assert (handler.dropped, handler.errors) == (0, 0)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("agent", ["refuses", "hangs"])
 def test_dead_agent_costs_the_application_nothing(agent: str) -> None:
     """p99 of log.info() stays below a millisecond; what does not fit the queue is counted.

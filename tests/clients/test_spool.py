@@ -208,6 +208,7 @@ print(""")  # fmt: skip
         assert [text for text in agent.sink.texts if text.startswith("child")] == numbered("child", 20)  # fmt: skip
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("agent", ["refuses", "hangs"])
 def test_spooling_costs_the_application_nothing(tmp_path: Path, agent: str) -> None:
     """p99 of log.info() stays below a millisecond while a queue of 1000 goes to disk over and over; each record is accounted for.

@@ -65,6 +65,7 @@ class DelaySink:
         """Nothing to let go of."""
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("noisy", "sink_mb_per_second"), [(1, 10_000), (1, 6), (20, 6)], ids=["one", "slow sink", "many and slow sink"]
 )  # fmt: skip

@@ -95,7 +95,13 @@ def test_the_store_is_as_told(copy: Path) -> None:
 @pytest.mark.parametrize("change", ["flip", "zeros"])
 @pytest.mark.parametrize("kind", AT_MOST)
 @pytest.mark.parametrize(
-    "steps", [8, pytest.param(80, marks=pytest.mark.slow)], ids=["some", "many"]
+    "steps",
+    [
+        8,
+        pytest.param(24, marks=pytest.mark.slow),
+        pytest.param(80, marks=[pytest.mark.slow, pytest.mark.long]),
+    ],
+    ids=["some", "many", "very many"],
 )
 def test_damage_at_any_place(copy: Path, kind: str, change: str, steps: int) -> None:
     """Whatever bytes of whatever file are wrong, all else is found, and what is lost is said."""
@@ -124,7 +130,13 @@ def test_damage_at_any_place(copy: Path, kind: str, change: str, steps: int) -> 
 
 @pytest.mark.parametrize("kind", AT_MOST)
 @pytest.mark.parametrize(
-    "steps", [6, pytest.param(60, marks=pytest.mark.slow)], ids=["some", "many"]
+    "steps",
+    [
+        6,
+        pytest.param(20, marks=pytest.mark.slow),
+        pytest.param(60, marks=[pytest.mark.slow, pytest.mark.long]),
+    ],
+    ids=["some", "many", "very many"],
 )
 def test_file_that_is_cut_off(copy: Path, kind: str, steps: int) -> None:
     """Whatever is cut off a file, what stands before the cut is found, and the loss is said."""

@@ -158,7 +158,12 @@ def _passes(matcher: Matcher, labels: Labels) -> bool:
 
 
 @pytest.mark.parametrize(
-    "seed", [*range(3), *(pytest.param(n, marks=pytest.mark.slow) for n in range(3, 40))]
+    "seed",
+    [
+        *range(3),
+        *(pytest.param(n, marks=pytest.mark.slow) for n in range(3, 12)),
+        *(pytest.param(n, marks=[pytest.mark.slow, pytest.mark.long]) for n in range(12, 40)),
+    ],
 )
 def test_random_history(tmp_path: Path, seed: int) -> None:
     """Scrapes, late samples, deletions, changing targets, blocks, merges and restarts never lose or change a sample."""

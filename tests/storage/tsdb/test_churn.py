@@ -97,6 +97,7 @@ class Day(Struct):
         self.sizes.append((index.size, values, len(head._layouts)))
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("hours", "block_minutes", "query_minutes", "every_seconds"),
     [

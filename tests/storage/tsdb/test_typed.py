@@ -252,7 +252,12 @@ class History:
 
 
 @pytest.mark.parametrize(
-    "seed", [*range(3), *(pytest.param(n, marks=pytest.mark.slow) for n in range(3, 40))]
+    "seed",
+    [
+        *range(3),
+        *(pytest.param(n, marks=pytest.mark.slow) for n in range(3, 12)),
+        *(pytest.param(n, marks=[pytest.mark.slow, pytest.mark.long]) for n in range(12, 40)),
+    ],
 )
 def test_random_history(tmp_path: Path, seed: int) -> None:
     """Floats and histograms, in and out of order, over blocks and restarts: as in the simple store."""
